@@ -1,0 +1,47 @@
+// Every size, count, depth and time that input can drive has its limit here, by name.
+// Units last in the name. A test hits each one; the error names it.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace skerry::limits {
+
+// Documents read from outside.
+constexpr std::size_t kJsonBytes = 16U << 20U;
+constexpr int kJsonDepth = 64;
+constexpr std::size_t kYamlBytes = 1U << 20U;
+constexpr std::size_t kManifestBytes = 4U << 20U;    // OCI distribution-spec asks for at least this
+constexpr std::size_t kStatementBytes = 4U << 20U;
+constexpr std::size_t kReceiptBytes = 4U << 20U;
+constexpr std::size_t kModelBytes = std::size_t{2} << 30U;
+
+// HTTP.
+constexpr std::size_t kHeaderBytes = 16U << 10U;
+constexpr std::size_t kRequestBodyBytes = 64U << 20U;
+constexpr std::size_t kConnections = 12'000;
+constexpr std::chrono::seconds kHeaderTimeout{15};
+constexpr std::chrono::seconds kIdleTimeout{75};
+
+// Tables.
+constexpr std::size_t kTableColumns = 4'096;
+constexpr std::size_t kFieldBytes = 1U << 20U;
+constexpr std::size_t kRowsPerRequest = 100'000;
+constexpr std::size_t kCategoriesPerField = 1'000;
+
+// Outbox.
+constexpr std::size_t kCaptureQueueRows = 65'536;    // beyond it: 503 (sync), not captured (async)
+constexpr std::uint64_t kSegmentRows = 20'000;
+constexpr std::uint64_t kSegmentsPerShipment = 256;
+
+// OCI.
+constexpr std::size_t kUploadChunkBytes = 1U << 20U;
+constexpr std::size_t kLayersPerManifest = 1'024;
+constexpr std::uint64_t kBlobBytes = std::uint64_t{16} << 30U;
+
+// Bundles.
+constexpr std::size_t kBundleEntries = 100'000;
+constexpr std::size_t kIndexBytes = 32U << 20U;
+
+}  // namespace skerry::limits

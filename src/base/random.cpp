@@ -1,0 +1,71 @@
+#include "base/random.h"
+
+#include <sys/random.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <numbers>
+
+namespace skerry {
+namespace {
+
+std::uint64_t RotateLeft(std::uint64_t x, unsigned k) { return (x << k) | (x >> (64U - k)); }
+
+std::uint64_t SplitMix64(std::uint64_t& state) {
+  state += 0x9e3779b97f4a7c15U;
+  std::uint64_t z = state;
+  z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
+  z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
+  return z ^ (z >> 31U);
+}
+
+}  // namespace
+
+void FillRandom(void* out, std::size_t size) {
+  auto* at = static_cast<char*>(out);
+  while (size > 0) {
+    const ssize_t got = getrandom(at, size, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) std::abort();
+    at += got;
+    size -= static_cast<std::size_t>(got);
+  }
+}
+
+SeededRandom::SeededRandom(std::uint64_t seed) {
+  for (auto& word : state_) word = SplitMix64(seed);
+}
+
+std::uint64_t SeededRandom::NextU64() {
+  const std::uint64_t result = RotateLeft(state_[1] * 5, 7) * 9;
+  const std::uint64_t t = state_[1] << 17U;
+  state_[2] ^= state_[0];
+  state_[3] ^= state_[1];
+  state_[1] ^= state_[2];
+  state_[0] ^= state_[3];
+  state_[2] ^= t;
+  state_[3] = RotateLeft(state_[3], 45);
+  return result;
+}
+
+double SeededRandom::NextDouble() { return static_cast<double>(NextU64() >> 11U) * 0x1.0p-53; }
+
+std::uint64_t SeededRandom::NextBelow(std::uint64_t bound) {
+  __extension__ using Wide = unsigned __int128;
+  const std::uint64_t threshold = (0 - bound) % bound;
+  while (true) {
+    const Wide product = static_cast<Wide>(NextU64()) * bound;
+    if (static_cast<std::uint64_t>(product) >= threshold)
+      return static_cast<std::uint64_t>(product >> 64U);
+  }
+}
+
+double SeededRandom::NextGaussian() {
+  const double radius = std::sqrt(2.0 * NextExponential());
+  return radius * std::cos(2.0 * std::numbers::pi * NextDouble());
+}
+
+double SeededRandom::NextExponential() { return -std::log1p(-NextDouble()); }
+
+}  // namespace skerry
