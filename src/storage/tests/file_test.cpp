@@ -1,0 +1,79 @@
+#include "storage/file.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace skerry {
+namespace {
+
+TemporaryDirectory MakeDirectory() { return TemporaryDirectory::Create("skerry-file").value(); }
+
+TEST(WriteFileDurably, ReplacesTheWholeFileWithItsModeAndLeavesNoTemporary) {
+  const auto directory = MakeDirectory();
+  const auto path = directory.path() / "key";
+  ASSERT_TRUE(WriteFileDurably(path, "first, and longer", 0644));
+  ASSERT_TRUE(WriteFileDurably(path, "second", 0600));
+  EXPECT_EQ(ReadFile(path, 100).value(), "second");
+  struct stat facts{};
+  ASSERT_EQ(stat(path.c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 0777U, 0600U);
+  const std::filesystem::directory_iterator entries(directory.path());
+  EXPECT_EQ(std::distance(begin(entries), end(entries)), 1);
+}
+
+TEST(WriteFileDurably, FailureLeavesTheOldFileAndSaysWhere) {
+  const auto directory = MakeDirectory();
+  const auto path = directory.path() / "taken";
+  ASSERT_TRUE(CreateDirectories(path / "inside"));
+  const auto status = WriteFileDurably(path, "x");
+  ASSERT_FALSE(status);
+  EXPECT_NE(status.error().message().find(path.string()), std::string::npos);
+  const std::filesystem::directory_iterator entries(directory.path());
+  EXPECT_EQ(std::distance(begin(entries), end(entries)), 1);
+}
+
+TEST(ReadFile, RefusesMoreThanTheLimitAndNamesWhatIsAbsent) {
+  const auto directory = MakeDirectory();
+  ASSERT_TRUE(WriteFileDurably(directory.path() / "f", "12345"));
+  EXPECT_EQ(ReadFile(directory.path() / "f", 5).value(), "12345");
+  EXPECT_EQ(ReadFile(directory.path() / "f", 4).error().code(), ErrorCode::kTooLarge);
+  EXPECT_EQ(ReadFile(directory.path() / "g", 4).error().code(), ErrorCode::kNotFound);
+}
+
+TEST(PublishFileDurably, MovesAWrittenFileIntoPlace) {
+  const auto directory = MakeDirectory();
+  ASSERT_TRUE(WriteFileDurably(directory.path() / "a", "x"));
+  ASSERT_TRUE(PublishFileDurably(directory.path() / "a", directory.path() / "b"));
+  EXPECT_EQ(ReadFile(directory.path() / "b", 5).value(), "x");
+  EXPECT_FALSE(std::filesystem::exists(directory.path() / "a"));
+}
+
+TEST(DirectoryLock, SecondHolderIsRefusedWithTheFirstOnesProcess) {
+  const auto directory = MakeDirectory();
+  {
+    const auto first = DirectoryLock::Acquire(directory.path());
+    ASSERT_TRUE(first);
+    const auto second = DirectoryLock::Acquire(directory.path());
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code(), ErrorCode::kFailedPrecondition);
+    EXPECT_NE(second.error().message().find(std::to_string(getpid())), std::string::npos);
+  }
+  EXPECT_TRUE(DirectoryLock::Acquire(directory.path()));
+}
+
+TEST(TemporaryDirectory, IsPrivateAndGoneAfterwards) {
+  std::filesystem::path path;
+  {
+    const auto directory = MakeDirectory();
+    path = directory.path();
+    struct stat facts{};
+    ASSERT_EQ(stat(path.c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_mode & 0777U, 0700U);
+    ASSERT_TRUE(WriteFileDurably(path / "f", "x"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+}  // namespace
+}  // namespace skerry
