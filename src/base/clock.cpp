@@ -39,9 +39,9 @@ ClockQuality SystemClock::quality() const {
   const bool synced = answer >= 0 && answer != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
   const ClockQuality before = quality_;
   // Once synced, an unsynced kernel is a clock in holdover, not an unknown one.
-  quality_ = synced                                ? ClockQuality::kSynced
-             : before == ClockQuality::kUnknown    ? ClockQuality::kUnknown
-                                                   : ClockQuality::kHoldover;
+  quality_ = synced                             ? ClockQuality::kSynced
+             : before == ClockQuality::kUnknown ? ClockQuality::kUnknown
+                                                : ClockQuality::kHoldover;
   return quality_;
 }
 
@@ -72,8 +72,8 @@ Result<std::int64_t> ParseUtc(std::string_view text) {
     for (++rest; *rest >= '0' && *rest <= '9'; ++rest, unit /= 10) micros += (*rest - '0') * unit;
   }
   if (rest == nullptr || std::string_view(rest) != "Z")
-    return Fail(ErrorCode::kInvalidArgument,
-                "'{}' is no UTC time: expected 2026-01-31T08:15:00Z", text.substr(0, 64));
+    return Fail(ErrorCode::kInvalidArgument, "'{}' is no UTC time: expected 2026-01-31T08:15:00Z",
+                text.substr(0, 64));
   return std::int64_t{timegm(&parts)} * 1'000'000 + micros;
 }
 

@@ -80,19 +80,18 @@ tl::unexpected<Error> Propagate(Result<T>&& failed, std::string_view context) {
 
 // Returns the error of `expr` from the enclosing function, if it has one. An optional second
 // argument is context put before the message.
-#define SKERRY_RETURN_IF_ERROR(...)                                                      \
-  do {                                                                                   \
-    if (auto skerry_status = SKERRY_FIRST(__VA_ARGS__); !skerry_status)                  \
-      return ::skerry::Propagate(std::move(skerry_status) SKERRY_REST(__VA_ARGS__));     \
+#define SKERRY_RETURN_IF_ERROR(...)                                                  \
+  do {                                                                               \
+    if (auto skerry_status = SKERRY_FIRST(__VA_ARGS__); !skerry_status)              \
+      return ::skerry::Propagate(std::move(skerry_status) SKERRY_REST(__VA_ARGS__)); \
   } while (false)
 
 // SKERRY_ASSIGN_OR_RETURN(auto bytes, ReadFile(path, kMaxBytes) [, context]);
 #define SKERRY_ASSIGN_OR_RETURN(target, ...) \
   SKERRY_ASSIGN_OR_RETURN_IMPL(SKERRY_CONCAT(skerry_result_, __LINE__), target, __VA_ARGS__)
-#define SKERRY_ASSIGN_OR_RETURN_IMPL(result, target, ...)                  \
-  auto result = SKERRY_FIRST(__VA_ARGS__);                                 \
-  if (!result)                                                             \
-    return ::skerry::Propagate(std::move(result) SKERRY_REST(__VA_ARGS__)); \
+#define SKERRY_ASSIGN_OR_RETURN_IMPL(result, target, ...)                              \
+  auto result = SKERRY_FIRST(__VA_ARGS__);                                             \
+  if (!result) return ::skerry::Propagate(std::move(result) SKERRY_REST(__VA_ARGS__)); \
   target = std::move(*result)
 
 #define SKERRY_FIRST(first, ...) first

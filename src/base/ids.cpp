@@ -78,8 +78,8 @@ std::string InstanceId::ToString() const { return ToHex(bytes_.data(), bytes_.si
 Result<RowId> RowId::Parse(std::string_view text) {
   const std::size_t dash = text.find('-');
   if (dash == std::string_view::npos)
-    return Fail(ErrorCode::kInvalidArgument,
-                "'{}' is no row id: expected <32 hex digits>-<number>", text);
+    return Fail(ErrorCode::kInvalidArgument, "'{}' is no row id: expected <32 hex digits>-<number>",
+                text);
   SKERRY_ASSIGN_OR_RETURN(InstanceId instance, InstanceId::Parse(text.substr(0, dash)));
   RowId id{instance, 0};
   const char* end = text.data() + text.size();
@@ -105,7 +105,8 @@ Status CheckVersion(std::string_view what, std::string_view version) {
   bool good = !version.empty() && version.size() <= kMaxVersionChars && version[0] != '.' &&
               version[0] != '-';
   for (const char c : version)
-    good = good && (IsLowerOrDigit(c) || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || c == '-');
+    good =
+        good && (IsLowerOrDigit(c) || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || c == '-');
   if (!good)
     return Fail(ErrorCode::kInvalidArgument,
                 "{} '{}' is not allowed: use letters, digits, '_', '.' and '-', not starting with "

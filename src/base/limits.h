@@ -12,7 +12,7 @@ namespace skerry::limits {
 constexpr std::size_t kJsonBytes = 16U << 20U;
 constexpr int kJsonDepth = 64;
 constexpr std::size_t kYamlBytes = 1U << 20U;
-constexpr std::size_t kManifestBytes = 4U << 20U;    // OCI distribution-spec asks for at least this
+constexpr std::size_t kManifestBytes = 4U << 20U;  // OCI distribution-spec asks for at least this
 constexpr std::size_t kStatementBytes = 4U << 20U;
 constexpr std::size_t kReceiptBytes = 4U << 20U;
 constexpr std::size_t kModelBytes = std::size_t{2} << 30U;
@@ -31,7 +31,7 @@ constexpr std::size_t kRowsPerRequest = 100'000;
 constexpr std::size_t kCategoriesPerField = 1'000;
 
 // Outbox.
-constexpr std::size_t kCaptureQueueRows = 65'536;    // beyond it: 503 (sync), not captured (async)
+constexpr std::size_t kCaptureQueueRows = 65'536;  // beyond it: 503 (sync), not captured (async)
 constexpr std::uint64_t kSegmentRows = 20'000;
 constexpr std::uint64_t kSegmentsPerShipment = 256;
 

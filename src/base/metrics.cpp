@@ -112,8 +112,7 @@ std::string MetricRegistry::RenderPrometheusText() const {
       out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", family, series->help, family,
                          kTypes[static_cast<std::size_t>(series->kind)]);
     }
-    const std::string braces =
-        series->labels.empty() ? "" : fmt::format("{{{}}}", series->labels);
+    const std::string braces = series->labels.empty() ? "" : fmt::format("{{{}}}", series->labels);
     switch (series->kind) {
       case Kind::kCounter:
         out += fmt::format("{}{} {}\n", family, braces, series->counter.value());

@@ -16,8 +16,7 @@ class BoundedBuilder {
     if (event == Event::object_start) keys_.emplace_back();
     if (event == Event::object_end && !keys_.empty()) keys_.pop_back();
     if (event == Event::key && !keys_.empty() &&
-        !keys_.back().insert(parsed.get_ref<const std::string&>()).second &&
-        duplicate_key_.empty())
+        !keys_.back().insert(parsed.get_ref<const std::string&>()).second && duplicate_key_.empty())
       duplicate_key_ = parsed.get<std::string>();
     return true;
   }
@@ -102,11 +101,10 @@ Result<Json> ParseJson(std::string_view text, std::size_t max_bytes) {
                 limits::kJsonDepth);
   BoundedBuilder builder;
   try {
-    Json value = Json::parse(
-        text.begin(), text.end(),
-        [&builder](int depth, Json::parse_event_t event, Json& parsed) {
-          return builder(depth, event, parsed);
-        });
+    Json value = Json::parse(text.begin(), text.end(),
+                             [&builder](int depth, Json::parse_event_t event, Json& parsed) {
+                               return builder(depth, event, parsed);
+                             });
     if (!builder.duplicate_key().empty())
       return Fail(ErrorCode::kInvalidArgument, "JSON object has the key '{}' twice",
                   builder.duplicate_key());

@@ -8,9 +8,10 @@
 
 namespace skerry {
 
-std::string EncodeHex(std::string_view bytes);             // lower case
-Result<std::string> DecodeHex(std::string_view hex);       // lower case only
-std::string EncodeBase64(std::string_view bytes);          // standard alphabet, padded
-Result<std::string> DecodeBase64(std::string_view text);   // standard or URL alphabet, padding optional
+std::string EncodeHex(std::string_view bytes);        // lower case
+Result<std::string> DecodeHex(std::string_view hex);  // lower case only
+std::string EncodeBase64(std::string_view bytes);     // standard alphabet, padded
+Result<std::string> DecodeBase64(
+    std::string_view text);  // standard or URL alphabet, padding optional
 
 }  // namespace skerry

@@ -20,7 +20,8 @@ Status WriteFileDurably(const std::filesystem::path& path, std::string_view byte
 
 // Syncs an already written file and renames it to `target`, which is in the same file system; syncs
 // the target's directory.
-Status PublishFileDurably(const std::filesystem::path& written, const std::filesystem::path& target);
+Status PublishFileDurably(const std::filesystem::path& written,
+                          const std::filesystem::path& target);
 
 Status SyncFile(const std::filesystem::path& path);
 Status SyncDirectory(const std::filesystem::path& path);

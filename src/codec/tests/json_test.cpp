@@ -18,7 +18,8 @@ TEST(ParseJson, RefusesDuplicateKeysAndDeepNesting) {
   EXPECT_FALSE(ParseJson(R"({"x":{"a":1,"b":{"a":3},"a":2}})"));
   EXPECT_TRUE(ParseJson(R"({"a":{"a":1},"b":{"a":1}})"));
   EXPECT_FALSE(ParseJson(std::string(100'000, '[')));
-  EXPECT_TRUE(ParseJson("\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\""));
+  EXPECT_TRUE(
+      ParseJson("\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\""));
 }
 
 TEST(ParseJson, RefusesMoreBytesThanTheLimit) {
