@@ -1,0 +1,80 @@
+// One running site: what `skerry site` starts.
+//
+// Role: composition root. Owns, in this order, the data directory's lock, the identity, the outbox,
+// the model repository with its scoring routes, the deployer, the exchange thread (when a hub is
+// known) and the HTTP server with the scoring and the control routes. Stop() and the destructor
+// take them down in reverse order.
+//   auto site = Site::Start({.data = "/var/lib/skerry", .hub_url = "https://hub:8443"});
+//   std::puts((*site)->url().c_str());  ...  (*site)->Stop();
+//
+// Data directory: identity/ (trust/identity.h), outbox/ (outbox/outbox.h),
+// packages/<algorithm>-<hex>/ (unpacked model packages), sync/ (upload states, policies, package
+// metadata), control.token (0600), endpoint.json (0600; {"url","pid","token_file"}; removed by
+// Stop).
+//
+// Start needs no hub, DNS or right clock. Packages that were admitted before are loaded from disk
+// without asking anyone; one that no longer loads is set aside with an alarm and the fallback is
+// taken. Errors of Start: kFailedPrecondition (another process holds the directory), kUnavailable
+// (port in use, named), kInvalidArgument (options, configuration file), kDataLoss (identity,
+// outbox). Thread-safe after Start.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+namespace skerry {
+
+// How an answer and the durable capture of its rows go together (design, "The hot path").
+enum class CaptureMode : std::uint8_t { kOff, kAsync, kSync };
+std::string_view CaptureModeName(CaptureMode mode);
+Result<CaptureMode> ParseCaptureMode(std::string_view name);  // "off", "async", "sync"
+
+struct SiteOptions {
+  std::filesystem::path data;        // made when absent
+  std::string hub_url;               // overrides the token's; empty: the token's, or media only
+  std::filesystem::path token_file;  // optional; ignored with a log line when already joined
+  std::string name;                  // optional; the token's site. Must match the stored one
+  std::string http_address = "127.0.0.1";
+  std::uint16_t http_port = 8000;  // 0: the kernel's choice
+  int http_loops = 1;
+  CaptureMode capture = CaptureMode::kSync;
+  std::uint64_t quota_bytes = std::uint64_t{4} << 30U;  // the outbox's
+  std::uint64_t segment_rows = 20'000;
+  std::chrono::milliseconds segment_age{60'000};
+  std::chrono::milliseconds sync_interval{10'000};  // between rounds with nothing new
+  std::filesystem::path smoke_program;              // runs `__smoke DIR`; empty: this executable
+
+  // Applies a YAML file (`site.yaml`) on top. Unknown keys are refused with their line.
+  Status LoadConfig(const std::filesystem::path& file);
+  // Every key with default, unit and meaning, for --help and the manual.
+  static std::string ConfigReference();
+};
+
+class Site {
+ public:
+  // `clock` is borrowed; null: the system's.
+  static Result<std::unique_ptr<Site>> Start(SiteOptions options, const Clock* clock = nullptr);
+  Site(const Site&) = delete;
+  Site& operator=(const Site&) = delete;
+  ~Site();
+
+  // "http://127.0.0.1:8000"
+  std::string url() const;
+  std::string control_token() const;
+  // Finishes requests under way, flushes the outbox, removes endpoint.json. Repeats are harmless.
+  void Stop();
+
+ private:
+  struct Parts;
+  explicit Site(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace skerry

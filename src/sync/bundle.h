@@ -1,0 +1,129 @@
+// Bundles: what a courier carries between a site and its hub, as an OCI image layout on a disk.
+//
+// Role: the writer and the reader that both sides use, and the words for what came of each part.
+// What the parts mean is not known here: the site applies them in sync/site_bundle.h, the hub in
+// its own ingest. A bundle is trusted for nothing: every part is verified by its own signature or
+// pinned digest by whoever applies it, and the layout's digests find damage on the way.
+//   BundleWriter writer = BundleWriter::Create(dir, {id, kToHub, "south"});
+//   writer.AddDocument(BundleKind::kStatus, "status", envelope);
+//   writer.AddArtifact(BundleKind::kShipment, tag, artifact);
+//   writer.Finish();                                  // index.json last and synced
+//   BundleReader reader = BundleReader::Open(dir);    // header, parts; ReadDocument, ReadArtifact
+//
+// index.json carries the annotations org.skerry.bundle (id), org.skerry.direction (to-hub, to-site)
+// and org.skerry.site; each manifest descriptor org.skerry.kind and
+// org.opencontainers.image.ref.name. Format: docs/formats/bundle.md. One thread at a time each.
+// Errors: kDataLoss names a damaged or missing blob; kInvalidArgument a directory that is no
+// bundle.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "codec/json.h"
+#include "crypto/digest.h"
+
+namespace skerry {
+
+struct Artifact;  // oci/artifact.h
+
+enum class BundleKind : std::uint8_t {
+  kJoinRequest,   // document, to the hub
+  kStatus,        // document (DSSE), to the hub
+  kShipment,      // artifact, to the hub
+  kJoinGrant,     // document (DSSE), to the site
+  kReceipt,       // document (DSSE), to the site
+  kDesiredState,  // document (DSSE), to the site
+  kPolicy,        // artifact, to the site
+  kModel,         // artifact, to the site
+  kSignature,     // artifact: a cosign bundle whose subject is a model of this bundle
+};
+std::string_view BundleKindName(BundleKind kind);  // "join-request", ...
+Result<BundleKind> ParseBundleKind(std::string_view name);
+
+enum class BundleDirection : std::uint8_t { kToHub, kToSite };
+std::string_view BundleDirectionName(BundleDirection direction);  // "to-hub", "to-site"
+
+struct BundleHeader {
+  std::string id;  // RandomHex(16); the courier's number
+  BundleDirection direction = BundleDirection::kToHub;
+  std::string site;
+};
+
+struct BundlePart {
+  BundleKind kind;
+  std::string name;  // shipment tag, "milling:1", ...; for people and for the applier
+  Digest manifest;   // of the part's manifest
+};
+
+class BundleWriter {
+ public:
+  // `directory` is made; one that holds anything already is refused (kAlreadyExists).
+  static Result<BundleWriter> Create(const std::filesystem::path& directory, BundleHeader header);
+  BundleWriter(BundleWriter&&) noexcept;
+  BundleWriter& operator=(BundleWriter&&) noexcept;
+  ~BundleWriter();
+
+  Status AddArtifact(BundleKind kind, std::string_view name, const Artifact& artifact);
+  // Wraps the bytes as an artifact of one layer.
+  Status AddDocument(BundleKind kind, std::string_view name, std::string_view bytes);
+  // Writes index.json, syncs everything. Without it the directory is no bundle.
+  Status Finish();
+  const std::vector<BundlePart>& parts() const;
+
+ private:
+  struct Impl;
+  explicit BundleWriter(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+class BundleReader {
+ public:
+  // Bounded: limits::kBundleEntries, kIndexBytes. Symlinks and names that leave the directory are
+  // refused. Missing or damaged blobs are found by Read*, part by part.
+  static Result<BundleReader> Open(const std::filesystem::path& directory);
+  BundleReader(BundleReader&&) noexcept;
+  BundleReader& operator=(BundleReader&&) noexcept;
+  ~BundleReader();
+
+  const BundleHeader& header() const;
+  // In the order in which they are to be applied: by BundleKind, then as written.
+  const std::vector<BundlePart>& parts() const;
+  // Every blob verified against its digest (large ones stay files). kDataLoss: says which blob.
+  Result<Artifact> ReadArtifact(const BundlePart& part) const;
+  // The single layer's bytes; kTooLarge over `max_bytes`.
+  Result<std::string> ReadDocument(const BundlePart& part, std::size_t max_bytes) const;
+
+ private:
+  struct Impl;
+  explicit BundleReader(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// What came of a part. kRepeated: it was held already, nothing changed. kMissing: not whole on this
+// medium; another copy may bring it. kRefused: whole, and not acceptable.
+enum class PartResult : std::uint8_t { kApplied, kRepeated, kMissing, kRefused };
+std::string_view PartResultName(PartResult result);
+
+struct PartOutcome {
+  BundleKind kind;
+  std::string name;
+  PartResult result;
+  std::string reason;  // empty for kApplied and kRepeated
+};
+
+struct BundleReport {
+  BundleHeader header;
+  std::vector<PartOutcome> parts;
+
+  std::size_t Count(PartResult result) const;
+  // {"bundle","direction","site","applied":n,"repeated":n,"missing":[...],"refused":[...],"parts":[...]}
+  Json ToJson() const;
+};
+
+}  // namespace skerry

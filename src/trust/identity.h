@@ -1,0 +1,104 @@
+// Who this site is and whom it trusts: its key, certificate, hub keys, floors and last desired
+// state.
+//
+// Role: the one owner of `<data>/identity/`. Made at the first start, before any hub is known, so a
+// site signs its statements with the same key from its first row on.
+//   key.pem 0600            the site's signing and TLS key
+//   policy.key 0600         32 bytes, HMAC key of the policy's pseudonyms; never leaves
+//   token.json 0600         the join token, kept until joined
+//   site.json               the name, whence the hub is reached
+//   certificate.pem, ca.pem, hub-keys.json   from the grant
+//   desired.json            the envelope of the newest accepted desired state
+//   floors.json             per model name the highest admitted version and its digest
+//
+// Thread-safe: exchange, bundle import and control routes call it at once. Getters return copies.
+// Durability: what a call stored is synced when it returns; each file is replaced as a whole.
+// Errors: kPermissionDenied (signature, foreign document, readable secret), kConflict (older
+// version), kDataLoss (a damaged file, with its path), kFailedPrecondition (no token, not joined).
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "crypto/key.h"
+#include "trust/desired_state.h"
+#include "trust/join.h"
+
+namespace skerry {
+
+class SiteIdentity {
+ public:
+  // Creates what is missing. `directory` is `<data>/identity`. A `name` that differs from the
+  // stored one is refused (kConflict): one data directory is one site for ever. Empty: the stored
+  // name, or "" until TakeToken.
+  static Result<std::unique_ptr<SiteIdentity>> Open(const std::filesystem::path& directory,
+                                                    std::string_view name = {});
+  SiteIdentity(const SiteIdentity&) = delete;
+  SiteIdentity& operator=(const SiteIdentity&) = delete;
+
+  std::string site() const;
+  const PrivateKey& key() const { return key_; }
+  const std::string& policy_hmac_key() const { return policy_hmac_key_; }  // 32 raw bytes
+
+  // Keeps the token until the grant comes. When joined it is left alone, with a log line
+  // (harmless); a token for another site is refused (kConflict).
+  Status TakeToken(const JoinToken& token);
+  bool has_token() const;
+  bool joined() const;
+  std::string hub_url() const;  // from the token; "" when unknown
+  // "" until there is a token or a grant.
+  std::string ca_pem() const;
+  std::string certificate_pem() const;  // "" until joined
+  // kFailedPrecondition without a token.
+  Result<JoinRequest> MakeRequest() const;
+  // Verified against the token's pinned key (see VerifyJoinGrant). After that the token is gone.
+  // The same or a later grant when joined already is harmless: it is verified by the known hub
+  // keys.
+  Status ApplyGrant(std::string_view envelope_json);
+  // The keys that verify receipts and desired states: the grant's; before it none.
+  std::vector<PublicKey> hub_keys() const;
+
+  std::optional<DesiredState> desired() const;
+  enum class DesiredChange { kNewer, kSame };
+  // Verifies, checks the order against the held one and stores. kFailedPrecondition until joined.
+  // An expired one is accepted like any other: expiry is the alarm's business.
+  Result<DesiredChange> AcceptDesired(std::string_view envelope_json);
+
+  // Version order of invariant 5. Fine when `package` is not older than the highest version ever
+  // admitted under its name, or is exactly the fallback that `state` names. kConflict when it is
+  // older, or is the same version with another digest.
+  Status CheckFloor(const ModelRef& package, const DesiredState& state) const;
+  // Call after all the checks have passed. Never lowers.
+  Status RaiseFloor(const ModelRef& package);
+
+ private:
+  SiteIdentity(std::filesystem::path directory, PrivateKey key, std::string policy_hmac_key);
+  Status LoadAll();
+  Status LoadHub();
+  Status LoadTrust();
+  Status SaveFloors() const;
+  Status SaveName(const std::string& site, const std::string& hub_url) const;
+  std::filesystem::path File(const char* name) const { return directory_ / name; }
+
+  const std::filesystem::path directory_;
+  const PrivateKey key_;
+  const std::string policy_hmac_key_;
+  mutable std::mutex mutex_;  // guards everything below
+  std::string site_;
+  std::string hub_url_;
+  std::optional<JoinToken> token_;
+  std::string certificate_pem_;
+  std::string ca_pem_;
+  std::vector<PublicKey> hub_keys_;
+  std::optional<DesiredState> desired_;
+  std::map<std::string, ModelRef> floors_;
+};
+
+}  // namespace skerry
