@@ -39,6 +39,12 @@ constexpr std::uint64_t kSegmentsPerShipment = 256;
 constexpr std::size_t kUploadChunkBytes = 1U << 20U;
 constexpr std::size_t kLayersPerManifest = 1'024;
 constexpr std::uint64_t kBlobBytes = std::uint64_t{16} << 30U;
+constexpr std::size_t kRepositoryNameBytes = 255;
+constexpr std::size_t kOpenUploads = 10'000;
+constexpr std::chrono::hours kAbandonedUploadAge{7 * 24};
+constexpr std::size_t kTagsPerPage = 1'000;
+constexpr std::size_t kTagsListed = 1'000'000;
+constexpr std::size_t kModelPackFiles = 256;
 
 // Bundles.
 constexpr std::size_t kBundleEntries = 100'000;

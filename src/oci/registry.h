@@ -1,0 +1,92 @@
+// The embedded OCI registry: distribution-spec 1.1, end-1 to end-13, as routes for HttpServer,
+// over BlobStore, UploadStore and RepositoryStore in one directory.
+//
+// Owned by the hub, which must keep it alive until the HttpServer is drained. Thread-safe: routes
+// run on the server's pool, the other functions on any thread. One process a directory: Open
+// takes its lock. Everything is durable before it is acknowledged. Errors over HTTP have the
+// specification's form {"errors":[{code,message,detail}]}.
+//   SKERRY_ASSIGN_OR_RETURN(auto registry, Registry::Open(data / "registry", hooks));
+//   for (Route& route : registry->Routes()) routes.push_back(std::move(route));
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "crypto/digest.h"
+#include "http/message.h"
+#include "http/server.h"
+#include "oci/artifact.h"
+#include "oci/blob_store.h"
+#include "oci/manifest.h"
+#include "oci/repository_store.h"
+#include "oci/upload_store.h"
+
+namespace skerry {
+
+enum class RegistryAction { kPull, kPush, kDelete };
+
+// Called on pool threads, several at a time; may block.
+struct RegistryHooks {
+  // Whether the peer may do this; `repository` is empty for GET /v2/. kUnauthenticated makes a 401
+  // with `WWW-Authenticate: Basic realm="skerry"`, any other error a 403 DENIED. Absent: anyone
+  // may do anything.
+  std::function<Status(const HttpRequest&, std::string_view repository, RegistryAction)> authorize;
+
+  // Called when a manifest has come over HTTP and everything it names is durable, before it
+  // becomes visible and before the 201. A returned string becomes the body of the answer (a
+  // receipt); an error refuses the push with the error's HTTP status. It may be called again for
+  // the same manifest, since an answer can be lost. Absent: every manifest is taken.
+  std::function<Result<std::optional<std::string>>(std::string_view repository, const Manifest&,
+                                                   std::string_view manifest_bytes)>
+      on_manifest;
+};
+
+struct RegistryOptions {
+  std::uint64_t max_blob_bytes = limits::kBlobBytes;
+  std::size_t max_manifest_bytes = limits::kManifestBytes;
+  std::size_t max_uploads = limits::kOpenUploads;
+};
+
+class Registry {
+ public:
+  static Result<std::unique_ptr<Registry>> Open(const std::filesystem::path& directory,
+                                                RegistryHooks hooks = {},
+                                                RegistryOptions options = {});
+  ~Registry();
+
+  // The routes below /v2/; they refer to this object.
+  std::vector<Route> Routes();
+
+  // All content, whatever repository it is in.
+  BlobStore& blobs();
+
+  // For the process that owns the registry: no authorization, no hook.
+  // The manifest's bytes, verified; `reference` is a tag or a digest. kNotFound.
+  Result<std::string> ManifestBytes(std::string_view repository, std::string_view reference);
+  // Stores blobs, manifest and tag (none when `tag` is empty), in this order, each durable.
+  Result<Digest> PutArtifact(std::string_view repository, std::string_view tag,
+                             const Artifact& artifact);
+  // The artifact with its blobs as files in the store (not to be written); not verified here.
+  Result<Artifact> GetArtifact(std::string_view repository, std::string_view reference);
+  Result<Digest> Resolve(std::string_view repository, std::string_view tag);
+  // An empty `artifact_type` takes all.
+  Result<std::vector<Descriptor>> Referrers(std::string_view repository, const Digest& subject,
+                                            std::string_view artifact_type);
+  Result<std::vector<std::string>> Tags(std::string_view repository);
+  Result<std::vector<std::string>> Repositories();
+
+ private:
+  struct State;
+  explicit Registry(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace skerry

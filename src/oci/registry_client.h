@@ -1,0 +1,103 @@
+// A client of any OCI registry (distribution-spec 1.1). Holds a reference to one HttpClient, which
+// carries TLS, credentials and timeouts; so, like that, one thread at a time. No retries in here:
+// a cut is kUnavailable, and calling again with the same state goes on at the byte.
+// HTTP errors: 401 kUnauthenticated, 403 kPermissionDenied, 404 kNotFound, 409 kConflict, 413
+// kTooLarge, 416 kOutOfRange, 429 and 503 kUnavailable, other 4xx kInvalidArgument, 5xx
+// kInternal; messages have the registry's own words.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "http/client.h"
+#include "oci/artifact.h"
+#include "oci/manifest.h"
+
+namespace skerry {
+
+// Where a push stands. The caller persists it (both members are plain values) and hands it to the
+// next PushBlob of the same blob; empty `location` means "none under way". What the registry says
+// wins over `offset`.
+struct UploadState {
+  std::string location;
+  std::uint64_t offset = 0;
+};
+
+// After each chunk: bytes done and in all. An error stops the transfer and is returned as it is;
+// the state is then good for going on later (a more valuable transfer may go first).
+using TransferProgress = std::function<Status(std::uint64_t done_bytes, std::uint64_t all_bytes)>;
+
+// The answer to a manifest PUT. The body is empty with other registries; a hub puts a receipt in.
+struct PutReply {
+  Digest digest;
+  std::string body;
+};
+
+struct FetchedManifest {
+  std::string bytes;
+  Descriptor descriptor;  // media type, digest (verified), size
+};
+
+class RegistryClient {
+ public:
+  // `base_url`: "https://hub.example:8443", without "/v2". `client` must outlive this object.
+  RegistryClient(std::string base_url, HttpClient& client,
+                 std::size_t chunk_bytes = limits::kUploadChunkBytes);
+
+  // GET /v2/: reachable, a registry, and we are let in.
+  Status Ping();
+
+  Result<bool> HasBlob(std::string_view repository, const Digest& digest);
+  // Nothing is sent when the registry has the blob. Up to one chunk goes as POST and one PUT;
+  // larger ones as PATCHes of one chunk each, resumed from `state` (may be null). kDataLoss when
+  // the source is not what its descriptor says.
+  Status PushBlob(std::string_view repository, const BlobSource& blob, UploadState* state = nullptr,
+                  const TransferProgress& progress = {});
+  // Into the file `target`, verified and durable. What came before a cut stays in
+  // "<target>.partial" and the next call goes on from there by Range. kDataLoss when the content
+  // is not what the descriptor says (the partial file is then removed).
+  Status PullBlob(std::string_view repository, const Descriptor& blob,
+                  const std::filesystem::path& target, const TransferProgress& progress = {});
+  // Into memory, verified.
+  Result<std::string> PullBytes(std::string_view repository, const Descriptor& blob,
+                                std::size_t max_bytes);
+
+  // `reference` is a tag or a digest.
+  Result<PutReply> PutManifest(std::string_view repository, std::string_view reference,
+                               std::string_view bytes, std::string_view media_type);
+  Result<FetchedManifest> GetManifest(std::string_view repository, std::string_view reference);
+  // Follows Link headers; at most limits::kTagsListed tags.
+  Result<std::vector<std::string>> Tags(std::string_view repository);
+  // An empty `artifact_type` takes all; filtered here where the registry did not.
+  Result<std::vector<Descriptor>> Referrers(std::string_view repository, const Digest& subject,
+                                            std::string_view artifact_type);
+
+  // Blobs, then the manifest by `tag` (by digest when empty): the PUT of it is the commit.
+  Result<PutReply> PushArtifact(std::string_view repository, std::string_view tag,
+                                const Artifact& artifact);
+  // Manifest and blobs, these as files below `directory`, all verified.
+  Result<Artifact> PullArtifact(std::string_view repository, std::string_view reference,
+                                const std::filesystem::path& directory);
+
+ private:
+  std::string Url(std::string_view repository, std::string_view rest) const;
+  Result<HttpReply> Call(HttpCall call, std::string_view doing);
+  Result<std::string> StartUpload(std::string_view repository);
+  Result<std::uint64_t> UploadedBytes(const std::string& location);
+  Status SendChunks(const BlobSource& blob, UploadState& state, const TransferProgress& progress);
+  Status FinishUpload(const BlobSource& blob, const UploadState& state, std::string last_bytes);
+  std::string Absolute(std::string_view location) const;
+
+  std::string base_url_;
+  HttpClient* client_;
+  std::size_t chunk_bytes_;
+};
+
+}  // namespace skerry

@@ -1,0 +1,65 @@
+// What each repository holds, as small files, so that every change is one durable rename and any
+// tool can look at it:
+//   <directory>/repositories/<name>/_blobs/<algorithm>/<hex>            empty: "this blob is here"
+//                                  /_manifests/<algorithm>/<hex>        its descriptor as JSON
+//                                  /_referrers/<algorithm>/<hex of subject>/<algorithm>-<hex>
+//                                  /_tags/<tag>                         a digest
+// Owned by Registry; thread-safe. Names are checked here once more, so no path is ever built from
+// an unchecked one (kInvalidArgument). A manifest counts as present when its own file is there:
+// the referrer's entry is written before it, the tag after it, and listings ignore entries whose
+// manifest is not present; so a push that is killed anywhere leaves nothing half-visible.
+#pragma once
+
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "crypto/digest.h"
+#include "oci/manifest.h"
+
+namespace skerry {
+
+class RepositoryStore {
+ public:
+  static Result<std::unique_ptr<RepositoryStore>> Open(std::filesystem::path directory);
+
+  // Sorted. A repository exists once something was stored in it.
+  Result<std::vector<std::string>> Repositories() const;
+  bool Exists(std::string_view repository) const;
+
+  // Blobs.
+  Status LinkBlob(std::string_view repository, const Digest& digest);
+  bool HasBlob(std::string_view repository, const Digest& digest) const;
+  Status UnlinkBlob(std::string_view repository, const Digest& digest);  // kNotFound
+
+  // Manifests. `descriptor` has media type, size, artifact type, annotations.
+  Status PutManifest(std::string_view repository, const Descriptor& descriptor,
+                     const std::optional<Digest>& subject);
+  Result<Descriptor> FindManifest(std::string_view repository, const Digest& digest) const;
+  // Also removes the tags that point at it and its entry among the subject's referrers.
+  Status DeleteManifest(std::string_view repository, const Digest& digest,
+                        const std::optional<Digest>& subject);
+  // Those that name `subject`, whether it exists or not; sorted by digest.
+  Result<std::vector<Descriptor>> Referrers(std::string_view repository,
+                                            const Digest& subject) const;
+
+  // Tags.
+  Status PutTag(std::string_view repository, std::string_view tag, const Digest& digest);
+  Result<Digest> FindTag(std::string_view repository, std::string_view tag) const;  // kNotFound
+  Status DeleteTag(std::string_view repository, std::string_view tag);              // kNotFound
+  // Sorted by byte value; kNotFound for a repository that does not exist.
+  Result<std::vector<std::string>> Tags(std::string_view repository) const;
+
+ private:
+  explicit RepositoryStore(std::filesystem::path directory) : directory_(std::move(directory)) {}
+  Result<std::filesystem::path> PathOf(std::string_view repository) const;
+
+  const std::filesystem::path directory_;
+  std::mutex mutex_;  // orders changes of tags and manifests against each other
+};
+
+}  // namespace skerry
