@@ -50,4 +50,15 @@ constexpr std::size_t kModelPackFiles = 256;
 constexpr std::size_t kBundleEntries = 100'000;
 constexpr std::size_t kIndexBytes = 32U << 20U;
 
+// Models and scoring.
+constexpr std::size_t kTensorElements = std::size_t{64} << 20U;
+constexpr std::size_t kTensorRank = 16;
+constexpr std::size_t kTensorsPerRequest = 4'096;
+constexpr std::size_t kSchemaBytes = 4U << 20U;
+constexpr std::size_t kReferenceBytes = 16U << 20U;
+constexpr std::size_t kSmokeMemoryBytes = std::size_t{2} << 30U;
+constexpr std::chrono::seconds kSmokeCpu{20};
+constexpr std::chrono::milliseconds kSmokeWall{30'000};
+constexpr std::size_t kRequestIdBytes = 1'024;
+
 }  // namespace skerry::limits

@@ -1,0 +1,56 @@
+// A loaded model: a package directory (model.onnx, optional detector.onnx, schema.json,
+// reference.json, card.md) or a bare ONNX file. Format: docs/formats/model-package.md.
+//
+// Immutable after load and shared: requests under way, captured rows and the repository each hold
+// it until they are done with it, hence shared_ptr<const ModelPackage>. Everything const is
+// thread-safe.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "crypto/digest.h"
+#include "model/reference.h"
+#include "model/schema.h"
+#include "model/session.h"
+
+namespace skerry {
+
+struct PackageIdentity {
+  std::string name;              // empty: the schema's `model`
+  std::string version = "0";     // as in `name:version`
+  std::optional<Digest> digest;  // of the OCI manifest, when it came by one
+  // File name -> digest from the manifest's layers. Each is checked before anything is parsed.
+  std::map<std::string, Digest> files;
+};
+
+struct ModelPackage {
+  std::string name;
+  std::string version;
+  std::optional<Digest> digest;
+  bool bare = false;  // loaded by LoadBareOnnx: schema and reference are empty
+  ModelSchema schema;
+  ModelReference reference;
+  std::unique_ptr<OnnxSession> predictor;  // never null
+  std::unique_ptr<OnnxSession> detector;   // null when the package has none
+  std::size_t probabilities_output = 0;    // index of "probabilities" in predictor
+  std::size_t anomaly_output = 0;          // index of "anomaly_score" in detector
+};
+
+// Reads and checks the directory: digests, schema, reference against schema, the graphs' inputs and
+// outputs against the schema (model.onnx: "input" float32 [N,F] -> "probabilities" float32 [N,2];
+// detector.onnx: "input" [N,F] -> "anomaly_score" float32 [N,1]), then scores one smoke row.
+// Errors: kNotFound, kDataLoss (digest differs, damaged file), kInvalidArgument (does not fit its
+// schema), kUnimplemented (opset, format version).
+Result<std::shared_ptr<const ModelPackage>> LoadPackage(const std::filesystem::path& directory,
+                                                        const PackageIdentity& identity);
+
+// Any ONNX file; only tensors in and out.
+Result<std::shared_ptr<const ModelPackage>> LoadBareOnnx(const std::filesystem::path& file,
+                                                         const std::string& name);
+
+}  // namespace skerry

@@ -1,0 +1,52 @@
+// The rows of one request on their way from decoding through scoring to the answer and the outbox.
+//
+// Filled by one thread (decode, then ScoreRows), then frozen and shared as
+// shared_ptr<const RowBatch> by the answer and the capture. Not for bare ONNX models.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "model/package.h"
+
+namespace skerry {
+
+struct RowBatch {
+  std::shared_ptr<const ModelPackage> package;
+  InstanceId instance;        // of the scoring process
+  std::uint64_t first_n = 0;  // row i has the id (instance, first_n + i)
+  std::int64_t event_time_us = 0;
+  std::int64_t mono_us = 0;
+  ClockQuality clock = ClockQuality::kUnknown;
+  std::string role = "active";  // active, shadow, canary
+  std::size_t rows = 0;
+  // Row-major [rows][F] in the order of schema.features(): numbers, category codes
+  // (schema.h EncodeCategory), NaN for missing.
+  std::vector<float> features;
+  // One vector of `rows` texts for each of schema.texts(), in that order; "" = absent.
+  std::vector<std::vector<std::string>> texts;
+
+  // Filled by ScoreRows.
+  std::vector<float> score;          // P(class 1)
+  std::vector<float> anomaly_score;  // empty without a detector
+  std::vector<std::uint8_t> prediction;
+  // Per row the indexes (into schema.features()) of values outside the range seen in training and
+  // of categories never seen there. A missing value is not out of range.
+  std::vector<std::vector<std::uint16_t>> out_of_range;
+
+  RowId row_id(std::size_t row) const { return {instance, first_n + row}; }
+  std::size_t feature_count() const { return rows == 0 ? 0 : features.size() / rows; }
+  std::span<const float> Row(std::size_t row) const {
+    return std::span<const float>(features).subspan(row * feature_count(), feature_count());
+  }
+  // anomaly_score >= the package's threshold, or a value out of range.
+  bool IsAnomaly(std::size_t row) const;
+};
+
+}  // namespace skerry

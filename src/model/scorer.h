@@ -1,0 +1,14 @@
+// Runs a package's graphs over a batch.
+#pragma once
+
+#include "base/error.h"
+#include "model/row_batch.h"
+
+namespace skerry {
+
+// Requires package, rows >= 1, features of rows * F values. Fills score, prediction, anomaly_score
+// and out_of_range, reusing their capacity. Thread-safe for different batches; runs on the calling
+// thread. kInvalidArgument when the features do not fit, kInternal when the runtime fails.
+Status ScoreRows(RowBatch& batch);
+
+}  // namespace skerry

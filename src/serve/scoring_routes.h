@@ -1,0 +1,39 @@
+// The scoring API: the Open Inference Protocol v2 (REST) and skerry's own /v1/score.
+//
+//   GET  /v2 · /v2/health/live · /v2/health/ready
+//   GET  /v2/models/{model}[/versions/{version}][/ready]
+//   POST /v2/models/{model}[/versions/{version}]/infer
+//   GET  /v1/models · POST /v1/score[?model=NAME]
+//
+// Requests and answers: docs/formats/scoring-api.md. Source: Open Inference Protocol v2,
+// kserve.github.io/open-inference-protocol. Every refused request is 4xx {"error": "..."} that
+// names the field or tensor, what was expected and what came.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "http/server.h"
+#include "serve/capture.h"
+#include "serve/repository.h"
+#include "serve/row_numbers.h"
+
+namespace skerry {
+
+// Everything is borrowed and must outlive the server that the routes are given to.
+struct ScoringParts {
+  ModelRepository* repository = nullptr;
+  RowNumbers* row_numbers = nullptr;
+  const Clock* clock = nullptr;
+  MetricRegistry* metrics = nullptr;
+  CaptureSink* capture = nullptr;  // null: every model is served as with capture off
+  std::string server_name = "skerry";
+  std::string server_version;
+};
+
+// Infer and score run inline on the event loop that read the request.
+std::vector<Route> ScoringRoutes(const ScoringParts& parts);
+
+}  // namespace skerry
