@@ -1,0 +1,66 @@
+// Whether a challenger may replace the champion: evaluation of packages on labelled tables, paired
+// comparison, and the verdict with its reasons.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "codec/columns.h"
+#include "codec/json.h"
+#include "train/metrics.h"
+#include "train/trainer.h"
+
+namespace skerry {
+
+struct EvaluateReport {
+  std::uint64_t rows = 0, positives = 0;
+  double threshold = 0;
+  Interval auc, average_precision, f1;
+  Confusion confusion;
+  Json ToJson() const;
+};
+
+// Scores `table` (raw columns by the schema's column names, with the label column) with the package
+// at `package` and compares with the labels. kInvalidArgument names a missing column, a blank or
+// unknown label (with its rows), or a table of one class.
+Result<EvaluateReport> Evaluate(const std::filesystem::path& package, const Table& table,
+                                const BootstrapOptions& bootstrap);
+
+struct CompareReport {
+  std::uint64_t rows = 0, positives = 0;
+  double champion = 0, challenger = 0;  // average precision
+  Interval gain;                        // challenger - champion, paired bootstrap
+  Json ToJson() const;
+};
+
+Result<CompareReport> ComparePaired(const std::filesystem::path& champion,
+                                    const std::filesystem::path& challenger, const Table& table,
+                                    const BootstrapOptions& bootstrap);
+
+struct GateOptions {
+  std::filesystem::path champion, challenger;  // package directories
+  std::map<std::string, const Table*> holdouts;  // by name; rows that neither was trained on
+  // The hold-out on which the lower 95 % bound of the gain must be above 0.
+  std::string gain_on;
+  // By hold-out: how much average precision may be lost there (the point estimate).
+  std::map<std::string, double> max_loss;
+  BootstrapOptions bootstrap;
+};
+
+struct GateReport {
+  bool passed = false;
+  std::vector<std::string> reasons;  // one sentence a condition, those that failed first
+  std::map<std::string, CompareReport> holdouts;
+  Json ToJson() const;
+  std::string ToText() const;
+};
+
+// An unmet condition is a verdict, not an error. kInvalidArgument: a hold-out that is named but not
+// given, or that Evaluate would refuse.
+Result<GateReport> Gate(const GateOptions& options);
+
+}  // namespace skerry

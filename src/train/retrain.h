@@ -1,0 +1,44 @@
+// A challenger from the champion's own recipe: the base rows and labelled rows that came back from
+// the sites, as policy released them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "base/error.h"
+#include "codec/columns.h"
+#include "train/trainer.h"
+
+namespace skerry {
+
+struct RetrainOptions {
+  std::filesystem::path champion;  // package directory: schema, hyper-parameters
+  // Rows with the schema's raw columns and its label column. May be empty.
+  Table base;
+  // Labelled rows with released columns: `in_<field>`, or `in_<field>__bucket` (lower edge) and
+  // `in_<field>__round`; a field without a column is missing throughout. Label column (0/1, the
+  // class index) and sampling probability (0 < p <= 1; weight 1/p; absent: 1).
+  Table released;
+  std::string label_column = "label";
+  std::string probability_column = "sample_prob";
+  // By field: width of its bucket; half of it is added to the lower edge. Absent: the least distance
+  // between two values that occur.
+  std::map<std::string, double> bucket_widths;
+  // The share of all training weight that the released rows get together, when they are fewer than
+  // that: new conditions would drown in old rows otherwise. See docs/adr of this module's study.
+  double released_share = 0.5;
+  std::string version;
+  std::uint64_t seed = 1;
+  std::filesystem::path out;  // must not exist
+  ProgressSink progress;
+};
+
+// Writes a package like Train does (no held-out report: the gate judges). Schema, field order and
+// category codes are the champion's; a category that it does not know is a missing value.
+// kInvalidArgument: no labelled row, one class only, a probability outside (0, 1], a column of the
+// wrong type; each named.
+Result<TrainReport> Retrain(const RetrainOptions& options);
+
+}  // namespace skerry

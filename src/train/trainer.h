@@ -1,0 +1,114 @@
+// From a table to a model package: the one call behind `skerry train` and behind retraining.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "codec/columns.h"
+#include "codec/json.h"
+#include "train/metrics.h"
+
+namespace skerry {
+
+// Called with one line for a person at each stage, on the training thread. May be empty.
+using ProgressSink = std::function<void(std::string_view)>;
+
+struct HyperParameters {
+  int trees = 400;  // at most; early stopping on an inner fold chooses
+  int depth = 6;
+  double learning_rate = 0.05;
+  double min_child_weight = 1;
+  double row_fraction = 0.8;      // of the rows, for each tree
+  double feature_fraction = 1.0;  // of the features, for each tree
+  double l2 = 1;
+  int early_stopping_rounds = 40;
+  int threads = 2;
+
+  Json ToJson() const;
+  static Result<HyperParameters> FromJson(const Json& json);  // absent members keep their default
+};
+
+struct DetectorParameters {
+  int trees = 100;
+  int samples = 256;         // rows a tree is grown on
+  double alarm_rate = 0.01;  // share of the training rows at or above the anomaly threshold
+
+  Json ToJson() const;
+};
+
+struct TrainOptions {
+  // CSV, Parquet or NDJSON with the same columns; their rows are taken together, in this order.
+  std::vector<std::filesystem::path> data;
+  std::string label;
+  // Columns by the name in the data. Ignored ones are not in the schema; context and id columns are
+  // carried, not learnt from. A text column of more than max_categories values is taken for an id.
+  std::vector<std::string> ignore, context, id;
+  // The label's text that is class 1; empty: of "0"/"1", "false"/"true", "no"/"yes" the second, of
+  // any other two the rarer one.
+  std::string positive;
+  std::string name = "model", version = "1";
+  std::uint64_t seed = 1;
+  std::filesystem::path out;  // must not exist
+  // Share of the rows (one input row is one source row) held out for the report, after one shuffle
+  // with `seed`. 0: train on every row, and report nothing on held-out rows.
+  double holdout = 0.2;
+  std::string weight_column;  // optional, finite and >= 0; no feature
+  std::size_t max_categories = 100;
+  HyperParameters parameters;
+  DetectorParameters detector;
+  ProgressSink progress;
+};
+
+struct ModelScores {  // of one model on the held-out rows
+  Interval auc, average_precision, f1;
+  Confusion confusion;
+  Json ToJson() const;
+};
+
+struct TrainReport {
+  std::string name, version;
+  std::uint64_t seed = 0;
+  std::uint64_t rows = 0, training_rows = 0, holdout_rows = 0;
+  std::uint64_t training_positives = 0, holdout_positives = 0;
+  std::string data_digest;  // sha256 over the input files' bytes (their digests, when several)
+  int trees = 0;            // that early stopping kept
+  double threshold = 0, anomaly_threshold = 0;
+  // Largest |trainer - ONNX Runtime| over every row: probability, and anomaly score.
+  double max_model_difference = 0, max_detector_difference = 0;
+  // On held-out rows; all zero when there are none (holdout_rows == 0).
+  ModelScores model, logistic_regression, majority;
+  // Total gain by feature (schema's field name), greatest first.
+  std::vector<std::pair<std::string, double>> gains;
+  double seconds = 0;
+  HyperParameters parameters;
+  DetectorParameters detector;
+
+  Json ToJson() const;
+  std::string ToText() const;  // the table that `skerry train` prints
+};
+
+// Trains and writes the package directory `out`: model.onnx, detector.onnx, schema.json,
+// reference.json, card.md, report.json. The directory appears at the end, synced, by one rename;
+// after a failure or an interruption nothing of that name exists. kAlreadyExists when it does.
+//
+// kInvalidArgument, naming column or rows and what to do: no such label, a label with blank cells
+// or with other than two values, no rows, a column told twice or unknown, no feature left, a type
+// that cannot be a feature, too few rows of a class. Blank and NaN cells of features are missing
+// values, which the model takes as such. kInternal when the exported model differs from the trainer
+// by more than 1e-5 on any row.
+//
+// Not thread-safe with itself (XGBoost keeps global state); one training a process at a time.
+Result<TrainReport> Train(const TrainOptions& options);
+
+// The same split that Train makes, for those who must keep rows apart: a permutation of
+// 0 .. rows-1; the first `round(rows * holdout)` are held out, the others train.
+std::vector<std::size_t> ShuffledRows(std::size_t rows, std::uint64_t seed);
+
+}  // namespace skerry
