@@ -42,7 +42,7 @@ Result<CompareReport> ComparePaired(const std::filesystem::path& champion,
                                     const BootstrapOptions& bootstrap);
 
 struct GateOptions {
-  std::filesystem::path champion, challenger;  // package directories
+  std::filesystem::path champion, challenger;    // package directories
   std::map<std::string, const Table*> holdouts;  // by name; rows that neither was trained on
   // The hold-out on which the lower 95 % bound of the gain must be above 0.
   std::string gain_on;

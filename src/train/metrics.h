@@ -36,16 +36,18 @@ struct Confusion {
 // Predicts class 1 where score >= threshold.
 Confusion ConfusionAt(const ScoredRows& rows, double threshold);
 
-// The threshold of greatest F1, mid-way between the two neighbouring scores. 0.5 without a positive.
+// The threshold of greatest F1, mid-way between the two neighbouring scores. 0.5 without a
+// positive.
 double ThresholdOfMaxF1(const ScoredRows& rows);
 
 struct Interval {
-  double value = 0;       // on the rows themselves
+  double value = 0;          // on the rows themselves
   double low = 0, high = 0;  // 2.5 % and 97.5 % of the bootstrap distribution
   Json ToJson() const;
 };
 
-// Bootstrap over rows (Efron 1979), percentile interval. Resamples without both classes are redrawn.
+// Bootstrap over rows (Efron 1979), percentile interval. Resamples without both classes are
+// redrawn.
 struct BootstrapOptions {
   std::uint64_t seed = 1;
   int resamples = 1'000;

@@ -23,8 +23,8 @@ struct RetrainOptions {
   Table released;
   std::string label_column = "label";
   std::string probability_column = "sample_prob";
-  // By field: width of its bucket; half of it is added to the lower edge. Absent: the least distance
-  // between two values that occur.
+  // By field: width of its bucket; half of it is added to the lower edge. Absent: the least
+  // distance between two values that occur.
   std::map<std::string, double> bucket_widths;
   // The share of all training weight that the released rows get together, when they are fewer than
   // that: new conditions would drown in old rows otherwise. See docs/adr of this module's study.
