@@ -1,0 +1,74 @@
+// One running hub: what `skerry hub` starts.
+//
+// Role: composition root of the hub process. Owns, in this order, the data directory's lock, the
+// keys and the CA, the store (SQLite), the registry, ingest, lake, runs and the HTTP server whose
+// routes stand in api.cpp. Stop() and the destructor take them down in reverse order.
+//   auto hub = Hub::Start({.data = "/var/lib/skerry-hub"});
+//   std::puts((*hub)->url().c_str());  ...  (*hub)->Stop();
+//
+// Data directory:
+//   hub.db                 sites, tokens, ledger of what was received, labels, runs, audit log
+//   keys/hub.key           0600; signs receipts, grants and desired states
+//   keys/model.key         0600; signs model packages (cosign bundles)
+//   keys/server.key        0600; of the TLS server
+//   ca/ca.key 0600, ca.pem the hub's own CA: server and site certificates
+//   registry/              the OCI registry (oci/registry.h)
+//   lake/                  released records as Parquet (lake.h, docs/formats/lake.md)
+//   quarantine/            segments that were set aside, by digest
+//   models/                unpacked packages, a cache by digest
+//   runs/<id>/             a retraining run: spec, log, result, package
+//   admin.token            0600; the bearer token of every admin route
+//   endpoint.json          0600; {"url","pid","token_file","ca_file"}; removed by Stop
+//   lock                   held while the process lives
+//
+// Errors of Start: kFailedPrecondition (another process holds the directory), kUnavailable (port in
+// use, named), kInvalidArgument (plain HTTP or an open registry on an address that is not
+// loopback), kPermissionDenied (a secret that others may read), kDataLoss (damaged store).
+// Thread-safe after Start.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+namespace skerry {
+
+struct HubOptions {
+  std::filesystem::path data;  // made when absent (0700)
+  std::string listen_address = "127.0.0.1";
+  std::uint16_t listen_port = 8443;  // 0: the kernel's choice
+  bool plain_http = false;           // no TLS; on loopback only
+  bool open_registry = false;        // anyone may use /v2; on loopback only, for tests of tools
+  int http_loops = 1;
+  int http_workers = 4;
+  // Started as `<program> __retrain SPEC.json`; empty: this executable.
+  std::filesystem::path retrain_program;
+};
+
+class Hub {
+ public:
+  // `clock` is borrowed; null: the system's.
+  static Result<std::unique_ptr<Hub>> Start(HubOptions options, const Clock* clock = nullptr);
+  Hub(const Hub&) = delete;
+  Hub& operator=(const Hub&) = delete;
+  ~Hub();
+
+  // "https://127.0.0.1:8443"
+  std::string url() const;
+  std::string admin_token() const;
+  // The CA to trust when talking to url(); empty with plain_http.
+  std::string ca_pem() const;
+  // Finishes requests under way, ends a running child, removes endpoint.json. Repeats are harmless.
+  void Stop();
+
+ private:
+  struct Parts;
+  explicit Hub(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace skerry
