@@ -29,6 +29,8 @@ constexpr std::size_t kTableColumns = 4'096;
 constexpr std::size_t kFieldBytes = 1U << 20U;
 constexpr std::size_t kRowsPerRequest = 100'000;
 constexpr std::size_t kCategoriesPerField = 1'000;
+constexpr std::size_t kEncodedTableRows = 1'000'000;    // one binary table (codec/columns.h)
+constexpr std::size_t kEncodedTableCells = 64'000'000;  // rows x columns of one
 
 // Outbox.
 constexpr std::size_t kCaptureQueueRows = 65'536;  // beyond it: 503 (sync), not captured (async)
@@ -60,5 +62,9 @@ constexpr std::size_t kSmokeMemoryBytes = std::size_t{2} << 30U;
 constexpr std::chrono::seconds kSmokeCpu{20};
 constexpr std::chrono::milliseconds kSmokeWall{30'000};
 constexpr std::size_t kRequestIdBytes = 1'024;
+// Keys and signatures.
+constexpr std::size_t kKeyFileBytes = 64U << 10U;
+constexpr std::size_t kCertificateBytes = 64U << 10U;  // a PEM text, chain or request
+constexpr std::size_t kDsseSignatures = 16;            // in one envelope
 
 }  // namespace skerry::limits
