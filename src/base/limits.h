@@ -36,6 +36,24 @@ constexpr std::size_t kEncodedTableCells = 64'000'000;  // rows x columns of one
 constexpr std::size_t kCaptureQueueRows = 65'536;  // beyond it: 503 (sync), not captured (async)
 constexpr std::uint64_t kSegmentRows = 20'000;
 constexpr std::uint64_t kSegmentsPerShipment = 256;
+constexpr std::uint64_t kShipmentBytes = 8U << 20U;  // a shipment takes no more segments beyond it
+constexpr std::size_t kCommitRows = 16'384;          // rows that one group commit takes on
+constexpr std::uint64_t kLedgerRows = 20'000'000;    // fates kept for look-ups; older are summed
+constexpr std::size_t kGapsPerStatement = 4'096;
+constexpr std::size_t kStatementsKept = 1'000;  // covered ones, for the chain's last links
+constexpr std::size_t kReceiptIntervals = 100'000;
+constexpr std::size_t kReceiptStreams = 10'000;
+constexpr std::size_t kStatusBytes = 4U << 20U;
+constexpr std::size_t kStatusPending = 20'000;
+constexpr std::size_t kStatusAlarms = 100;
+constexpr std::size_t kLookupRows = 100'000;
+
+// Policy.
+constexpr std::size_t kPolicyRules = 10'000;  // fields, conditions and allowed values together
+constexpr std::size_t kConditionChars = 4'096;
+constexpr std::size_t kConditionTerms = 256;
+constexpr std::size_t kConditionDepth = 32;
+constexpr std::size_t kRuleNameChars = 128;
 
 // OCI.
 constexpr std::size_t kUploadChunkBytes = 1U << 20U;

@@ -1,0 +1,207 @@
+// The site's durable store of what may leave: takes scored rows, lets policy decide, commits what
+// is left, seals it into Parquet segments, makes signed shipments of them, and deletes what a hub's
+// receipt covers. It also keeps the ledger: what became of every row.
+//
+// Files, below OutboxOptions::directory: outbox.db (SQLite, WAL, synchronous=FULL), segments/,
+// quarantine/ (damaged segment files, kept for a person to look at). The caller holds the lock on
+// the data directory (storage/file.h DirectoryLock).
+//
+// Ownership: one Outbox a site, owned by the composition root, closed before the clock and the
+// metrics that it borrows.
+// Threads: every function may be called from any thread. Inside there are two: the writer, the only
+// one that changes the database, which commits queued rows in groups; and the sealer, which writes
+// Parquet so that a commit never waits for it. DuckDB is opened by the first seal.
+// Durability: `done` with OK, and every function that returns OK, mean synced to disk.
+// Restart: rows that a previous process committed are sealed under that process' epoch; files of an
+// interrupted seal are removed.
+//
+//   SKERRY_ASSIGN_OR_RETURN(auto outbox, Outbox::Open(std::move(options)));
+//   outbox->Submit(batch, policy, [](Status durable) { ... });
+//   SKERRY_ASSIGN_OR_RETURN(auto shipments, outbox->PendingShipments());
+//   SKERRY_ASSIGN_OR_RETURN(auto outcome, outbox->ApplyReceipt(envelope, hub_keys));
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/ids.h"
+#include "base/limits.h"
+#include "base/metrics.h"
+#include "crypto/digest.h"
+#include "crypto/key.h"
+#include "model/row_batch.h"
+#include "outbox/site_status.h"
+#include "outbox/statement.h"
+#include "policy/compiled_policy.h"
+#include "policy/record_class.h"
+
+namespace skerry {
+
+struct OutboxOptions {
+  std::filesystem::path directory;  // made if absent
+  std::string site;
+  PrivateKey key;                                       // signs statements
+  const Clock* clock = nullptr;                         // borrowed
+  InstanceId epoch;                                     // the process' instance; none: a random one
+  std::uint64_t quota_bytes = std::uint64_t{4} << 30U;  // database and segment files together
+  std::uint64_t segment_rows = limits::kSegmentRows;
+  std::chrono::milliseconds segment_age{30'000};  // unsealed rows wait no longer than this
+  std::size_t queue_rows = limits::kCaptureQueueRows;
+  std::uint64_t ledger_rows = limits::kLedgerRows;  // older fates are forgotten, their sums kept
+  MetricRegistry* metrics = nullptr;                // borrowed
+};
+
+// One signed statement and the segment files of it that the hub does not have yet.
+struct Shipment {
+  // "<epoch12>-<number>-<digest12>"; the last part is over the statement and the offered segments,
+  // so that it changes when receipts or shedding leave fewer of them to send.
+  std::string tag;
+  std::string statement_envelope;  // the same bytes at every offer
+  // May be fewer than the statement lists, or none when gaps alone are unaccepted. A file may be
+  // gone by the time it is read (shed, or receipted by another road): ask again then.
+  std::vector<std::pair<Digest, std::filesystem::path>> segments;
+  ShipmentStatement statement;
+};
+
+struct ReceiptOutcome {
+  // kOlder: of a counter below, or of an incarnation before, the one known; nothing changed.
+  enum class Kind { kApplied, kOlder };
+  Kind kind = Kind::kApplied;
+  bool new_incarnation = false;  // the hub was restored: it may have lost what it once received
+  std::uint64_t segments_deleted = 0;
+  std::uint64_t gaps_closed = 0;
+  // Ranges that the receipt covers though they were never offered: kept, and worth an alarm.
+  std::uint64_t never_offered = 0;
+};
+
+// Where a row's primary record is.
+enum class RowPlace {
+  kNothingLeaves,  // withheld or not selected
+  kUnsealed,
+  kSealed,  // in a segment that no receipt covers
+  kReceived,
+  kShed,
+  kRecalled,
+  kDamaged,
+};
+// "nothing-leaves", "unsealed", "sealed", "received", "shed", "recalled", "damaged".
+std::string_view RowPlaceName(RowPlace place);
+
+struct RowFate {
+  RowDisposition disposition = RowDisposition::kNotSelected;
+  RowPlace place = RowPlace::kNothingLeaves;
+  // Of the primary record, when one was released:
+  std::optional<RecordClass> cls;
+  InstanceId epoch;
+  std::uint64_t seq = 0;
+};
+
+struct StreamBacklog {
+  InstanceId epoch;
+  RecordClass cls = RecordClass::kSample;
+  std::uint64_t last_seq = 0;  // the last one given out
+  std::uint64_t unsealed_rows = 0;
+  std::uint64_t sealed_segments = 0;
+  std::uint64_t sealed_rows = 0;
+  std::uint64_t sealed_bytes = 0;
+};
+
+// For people and the console; of one moment.
+struct OutboxFacts {
+  InstanceId epoch;
+  Counters counters;
+  std::uint64_t receipted_primary_rows = 0;
+  std::uint64_t damaged_primary_rows = 0;
+  std::uint64_t unsealed_primary_rows = 0;
+  std::uint64_t sealed_primary_rows = 0;
+  std::uint64_t queued_rows = 0;
+  std::uint64_t ledger_rows = 0;
+  std::uint64_t database_bytes = 0;
+  std::uint64_t segment_bytes = 0;
+  std::uint64_t quota_bytes = 0;
+  std::uint64_t open_gaps = 0;
+  std::uint64_t last_statement = 0;
+  std::string receipt_incarnation;  // "" before the first receipt
+  std::uint64_t receipt_counter = 0;
+  std::int64_t oldest_pending_us = 0;  // commit time; 0 when nothing is pending
+  std::vector<StreamBacklog> streams;  // those with a backlog, by class value, then age
+  std::vector<std::pair<std::string, std::uint64_t>> withheld_by_rule;
+};
+
+class Outbox {
+ public:
+  // kInvalidArgument: options; kDataLoss: the database is damaged; errors of storage.
+  static Result<std::unique_ptr<Outbox>> Open(OutboxOptions options);
+  ~Outbox();  // Close()
+  Outbox(const Outbox&) = delete;
+  Outbox& operator=(const Outbox&) = delete;
+
+  InstanceId epoch() const;
+
+  // Never blocks. `policy` decides on the writer thread, before anything is stored. `done` runs
+  // exactly once: on the writer thread, OK after the commit is synced, or with the reason why the
+  // rows are not kept; or at once on the calling thread with kResourceExhausted when more than
+  // queue_rows wait (one batch always fits an empty queue), or kUnavailable after Close. Rows that
+  // are not kept are counted as scored and as not captured with the next good commit. `done` must
+  // not wait for the outbox.
+  void Submit(std::shared_ptr<const RowBatch> batch, std::shared_ptr<const CompiledPolicy> policy,
+              std::function<void(Status)> done);
+
+  // Waits until everything submitted before the call has been committed or has failed.
+  Status Flush();
+  // Flush, then every committed row into segments, and the summary and decision records that are
+  // under way with them.
+  Status SealNow();
+
+  // Seals what is due (segment_rows, segment_age), makes statements of the segments and gaps that
+  // have none, and returns every shipment that receipts do not cover yet: by the highest class in
+  // it, then by number.
+  Result<std::vector<Shipment>> PendingShipments();
+  // Verifies against `hub_keys`, deletes what is covered, gives the space back. kPermissionDenied:
+  // no signature by a hub key; kInvalidArgument: another site's, or no receipt.
+  Result<ReceiptOutcome> ApplyReceipt(std::string_view envelope_json,
+                                      std::span<const PublicKey> hub_keys);
+  // Takes a sealed segment out of the way that turned out unreadable: its file moves to
+  // quarantine/, its range becomes a gap of reason "damage". kNotFound when there is none.
+  Status QuarantineSegment(const Digest& digest, std::string_view reason);
+
+  // A new status counter, with site, instance, clock, counters, pending and backlog filled in;
+  // the caller adds models and alarms and signs.
+  Result<SiteStatus> ReadStatus();
+  Result<OutboxFacts> facts();
+
+  // None for a row that this outbox never committed, or whose fate the ledger has forgotten.
+  Result<std::optional<RowFate>> LookupRow(const RowId& row);
+  Result<std::vector<std::optional<RowFate>>> LookupRows(std::span<const RowId> rows);
+
+  // Walks the database, every unsealed batch, segment file, statement, stream and the ledger, and
+  // says what is wrong, a sentence each; empty when all is well. Reads everything: minutes for
+  // gigabytes.
+  Result<std::vector<std::string>> Verify();
+  // Writes the local records of a class (sealed and unsealed) for use on the site: .parquet or
+  // .csv by the name's end. kNotFound when there are none.
+  Status ExportTo(const std::filesystem::path& path, RecordClass cls);
+
+  // Commits what is queued and ends both threads. Unsealed rows stay for the next start. Repeats
+  // are harmless.
+  void Close();
+
+ private:
+  struct Impl;
+  explicit Outbox(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace skerry
