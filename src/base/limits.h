@@ -67,6 +67,7 @@ constexpr std::size_t kTagsListed = 1'000'000;
 constexpr std::size_t kModelPackFiles = 256;
 
 // Bundles.
+constexpr std::size_t kBundleIdBytes = 128;
 constexpr std::size_t kBundleEntries = 100'000;
 constexpr std::size_t kIndexBytes = 32U << 20U;
 
@@ -84,5 +85,11 @@ constexpr std::size_t kRequestIdBytes = 1'024;
 constexpr std::size_t kKeyFileBytes = 64U << 10U;
 constexpr std::size_t kCertificateBytes = 64U << 10U;  // a PEM text, chain or request
 constexpr std::size_t kDsseSignatures = 16;            // in one envelope
+
+// Trust.
+constexpr std::size_t kJoinDocumentBytes = 1U << 20U;  // token, join request, join grant
+constexpr std::size_t kDesiredStateBytes = 1U << 20U;
+constexpr std::size_t kTrustedKeys = 64;           // keys listed in one grant or desired state
+constexpr std::size_t kSignaturesPerPackage = 32;  // cosign bundles looked at for one manifest
 
 }  // namespace skerry::limits

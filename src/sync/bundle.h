@@ -27,10 +27,9 @@
 #include "base/error.h"
 #include "codec/json.h"
 #include "crypto/digest.h"
+#include "oci/artifact.h"
 
 namespace skerry {
-
-struct Artifact;  // oci/artifact.h
 
 enum class BundleKind : std::uint8_t {
   kJoinRequest,   // document, to the hub
@@ -64,7 +63,8 @@ struct BundlePart {
 class BundleWriter {
  public:
   // `directory` is made; one that holds anything already is refused (kAlreadyExists).
-  static Result<BundleWriter> Create(const std::filesystem::path& directory, BundleHeader header);
+  static Result<BundleWriter> Create(const std::filesystem::path& directory,
+                                     const BundleHeader& header);
   BundleWriter(BundleWriter&&) noexcept;
   BundleWriter& operator=(BundleWriter&&) noexcept;
   ~BundleWriter();
@@ -82,6 +82,18 @@ class BundleWriter {
   std::unique_ptr<Impl> impl_;
 };
 
+// What came of a part. kRepeated: it was held already, nothing changed. kMissing: not whole on this
+// medium; another copy may bring it. kRefused: whole, and not acceptable.
+enum class PartResult : std::uint8_t { kApplied, kRepeated, kMissing, kRefused };
+std::string_view PartResultName(PartResult result);
+
+struct PartOutcome {
+  std::string kind;  // BundleKindName, or what the bundle calls a kind that is not known here
+  std::string name;
+  PartResult result;
+  std::string reason;  // empty for kApplied and kRepeated
+};
+
 class BundleReader {
  public:
   // Bounded: limits::kBundleEntries, kIndexBytes. Symlinks and names that leave the directory are
@@ -94,6 +106,8 @@ class BundleReader {
   const BundleHeader& header() const;
   // In the order in which they are to be applied: by BundleKind, then as written.
   const std::vector<BundlePart>& parts() const;
+  // Entries of a kind that this version does not know, as refused outcomes for the report.
+  const std::vector<PartOutcome>& unknown_parts() const;
   // Every blob verified against its digest (large ones stay files). kDataLoss: says which blob.
   Result<Artifact> ReadArtifact(const BundlePart& part) const;
   // The single layer's bytes; kTooLarge over `max_bytes`.
@@ -105,24 +119,13 @@ class BundleReader {
   std::unique_ptr<Impl> impl_;
 };
 
-// What came of a part. kRepeated: it was held already, nothing changed. kMissing: not whole on this
-// medium; another copy may bring it. kRefused: whole, and not acceptable.
-enum class PartResult : std::uint8_t { kApplied, kRepeated, kMissing, kRefused };
-std::string_view PartResultName(PartResult result);
-
-struct PartOutcome {
-  BundleKind kind;
-  std::string name;
-  PartResult result;
-  std::string reason;  // empty for kApplied and kRepeated
-};
-
 struct BundleReport {
   BundleHeader header;
   std::vector<PartOutcome> parts;
 
   std::size_t Count(PartResult result) const;
-  // {"bundle","direction","site","applied":n,"repeated":n,"missing":[...],"refused":[...],"parts":[...]}
+  // {"bundle","direction","site","applied":n,"repeated":n,"missing":["kind name: reason"],
+  //  "refused":["kind name: reason"],"parts":[{"kind","name","result","reason"?}]}
   Json ToJson() const;
 };
 

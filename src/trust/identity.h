@@ -7,7 +7,7 @@
 //   policy.key 0600         32 bytes, HMAC key of the policy's pseudonyms; never leaves
 //   token.json 0600         the join token, kept until joined
 //   site.json               the name, whence the hub is reached
-//   certificate.pem, ca.pem, hub-keys.json   from the grant
+//   grant.json 0600         the verified join grant: certificate, CA, hub keys
 //   desired.json            the envelope of the newest accepted desired state
 //   floors.json             per model name the highest admitted version and its digest
 //
@@ -80,11 +80,12 @@ class SiteIdentity {
 
  private:
   SiteIdentity(std::filesystem::path directory, PrivateKey key, std::string policy_hmac_key);
-  Status LoadAll();
-  Status LoadHub();
-  Status LoadTrust();
-  Status SaveFloors() const;
-  Status SaveName(const std::string& site, const std::string& hub_url) const;
+  // All of these want mutex_ held.
+  Status LoadName();
+  Status LoadJoining();
+  Status LoadVersions();
+  Status TakeGrant(const JoinGrant& grant);
+  Status SaveName(const std::string& site, const std::string& hub_url);
   std::filesystem::path File(const char* name) const { return directory_ / name; }
 
   const std::filesystem::path directory_;

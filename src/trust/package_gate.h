@@ -20,6 +20,8 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/limits.h"
+#include "model/smoke.h"
 #include "trust/desired_state.h"
 #include "trust/identity.h"
 
@@ -31,7 +33,8 @@ std::string_view GateCheckName(GateCheck check);  // "signature", "version order
 struct PackageGateOptions {
   // The program that is started as `<program> __smoke DIR`; skerry itself.
   std::filesystem::path smoke_program;
-  std::uint64_t max_package_bytes;  // kSize
+  std::uint64_t max_package_bytes = limits::kModelBytes;
+  SmokeLimits smoke_limits = {};
 };
 
 class PackageGate {

@@ -1,0 +1,303 @@
+#include "trust/identity.h"
+
+#include <sys/stat.h>
+
+#include "base/ids.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "codec/json.h"
+#include "crypto/certificate.h"
+#include "crypto/dsse.h"
+#include "storage/file.h"
+
+namespace skerry {
+namespace {
+
+constexpr std::size_t kPolicyKeyBytes = 32;
+
+// A file that may be absent.
+Result<std::optional<std::string>> ReadIfThere(const std::filesystem::path& path) {
+  auto text = ReadFile(path, limits::kJoinDocumentBytes);
+  if (text) return std::optional<std::string>(std::move(*text));
+  if (text.error().code() == ErrorCode::kNotFound) return std::optional<std::string>();
+  return Propagate(std::move(text));
+}
+
+// What this program wrote itself and cannot read any more is damage, whatever the parser calls it.
+tl::unexpected<Error> Damaged(const std::filesystem::path& path, const Error& error) {
+  return Fail(ErrorCode::kDataLoss, "{} is damaged: {}", path.string(), error.message());
+}
+
+Result<std::string> LoadOrCreatePolicyKey(const std::filesystem::path& path) {
+  SKERRY_ASSIGN_OR_RETURN(std::optional<std::string> held, ReadIfThere(path));
+  if (held && held->size() == kPolicyKeyBytes) {
+    struct stat facts{};
+    if (::stat(path.c_str(), &facts) == 0 && (facts.st_mode & 077U) != 0)
+      return Fail(ErrorCode::kPermissionDenied,
+                  "{} holds a secret and others may read it: chmod 600 {}", path.string(),
+                  path.string());
+    return std::move(*held);
+  }
+  if (held)
+    return Fail(ErrorCode::kDataLoss, "{} is damaged: {} bytes, must be {}", path.string(),
+                held->size(), kPolicyKeyBytes);
+  std::string made(kPolicyKeyBytes, '\0');
+  FillRandom(made.data(), made.size());
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(path, made, 0600));
+  return made;
+}
+
+Result<std::vector<PublicKey>> ParseKeys(const std::vector<std::string>& pems) {
+  std::vector<PublicKey> keys;
+  for (const std::string& pem : pems) {
+    SKERRY_ASSIGN_OR_RETURN(PublicKey key, PublicKey::FromPem(pem));
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+Result<std::map<std::string, ModelRef>> ParseFloors(std::string_view text) {
+  SKERRY_ASSIGN_OR_RETURN(const Json json, ParseJson(text));
+  std::map<std::string, ModelRef> floors;
+  for (const auto& [name, value] : json.items()) {
+    const JsonObject object(value, name);
+    SKERRY_ASSIGN_OR_RETURN(const std::string version, object.String("version"));
+    SKERRY_ASSIGN_OR_RETURN(const std::string digest_text, object.String("digest"));
+    SKERRY_ASSIGN_OR_RETURN(Digest digest, Digest::Parse(digest_text));
+    floors.emplace(name, ModelRef{name, version, std::move(digest)});
+  }
+  return floors;
+}
+
+}  // namespace
+
+SiteIdentity::SiteIdentity(std::filesystem::path directory, PrivateKey key,
+                           std::string policy_hmac_key)
+    : directory_(std::move(directory)),
+      key_(std::move(key)),
+      policy_hmac_key_(std::move(policy_hmac_key)) {}
+
+Result<std::unique_ptr<SiteIdentity>> SiteIdentity::Open(const std::filesystem::path& directory,
+                                                         std::string_view name) {
+  if (!name.empty()) SKERRY_RETURN_IF_ERROR(CheckName("site name", name));
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(directory, 0700));
+  SKERRY_ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::LoadOrCreate(directory / "key.pem"));
+  SKERRY_ASSIGN_OR_RETURN(std::string policy_key, LoadOrCreatePolicyKey(directory / "policy.key"));
+  std::unique_ptr<SiteIdentity> identity(
+      new SiteIdentity(directory, std::move(key), std::move(policy_key)));
+  const std::lock_guard lock(identity->mutex_);
+  SKERRY_RETURN_IF_ERROR(identity->LoadName());
+  SKERRY_RETURN_IF_ERROR(identity->LoadJoining());
+  SKERRY_RETURN_IF_ERROR(identity->LoadVersions());
+  if (name.empty() || name == identity->site_) return identity;
+  if (!identity->site_.empty())
+    return Fail(ErrorCode::kConflict, "{} belongs to site {}, not to {}", directory.string(),
+                identity->site_, name);
+  SKERRY_RETURN_IF_ERROR(identity->SaveName(std::string(name), ""));
+  return identity;
+}
+
+Status SiteIdentity::LoadName() {
+  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> text, ReadIfThere(File("site.json")));
+  if (!text) return {};
+  const auto json = ParseJson(*text);
+  if (!json) return Damaged(File("site.json"), json.error());
+  const JsonObject object(*json, "site");
+  const auto site = object.String("site");
+  const auto hub_url = object.StringOr("hub_url", "");
+  if (!site) return Damaged(File("site.json"), site.error());
+  if (!hub_url) return Damaged(File("site.json"), hub_url.error());
+  site_ = *site;
+  hub_url_ = *hub_url;
+  return {};
+}
+
+Status SiteIdentity::LoadJoining() {
+  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> grant_text,
+                          ReadIfThere(File("grant.json")));
+  if (grant_text) {
+    const auto grant = JoinGrant::FromJson(*grant_text);
+    if (!grant) return Damaged(File("grant.json"), grant.error());
+    SKERRY_RETURN_IF_ERROR(TakeGrant(*grant));
+    // A crash between storing the grant and removing the token leaves both: the grant wins.
+    return RemoveFile(File("token.json"));
+  }
+  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> token_text,
+                          ReadIfThere(File("token.json")));
+  if (!token_text) return {};
+  auto token = JoinToken::FromJson(*token_text);
+  if (!token) return Damaged(File("token.json"), token.error());
+  ca_pem_ = token->ca_pem;
+  token_ = std::move(*token);
+  return {};
+}
+
+Status SiteIdentity::LoadVersions() {
+  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> floors_text,
+                          ReadIfThere(File("floors.json")));
+  if (floors_text) {
+    auto floors = ParseFloors(*floors_text);
+    if (!floors) return Damaged(File("floors.json"), floors.error());
+    floors_ = std::move(*floors);
+  }
+  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> envelope,
+                          ReadIfThere(File("desired.json")));
+  if (!envelope) return {};
+  auto desired = VerifyDesiredState(*envelope, hub_keys_, site_);
+  if (!desired) return Damaged(File("desired.json"), desired.error());
+  desired_ = std::move(*desired);
+  return {};
+}
+
+std::string SiteIdentity::site() const {
+  const std::lock_guard lock(mutex_);
+  return site_;
+}
+
+bool SiteIdentity::has_token() const {
+  const std::lock_guard lock(mutex_);
+  return token_.has_value();
+}
+
+bool SiteIdentity::joined() const {
+  const std::lock_guard lock(mutex_);
+  return !certificate_pem_.empty();
+}
+
+std::string SiteIdentity::hub_url() const {
+  const std::lock_guard lock(mutex_);
+  return hub_url_;
+}
+
+std::string SiteIdentity::ca_pem() const {
+  const std::lock_guard lock(mutex_);
+  return ca_pem_;
+}
+
+std::string SiteIdentity::certificate_pem() const {
+  const std::lock_guard lock(mutex_);
+  return certificate_pem_;
+}
+
+std::vector<PublicKey> SiteIdentity::hub_keys() const {
+  const std::lock_guard lock(mutex_);
+  return hub_keys_;
+}
+
+std::optional<DesiredState> SiteIdentity::desired() const {
+  const std::lock_guard lock(mutex_);
+  return desired_;
+}
+
+Status SiteIdentity::TakeToken(const JoinToken& token) {
+  const std::lock_guard lock(mutex_);
+  if (!site_.empty() && token.site != site_)
+    return Fail(ErrorCode::kConflict, "the token is for site {}; {} belongs to site {}", token.site,
+                directory_.string(), site_);
+  if (!certificate_pem_.empty()) {
+    LogInfo("already joined; the token is not needed site={} token={}", site_, token.token_id);
+    return {};
+  }
+  SKERRY_RETURN_IF_ERROR(token.Save(File("token.json")));
+  SKERRY_RETURN_IF_ERROR(SaveName(token.site, token.hub_url));
+  ca_pem_ = token.ca_pem;
+  token_ = token;
+  return {};
+}
+
+Result<JoinRequest> SiteIdentity::MakeRequest() const {
+  const std::lock_guard lock(mutex_);
+  if (!token_)
+    return Fail(ErrorCode::kFailedPrecondition,
+                "this site has no join token: get one from the hub and pass it with --token-file");
+  return MakeJoinRequest(*token_, key_);
+}
+
+Status SiteIdentity::ApplyGrant(std::string_view envelope_json) {
+  const std::lock_guard lock(mutex_);
+  if (!token_ && !certificate_pem_.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(
+        const std::string payload,
+        VerifyDsse(envelope_json, kJoinGrantType, hub_keys_, limits::kJoinDocumentBytes),
+        "join grant");
+    SKERRY_ASSIGN_OR_RETURN(const JoinGrant grant, JoinGrant::FromJson(payload));
+    if (grant.site != site_)
+      return Fail(ErrorCode::kPermissionDenied, "the join grant is for site {}, this site is {}",
+                  grant.site, site_);
+    return {};
+  }
+  if (!token_)
+    return Fail(ErrorCode::kFailedPrecondition,
+                "this site has no join token, so nothing says which hub to believe");
+  SKERRY_ASSIGN_OR_RETURN(const JoinGrant grant,
+                          VerifyJoinGrant(envelope_json, *token_, key_.public_key()));
+  // One file, so that a crash leaves a site that is joined or one that is not.
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(File("grant.json"), grant.ToJson(), 0600));
+  SKERRY_RETURN_IF_ERROR(TakeGrant(grant));
+  token_.reset();
+  LogInfo("joined site={}", site_);
+  return RemoveFile(File("token.json"));
+}
+
+Status SiteIdentity::TakeGrant(const JoinGrant& grant) {
+  SKERRY_ASSIGN_OR_RETURN(hub_keys_, ParseKeys(grant.hub_key_pems));
+  certificate_pem_ = grant.certificate_pem;
+  ca_pem_ = grant.ca_pem;
+  return {};
+}
+
+Result<SiteIdentity::DesiredChange> SiteIdentity::AcceptDesired(std::string_view envelope_json) {
+  const std::lock_guard lock(mutex_);
+  if (hub_keys_.empty())
+    return Fail(ErrorCode::kFailedPrecondition,
+                "this site has not joined, so no desired state can be believed");
+  SKERRY_ASSIGN_OR_RETURN(DesiredState offered,
+                          VerifyDesiredState(envelope_json, hub_keys_, site_));
+  SKERRY_RETURN_IF_ERROR(CheckDesiredStateOrder(offered, desired_));
+  if (desired_ && offered == *desired_) return DesiredChange::kSame;
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(File("desired.json"), envelope_json));
+  desired_ = std::move(offered);
+  return DesiredChange::kNewer;
+}
+
+Status SiteIdentity::CheckFloor(const ModelRef& package, const DesiredState& state) const {
+  if (state.fallback && *state.fallback == package) return {};
+  const std::lock_guard lock(mutex_);
+  const auto floor = floors_.find(package.name);
+  if (floor == floors_.end()) return {};
+  const int order = CompareVersions(package.version, floor->second.version);
+  if (order > 0) return {};
+  if (order < 0)
+    return Fail(ErrorCode::kConflict,
+                "{} is older than version {}, which this site ran, and is not the named fallback",
+                package.ToString(), floor->second.version);
+  if (package.digest == floor->second.digest) return {};
+  return Fail(ErrorCode::kConflict, "{} is {} here; the same version with digest {} is refused",
+              package.ToString(), floor->second.digest.ToString(), package.digest.ToString());
+}
+
+Status SiteIdentity::RaiseFloor(const ModelRef& package) {
+  const std::lock_guard lock(mutex_);
+  const auto floor = floors_.find(package.name);
+  if (floor != floors_.end() && CompareVersions(package.version, floor->second.version) <= 0)
+    return {};
+  std::map<std::string, ModelRef> raised = floors_;
+  raised.insert_or_assign(package.name, package);
+  Json json = Json::object();
+  for (const auto& [name, ref] : raised)
+    json[name] = Json{{"version", ref.version}, {"digest", ref.digest.ToString()}};
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(File("floors.json"), DumpJson(json)));
+  floors_ = std::move(raised);
+  return {};
+}
+
+Status SiteIdentity::SaveName(const std::string& site, const std::string& hub_url) {
+  SKERRY_RETURN_IF_ERROR(
+      WriteFileDurably(File("site.json"), DumpJson(Json{{"site", site}, {"hub_url", hub_url}})));
+  site_ = site;
+  hub_url_ = hub_url;
+  return {};
+}
+
+}  // namespace skerry

@@ -1,0 +1,158 @@
+#include "trust/identity.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "trust/tests/trust_fixture.h"
+
+namespace skerry {
+namespace {
+
+using testing::HasSubstr;
+
+class IdentityTest : public TrustTest {};
+
+TEST_F(IdentityTest, SecretsAreMadeOnceAndForTheOwnerAlone) {
+  std::string key_id;
+  std::string policy_key;
+  {
+    const auto identity = SiteIdentity::Open(identity_path());
+    ASSERT_TRUE(identity) << identity.error().message();
+    key_id = (*identity)->key().public_key().key_id();
+    policy_key = (*identity)->policy_hmac_key();
+    EXPECT_EQ(policy_key.size(), 32U);
+  }
+  const auto again = *SiteIdentity::Open(identity_path());
+  EXPECT_EQ(again->key().public_key().key_id(), key_id);
+  EXPECT_EQ(again->policy_hmac_key(), policy_key);
+  ASSERT_TRUE(again->TakeToken(TokenOf(hub_, "north")));
+  for (const char* name : {"key.pem", "policy.key", "token.json"}) {
+    struct stat facts{};
+    ASSERT_EQ(::stat((identity_path() / name).c_str(), &facts), 0) << name;
+    EXPECT_EQ(facts.st_mode & 0777U, 0600U) << name;
+  }
+}
+
+TEST_F(IdentityTest, SecretThatOthersMayReadIsRefused) {
+  ASSERT_TRUE(SiteIdentity::Open(identity_path()));
+  ASSERT_EQ(::chmod((identity_path() / "policy.key").c_str(), 0640), 0);
+  const auto identity = SiteIdentity::Open(identity_path());
+  ASSERT_FALSE(identity);
+  EXPECT_THAT(identity.error().message(), HasSubstr("chmod 600"));
+}
+
+TEST_F(IdentityTest, OneDataDirectoryIsOneSite) {
+  ASSERT_TRUE(SiteIdentity::Open(identity_path(), "north"));
+  EXPECT_EQ((*SiteIdentity::Open(identity_path()))->site(), "north");
+  EXPECT_EQ(SiteIdentity::Open(identity_path(), "south").error().code(), ErrorCode::kConflict);
+  EXPECT_EQ(SiteIdentity::Open(identity_path(), "South Pole").error().code(),
+            ErrorCode::kInvalidArgument);
+  const auto identity = *SiteIdentity::Open(identity_path());
+  EXPECT_EQ(identity->TakeToken(TokenOf(hub_, "south")).error().code(), ErrorCode::kConflict);
+}
+
+TEST_F(IdentityTest, JoiningSurvivesRestartsAtEveryStep) {
+  ASSERT_TRUE((*SiteIdentity::Open(identity_path()))->TakeToken(TokenOf(hub_, "north")));
+  std::string grant;
+  {
+    const auto identity = *SiteIdentity::Open(identity_path());
+    EXPECT_TRUE(identity->has_token());
+    EXPECT_FALSE(identity->joined());
+    EXPECT_EQ(identity->hub_url(), "https://hub.example:8443");
+    const auto request = identity->MakeRequest();
+    ASSERT_TRUE(request) << request.error().message();
+    grant = GrantOf(hub_, "north", *VerifyJoinRequest(*request, TokenOf(hub_, "north").secret));
+    ASSERT_TRUE(identity->ApplyGrant(grant));
+  }
+  const auto identity = *SiteIdentity::Open(identity_path());
+  EXPECT_TRUE(identity->joined());
+  EXPECT_FALSE(identity->has_token());
+  EXPECT_FALSE(std::filesystem::exists(identity_path() / "token.json"));
+  EXPECT_EQ(identity->hub_url(), "https://hub.example:8443");
+  ASSERT_EQ(identity->hub_keys().size(), 1U);
+  EXPECT_EQ(identity->hub_keys()[0].key_id(), hub_.key.public_key().key_id());
+  EXPECT_TRUE(identity->ApplyGrant(grant)) << "the same grant again is harmless";
+  EXPECT_TRUE(identity->TakeToken(TokenOf(hub_, "north"))) << "a token when joined is harmless";
+  EXPECT_FALSE(identity->has_token());
+}
+
+TEST_F(IdentityTest, GrantWithoutATokenIsNotBelieved) {
+  const auto identity = *SiteIdentity::Open(identity_path(), "north");
+  const std::string grant = GrantOf(hub_, "north", identity->key().public_key());
+  EXPECT_EQ(identity->ApplyGrant(grant).error().code(), ErrorCode::kFailedPrecondition);
+  EXPECT_EQ(identity->MakeRequest().error().code(), ErrorCode::kFailedPrecondition);
+}
+
+TEST_F(IdentityTest, ForgedGrantChangesNothing) {
+  const auto identity = OpenJoined();
+  const Hub stranger = MakeHub("stranger");
+  EXPECT_EQ(
+      identity->ApplyGrant(GrantOf(stranger, "north", identity->key().public_key())).error().code(),
+      ErrorCode::kPermissionDenied);
+  EXPECT_EQ(identity->hub_keys()[0].key_id(), hub_.key.public_key().key_id());
+}
+
+TEST_F(IdentityTest, DesiredStateOnlyGoesForwardAlsoAfterARestart) {
+  {
+    const auto identity = OpenJoined();
+    EXPECT_EQ(*identity->AcceptDesired(*SignDesiredState(State(5), hub_.key)),
+              SiteIdentity::DesiredChange::kNewer);
+    EXPECT_EQ(*identity->AcceptDesired(*SignDesiredState(State(5), hub_.key)),
+              SiteIdentity::DesiredChange::kSame);
+  }
+  const auto identity = *SiteIdentity::Open(identity_path());
+  ASSERT_TRUE(identity->desired());
+  EXPECT_EQ(identity->desired()->version, 5U);
+  EXPECT_EQ(identity->AcceptDesired(*SignDesiredState(State(4), hub_.key)).error().code(),
+            ErrorCode::kConflict);
+  EXPECT_EQ(*identity->AcceptDesired(*SignDesiredState(State(6), hub_.key)),
+            SiteIdentity::DesiredChange::kNewer);
+}
+
+TEST_F(IdentityTest, NewerDesiredStateIsAppliedEvenIfItExpiredOnItsWay) {
+  const auto identity = OpenJoined();
+  DesiredState state = State(2);
+  state.expires_us = 1;
+  EXPECT_TRUE(state.ExpiredAt(clock_.UtcMicros()));
+  EXPECT_EQ(*identity->AcceptDesired(*SignDesiredState(state, hub_.key)),
+            SiteIdentity::DesiredChange::kNewer);
+}
+
+TEST_F(IdentityTest, NoDesiredStateIsBelievedBeforeJoining) {
+  const auto identity = *SiteIdentity::Open(identity_path(), "north");
+  EXPECT_EQ(identity->AcceptDesired(*SignDesiredState(State(1), hub_.key)).error().code(),
+            ErrorCode::kFailedPrecondition);
+}
+
+TEST_F(IdentityTest, FloorsHoldAcrossRestartsAndOnlyTheNamedFallbackPassesBelow) {
+  {
+    const auto identity = OpenJoined();
+    EXPECT_TRUE(identity->CheckFloor(Model("1", "one"), State(1)));
+    ASSERT_TRUE(identity->RaiseFloor(Model("2", "two")));
+    ASSERT_TRUE(identity->RaiseFloor(Model("1", "one"))) << "never lowers";
+  }
+  const auto identity = *SiteIdentity::Open(identity_path());
+  DesiredState state = State(1);
+  EXPECT_EQ(identity->CheckFloor(Model("1", "one"), state).error().code(), ErrorCode::kConflict);
+  EXPECT_EQ(identity->CheckFloor(Model("2", "altered"), state).error().code(),
+            ErrorCode::kConflict);
+  EXPECT_TRUE(identity->CheckFloor(Model("2", "two"), state));
+  EXPECT_TRUE(identity->CheckFloor(Model("10", "ten"), state));
+  state.fallback = Model("1", "one");
+  EXPECT_TRUE(identity->CheckFloor(Model("1", "one"), state));
+  EXPECT_FALSE(identity->CheckFloor(Model("1", "another one"), state))
+      << "the fallback is one digest, not a version";
+}
+
+TEST_F(IdentityTest, DamagedFilesAreNamed) {
+  OpenJoined();
+  ASSERT_TRUE(WriteFileDurably(identity_path() / "grant.json", "{\"site\":"));
+  const auto identity = SiteIdentity::Open(identity_path());
+  ASSERT_FALSE(identity);
+  EXPECT_EQ(identity.error().code(), ErrorCode::kDataLoss);
+  EXPECT_THAT(identity.error().message(), HasSubstr("grant.json"));
+}
+
+}  // namespace
+}  // namespace skerry
