@@ -130,9 +130,11 @@ class Database {
 
  private:
   friend class SqlStatement;
+  friend class Transaction;
   Database(sqlite3* handle, std::filesystem::path path) : handle_(handle), path_(std::move(path)) {}
   Status Configure(const DatabaseOptions& options);
-  Status MigrateFrom(std::int64_t version, std::span<const std::string_view> steps);
+  Result<std::int64_t> ReadPragma(std::string_view name);
+  void RollBack();
   // The error of a failed call on this connection, by SQLite's result code.
   tl::unexpected<Error> Failure(int code) const;
 
