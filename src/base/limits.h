@@ -81,6 +81,7 @@ constexpr std::size_t kSmokeMemoryBytes = std::size_t{2} << 30U;
 constexpr std::chrono::seconds kSmokeCpu{20};
 constexpr std::chrono::milliseconds kSmokeWall{30'000};
 constexpr std::size_t kRequestIdBytes = 1'024;
+
 // Keys and signatures.
 constexpr std::size_t kKeyFileBytes = 64U << 10U;
 constexpr std::size_t kCertificateBytes = 64U << 10U;  // a PEM text, chain or request

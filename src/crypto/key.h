@@ -34,8 +34,9 @@ class PublicKey {
 
   bool operator==(const PublicKey& other) const { return key_id_ == other.key_id_; }
 
-  // For the adapters of OpenSSL only; takes over one reference to a key already found to be P-256.
-  static PublicKey FromHandle(evp_pkey_st* handle);
+  // For the adapters of OpenSSL only. FromHandle copies the public half of any OpenSSL key; errors
+  // as FromDer.
+  static Result<PublicKey> FromHandle(const evp_pkey_st* handle);
   evp_pkey_st* handle() const { return handle_.get(); }
 
  private:
@@ -57,7 +58,7 @@ class PrivateKey {
 
   bool empty() const { return handle_ == nullptr; }
   Result<std::string> ToPem() const;  // PKCS#8
-  PublicKey public_key() const;
+  const PublicKey& public_key() const { return public_key_; }
   // DER ECDSA over SHA-256 of `bytes`; another signature each time. kFailedPrecondition without a
   // key.
   Result<std::string> Sign(std::string_view bytes) const;
@@ -66,8 +67,8 @@ class PrivateKey {
   evp_pkey_st* handle() const { return handle_.get(); }
 
  private:
-  explicit PrivateKey(evp_pkey_st* handle);
   std::shared_ptr<evp_pkey_st> handle_;
+  PublicKey public_key_;
 };
 
 }  // namespace skerry
