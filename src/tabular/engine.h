@@ -24,7 +24,7 @@ struct TabularOptions {
   std::string memory_limit = "1GiB";
   int threads = 2;
   // Where queries larger than the memory limit spill to; empty: they fail instead.
-  std::string temp_directory;
+  std::string temp_directory{};
 };
 
 // What a CSV's cells become: the types that the sniffer finds, or text exactly as written.
@@ -32,7 +32,7 @@ enum class CsvTypes { kSniffed, kText };
 
 struct ReadOptions {
   // These alone, in this order; empty: all. A missing one is named together with those there are.
-  std::vector<std::string> columns;
+  std::vector<std::string> columns{};
   // More rows than this are kTooLarge.
   std::uint64_t max_rows = std::numeric_limits<std::uint64_t>::max();
   // CSV: whether the first line names the columns (else column0, column1, ...).

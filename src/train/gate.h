@@ -42,19 +42,19 @@ Result<CompareReport> ComparePaired(const std::filesystem::path& champion,
                                     const BootstrapOptions& bootstrap);
 
 struct GateOptions {
-  std::filesystem::path champion, challenger;    // package directories
-  std::map<std::string, const Table*> holdouts;  // by name; rows that neither was trained on
+  std::filesystem::path champion{}, challenger{};  // package directories
+  std::map<std::string, const Table*> holdouts{};  // by name; rows that neither was trained on
   // The hold-out on which the lower 95 % bound of the gain must be above 0.
-  std::string gain_on;
+  std::string gain_on{};
   // By hold-out: how much average precision may be lost there (the point estimate).
-  std::map<std::string, double> max_loss;
-  BootstrapOptions bootstrap;
+  std::map<std::string, double> max_loss{};
+  BootstrapOptions bootstrap{};
 };
 
 struct GateReport {
   bool passed = false;
-  std::vector<std::string> reasons;  // one sentence a condition, those that failed first
-  std::map<std::string, CompareReport> holdouts;
+  std::vector<std::string> reasons{};  // one sentence a condition, those that failed first
+  std::map<std::string, CompareReport> holdouts{};
   Json ToJson() const;
   std::string ToText() const;
 };

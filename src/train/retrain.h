@@ -14,25 +14,25 @@
 namespace skerry {
 
 struct RetrainOptions {
-  std::filesystem::path champion;  // package directory: schema, hyper-parameters
+  std::filesystem::path champion{};  // package directory: schema, hyper-parameters
   // Rows with the schema's raw columns and its label column. May be empty.
-  Table base;
+  Table base{};
   // Labelled rows with released columns: `in_<field>`, or `in_<field>__bucket` (lower edge) and
   // `in_<field>__round`; a field without a column is missing throughout. Label column (0/1, the
   // class index) and sampling probability (0 < p <= 1; weight 1/p; absent: 1).
-  Table released;
+  Table released{};
   std::string label_column = "label";
   std::string probability_column = "sample_prob";
   // By field: width of its bucket; half of it is added to the lower edge. Absent: the least
   // distance between two values that occur.
-  std::map<std::string, double> bucket_widths;
+  std::map<std::string, double> bucket_widths{};
   // The share of all training weight that the released rows get together, when they are fewer than
   // that: new conditions would drown in old rows otherwise. See docs/adr of this module's study.
   double released_share = 0.5;
-  std::string version;
+  std::string version{};
   std::uint64_t seed = 1;
-  std::filesystem::path out;  // must not exist
-  ProgressSink progress;
+  std::filesystem::path out{};  // must not exist
+  ProgressSink progress{};
 };
 
 // Writes a package like Train does (no held-out report: the gate judges). Schema, field order and

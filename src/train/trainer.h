@@ -45,25 +45,25 @@ struct DetectorParameters {
 
 struct TrainOptions {
   // CSV, Parquet or NDJSON with the same columns; their rows are taken together, in this order.
-  std::vector<std::filesystem::path> data;
-  std::string label;
+  std::vector<std::filesystem::path> data{};
+  std::string label{};
   // Columns by the name in the data. Ignored ones are not in the schema; context and id columns are
   // carried, not learnt from. A text column of more than max_categories values is taken for an id.
-  std::vector<std::string> ignore, context, id;
+  std::vector<std::string> ignore{}, context{}, id{};
   // The label's text that is class 1; empty: of "0"/"1", "false"/"true", "no"/"yes" the second, of
   // any other two the rarer one.
-  std::string positive;
+  std::string positive{};
   std::string name = "model", version = "1";
   std::uint64_t seed = 1;
-  std::filesystem::path out;  // must not exist
+  std::filesystem::path out{};  // must not exist
   // Share of the rows (one input row is one source row) held out for the report, after one shuffle
   // with `seed`. 0: train on every row, and report nothing on held-out rows.
   double holdout = 0.2;
-  std::string weight_column;  // optional, finite and >= 0; no feature
+  std::string weight_column{};  // optional, finite and >= 0; no feature
   std::size_t max_categories = 100;
-  HyperParameters parameters;
-  DetectorParameters detector;
-  ProgressSink progress;
+  HyperParameters parameters{};
+  DetectorParameters detector{};
+  ProgressSink progress{};
 };
 
 struct ModelScores {  // of one model on the held-out rows
@@ -73,12 +73,12 @@ struct ModelScores {  // of one model on the held-out rows
 };
 
 struct TrainReport {
-  std::string name, version;
+  std::string name{}, version{};
   std::uint64_t seed = 0;
   std::uint64_t rows = 0, training_rows = 0, holdout_rows = 0;
   std::uint64_t training_positives = 0, holdout_positives = 0;
-  std::string data_digest;  // sha256 over the input files' bytes (their digests, when several)
-  int trees = 0;            // that early stopping kept
+  std::string data_digest{};  // sha256 over the input files' bytes (their digests, when several)
+  int trees = 0;              // that early stopping kept
   double threshold = 0, anomaly_threshold = 0;
   // Largest |trainer - ONNX Runtime| over every row: probability, and anomaly score.
   double max_model_difference = 0, max_detector_difference = 0;
@@ -87,8 +87,8 @@ struct TrainReport {
   // Total gain by feature (schema's field name), greatest first.
   std::vector<std::pair<std::string, double>> gains;
   double seconds = 0;
-  HyperParameters parameters;
-  DetectorParameters detector;
+  HyperParameters parameters{};
+  DetectorParameters detector{};
 
   Json ToJson() const;
   std::string ToText() const;  // the table that `skerry train` prints
