@@ -43,7 +43,7 @@ struct ModelPackage {
 
 // Reads and checks the directory: digests, schema, reference against schema, the graphs' inputs and
 // outputs against the schema (model.onnx: "input" float32 [N,F] -> "probabilities" float32 [N,2];
-// detector.onnx: "input" [N,F] -> "anomaly_score" float32 [N,1]), then scores one smoke row.
+// detector.onnx: "input" [N,F] -> "anomaly_score" float32 [N,1]), then scores two smoke rows.
 // Errors: kNotFound, kDataLoss (digest differs, damaged file), kInvalidArgument (does not fit its
 // schema), kUnimplemented (opset, format version).
 Result<std::shared_ptr<const ModelPackage>> LoadPackage(const std::filesystem::path& directory,

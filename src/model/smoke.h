@@ -12,7 +12,7 @@
 namespace skerry {
 
 struct SmokeLimits {
-  std::size_t memory_bytes = limits::kSmokeMemoryBytes;  // RLIMIT_AS
+  std::size_t memory_bytes = limits::kSmokeMemoryBytes;  // RLIMIT_AS; 0 = none
   std::chrono::seconds cpu{limits::kSmokeCpu};           // RLIMIT_CPU
   std::chrono::milliseconds wall{limits::kSmokeWall};    // then SIGKILL
 };

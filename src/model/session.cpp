@@ -1,0 +1,370 @@
+#include "model/session.h"
+
+#include <onnxruntime_cxx_api.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "base/limits.h"
+#include "storage/file.h"
+
+namespace skerry {
+namespace {
+
+// One a process, as the library wants it; never destroyed, so that sessions held by threads that
+// end after main may still be freed.
+Ort::Env& RuntimeEnv() {
+  static Ort::Env* const env = [] {
+    auto* made = new Ort::Env(ORT_LOGGING_LEVEL_FATAL, "skerry");
+    made->DisableTelemetryEvents();
+    return made;
+  }();
+  return *env;
+}
+
+Ort::SessionOptions MakeOptions() {
+  Ort::SessionOptions options;
+  options.SetIntraOpNumThreads(1);
+  options.SetInterOpNumThreads(1);
+  options.SetExecutionMode(ExecutionMode::ORT_SEQUENTIAL);
+  options.AddConfigEntry("session.intra_op.allow_spinning", "0");
+  options.AddConfigEntry("session.inter_op.allow_spinning", "0");
+  options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);
+  return options;
+}
+
+// The library's types by ours, in the order of TensorType.
+constexpr std::array<ONNXTensorElementDataType, 13> kRuntimeTypes = {
+    ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,   ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
+    ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16,  ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+    ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64,  ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
+    ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32,
+    ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+    ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,  ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE,
+    ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING};
+
+ONNXTensorElementDataType ToRuntime(TensorType type) {
+  return kRuntimeTypes[static_cast<std::size_t>(type)];
+}
+
+std::optional<TensorType> FromRuntime(ONNXTensorElementDataType type) {
+  const auto found = std::find(kRuntimeTypes.begin(), kRuntimeTypes.end(), type);
+  if (found == kRuntimeTypes.end()) return std::nullopt;
+  return static_cast<TensorType>(found - kRuntimeTypes.begin());
+}
+
+bool Contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+// The library's message names source lines of its own build; what follows them is for the reader.
+std::string_view WithoutSourceLine(std::string_view message) {
+  const std::size_t line = message.find(".cc:");
+  if (line == std::string_view::npos) return message;
+  const std::size_t end = message.find(' ', line);
+  return end == std::string_view::npos ? message : message.substr(end + 1);
+}
+
+Error LoadError(const Ort::Exception& exception, std::string_view what) {
+  const std::string_view message = WithoutSourceLine(exception.what());
+  const OrtErrorCode code = exception.GetOrtErrorCode();
+  if (code == ORT_NO_SUCHFILE)
+    return Error(ErrorCode::kNotFound, fmt::format("{}: no such file", what));
+  if (code == ORT_INVALID_PROTOBUF || Contains(message, "rotobuf parsing failed"))
+    return Error(ErrorCode::kDataLoss,
+                 fmt::format("{} is damaged, truncated or no ONNX model: {}", what, message));
+  if (code == ORT_NOT_IMPLEMENTED || Contains(message, "opset") ||
+      Contains(message, "IR version") || Contains(message, "is not a registered function/op"))
+    return Error(ErrorCode::kUnimplemented,
+                 fmt::format("{} needs an opset, IR version or operator that ONNX Runtime {} does "
+                             "not support: {}",
+                             what, OrtGetApiBase()->GetVersionString(), message));
+  return Error(ErrorCode::kInvalidArgument,
+               fmt::format("{} cannot be loaded by ONNX Runtime: {}", what, message));
+}
+
+// Runs `load`, which may throw, with the library's exceptions turned into our errors.
+template <typename Load>
+Status Guarded(std::string_view what, Load&& load) {
+  try {
+    load();
+    return {};
+  } catch (const Ort::Exception& exception) {
+    return tl::make_unexpected(LoadError(exception, what));
+  } catch (const std::bad_alloc&) {
+    return Fail(ErrorCode::kTooLarge, "{} needs more memory than there is", what);
+  } catch (const std::exception& exception) {
+    return Fail(ErrorCode::kInvalidArgument, "{} cannot be loaded by ONNX Runtime: {}", what,
+                exception.what());
+  }
+}
+
+bool ShapeFits(const TensorSpec& spec, std::span<const std::int64_t> shape) {
+  if (!spec.has_shape) return true;
+  if (spec.shape.size() != shape.size()) return false;
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    if (spec.shape[i] >= 0 && spec.shape[i] != shape[i]) return false;
+  return true;
+}
+
+Status CheckInput(const TensorSpec& spec, const Tensor& tensor) {
+  if (tensor.type != spec.type)
+    return Fail(ErrorCode::kInvalidArgument, "input \"{}\": expected datatype {}, got {}",
+                spec.name, TensorTypeName(spec.type), TensorTypeName(tensor.type));
+  if (!ShapeFits(spec, tensor.shape))
+    return Fail(ErrorCode::kInvalidArgument, "input \"{}\": expected shape {} (-1 is free), got {}",
+                spec.name, ShapeText(spec.shape), ShapeText(tensor.shape));
+  SKERRY_ASSIGN_OR_RETURN(const std::size_t count, CountElements(tensor.shape));
+  const std::size_t held = tensor.type == TensorType::kString
+                               ? tensor.strings.size()
+                               : tensor.bytes.size() / TensorElementBytes(tensor.type);
+  if (held != count)
+    return Fail(ErrorCode::kInvalidArgument, "input \"{}\": shape {} wants {} elements, got {}",
+                spec.name, ShapeText(tensor.shape), count, held);
+  return {};
+}
+
+Ort::Value ToRuntimeValue(const Tensor& tensor, const Ort::MemoryInfo& memory) {
+  if (tensor.type != TensorType::kString)
+    // The library takes a mutable pointer for what it only reads.
+    return Ort::Value::CreateTensor(memory, const_cast<char*>(tensor.bytes.data()),
+                                    tensor.bytes.size(), tensor.shape.data(), tensor.shape.size(),
+                                    ToRuntime(tensor.type));
+  Ort::AllocatorWithDefaultOptions allocator;
+  Ort::Value value = Ort::Value::CreateTensor(allocator, tensor.shape.data(), tensor.shape.size(),
+                                              ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING);
+  for (std::size_t i = 0; i < tensor.strings.size(); ++i) {
+    const std::string& text = tensor.strings[i];
+    std::memcpy(value.GetResizedStringTensorElementBuffer(i, text.size()), text.data(),
+                text.size());
+  }
+  return value;
+}
+
+Result<Tensor> FromRuntimeValue(const Ort::Value& value, const TensorSpec& spec) {
+  const auto info = value.GetTensorTypeAndShapeInfo();
+  const std::optional<TensorType> type = FromRuntime(info.GetElementType());
+  if (!type)
+    return Fail(ErrorCode::kUnimplemented,
+                "output \"{}\" has an element type that has no name here", spec.name);
+  Tensor tensor;
+  tensor.name = spec.name;
+  tensor.Resize(*type, info.GetShape());
+  if (*type == TensorType::kString) {
+    for (std::size_t i = 0; i < tensor.strings.size(); ++i)
+      tensor.strings[i] = value.GetStringTensorElement(i);
+  } else if (!tensor.bytes.empty()) {
+    std::memcpy(tensor.bytes.data(), value.GetTensorRawData(), tensor.bytes.size());
+  }
+  return tensor;
+}
+
+}  // namespace
+
+struct OnnxSession::Runtime {
+  std::optional<Ort::Session> session;
+  Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+  std::vector<const char*> input_names;   // into inputs_
+  std::vector<const char*> output_names;  // into outputs_
+};
+
+OnnxSession::OnnxSession() : runtime_(std::make_unique<Runtime>()) {}
+OnnxSession::~OnnxSession() = default;
+
+Result<std::unique_ptr<OnnxSession>> OnnxSession::Load(const std::filesystem::path& path) {
+  std::error_code missing;
+  const auto size = std::filesystem::file_size(path, missing);
+  if (missing) return Fail(ErrorCode::kNotFound, "{}: {}", path.string(), missing.message());
+  if (size > limits::kModelBytes)
+    return Fail(ErrorCode::kTooLarge, "{} has {} bytes, the limit kModelBytes is {}", path.string(),
+                size, limits::kModelBytes);
+  std::unique_ptr<OnnxSession> made(new OnnxSession);
+  SKERRY_RETURN_IF_ERROR(Guarded(path.string(), [&] {
+    made->runtime_->session.emplace(RuntimeEnv(), path.c_str(), MakeOptions());
+  }));
+  SKERRY_RETURN_IF_ERROR(made->Describe(path.string()));
+  return made;
+}
+
+Result<std::unique_ptr<OnnxSession>> OnnxSession::LoadBytes(std::string_view bytes,
+                                                            std::string_view what) {
+  if (bytes.empty()) return Fail(ErrorCode::kDataLoss, "{} is empty", what);
+  std::unique_ptr<OnnxSession> made(new OnnxSession);
+  SKERRY_RETURN_IF_ERROR(Guarded(what, [&] {
+    made->runtime_->session.emplace(RuntimeEnv(), bytes.data(), bytes.size(), MakeOptions());
+  }));
+  SKERRY_RETURN_IF_ERROR(made->Describe(what));
+  return made;
+}
+
+namespace {
+
+// nullopt for what is no tensor or has a type without a name here.
+std::optional<TensorSpec> SpecOf(std::string name, const Ort::TypeInfo& info) {
+  if (info.GetONNXType() != ONNX_TYPE_TENSOR) return std::nullopt;
+  const auto tensor = info.GetTensorTypeAndShapeInfo();
+  const std::optional<TensorType> type = FromRuntime(tensor.GetElementType());
+  if (!type) return std::nullopt;
+  TensorSpec spec{std::move(name), *type, tensor.GetShape(), true};
+  // The library tells an unknown rank and a scalar alike; take it as "any".
+  spec.has_shape = !spec.shape.empty();
+  for (std::int64_t& dimension : spec.shape) dimension = std::max<std::int64_t>(dimension, -1);
+  return spec;
+}
+
+}  // namespace
+
+Status OnnxSession::Describe(std::string_view what) {
+  Status fits;
+  SKERRY_RETURN_IF_ERROR(Guarded(what, [&] {
+    Ort::Session& session = *runtime_->session;
+    Ort::AllocatorWithDefaultOptions allocator;
+    for (std::size_t i = 0; i < session.GetInputCount(); ++i) {
+      std::string name = session.GetInputNameAllocated(i, allocator).get();
+      std::optional<TensorSpec> spec = SpecOf(name, session.GetInputTypeInfo(i));
+      if (!spec)
+        fits = Fail(ErrorCode::kUnimplemented,
+                    "{}: input \"{}\" is no tensor of a type that can be served", what, name);
+      else
+        inputs_.push_back(std::move(*spec));
+    }
+    // Outputs such as sequences of maps cannot be answered; the others can.
+    for (std::size_t i = 0; i < session.GetOutputCount(); ++i)
+      if (auto spec = SpecOf(session.GetOutputNameAllocated(i, allocator).get(),
+                             session.GetOutputTypeInfo(i)))
+        outputs_.push_back(std::move(*spec));
+  }));
+  SKERRY_RETURN_IF_ERROR(std::move(fits));
+  if (outputs_.empty())
+    return Fail(ErrorCode::kUnimplemented, "{}: no output is a tensor that can be served", what);
+  for (const TensorSpec& spec : inputs_) runtime_->input_names.push_back(spec.name.c_str());
+  for (const TensorSpec& spec : outputs_) runtime_->output_names.push_back(spec.name.c_str());
+  return {};
+}
+
+namespace {
+
+std::string NamesOf(std::span<const TensorSpec> specs) {
+  std::string names;
+  for (const TensorSpec& spec : specs) names += (names.empty() ? "" : ", ") + spec.name;
+  return names;
+}
+
+const TensorSpec* FindSpec(std::span<const TensorSpec> specs, std::string_view name) {
+  const auto found = std::find_if(specs.begin(), specs.end(),
+                                  [name](const TensorSpec& spec) { return spec.name == name; });
+  return found == specs.end() ? nullptr : &*found;
+}
+
+Status CheckGivenNames(std::span<const TensorSpec> specs, std::span<const Tensor> given) {
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    if (FindSpec(specs, given[i].name) == nullptr)
+      return Fail(ErrorCode::kInvalidArgument, "no input named \"{}\"; the model has {}",
+                  given[i].name, NamesOf(specs));
+    for (std::size_t j = 0; j < i; ++j)
+      if (given[j].name == given[i].name)
+        return Fail(ErrorCode::kInvalidArgument, "input \"{}\" is given twice", given[i].name);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Tensor>> OnnxSession::Run(std::span<const Tensor> given,
+                                             std::span<const std::string> wanted) const {
+  SKERRY_RETURN_IF_ERROR(CheckGivenNames(inputs_, given));
+  std::vector<const Tensor*> ordered;
+  for (const TensorSpec& spec : inputs_) {
+    const auto found = std::find_if(given.begin(), given.end(),
+                                    [&](const Tensor& tensor) { return tensor.name == spec.name; });
+    if (found == given.end())
+      return Fail(ErrorCode::kInvalidArgument, "input \"{}\" is missing: expected {}", spec.name,
+                  spec.ToString());
+    SKERRY_RETURN_IF_ERROR(CheckInput(spec, *found));
+    ordered.push_back(&*found);
+  }
+  std::vector<const TensorSpec*> chosen;
+  std::vector<const char*> names;
+  for (const std::string& name : wanted) {
+    const TensorSpec* spec = FindSpec(outputs_, name);
+    if (spec == nullptr)
+      return Fail(ErrorCode::kInvalidArgument, "no output named \"{}\"; the model has {}", name,
+                  NamesOf(outputs_));
+    chosen.push_back(spec);
+  }
+  if (wanted.empty())
+    for (const TensorSpec& spec : outputs_) chosen.push_back(&spec);
+  for (const TensorSpec* spec : chosen) names.push_back(spec->name.c_str());
+  try {
+    std::vector<Ort::Value> values;
+    for (const Tensor* tensor : ordered)
+      values.push_back(ToRuntimeValue(*tensor, runtime_->memory));
+    const std::vector<Ort::Value> made =
+        runtime_->session->Run(Ort::RunOptions{nullptr}, runtime_->input_names.data(),
+                               values.data(), values.size(), names.data(), names.size());
+    std::vector<Tensor> outputs;
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      SKERRY_ASSIGN_OR_RETURN(Tensor tensor, FromRuntimeValue(made[i], *chosen[i]));
+      outputs.push_back(std::move(tensor));
+    }
+    return outputs;
+  } catch (const std::exception& exception) {
+    return Fail(ErrorCode::kInternal, "ONNX Runtime failed: {}",
+                WithoutSourceLine(exception.what()));
+  }
+}
+
+Status OnnxSession::RunMatrix(std::span<const float> in, std::size_t rows, std::size_t columns,
+                              std::size_t output, std::span<float> out,
+                              std::size_t out_columns) const {
+  const std::array<std::int64_t, 2> in_shape = {static_cast<std::int64_t>(rows),
+                                                static_cast<std::int64_t>(columns)};
+  const std::array<std::int64_t, 2> out_shape = {static_cast<std::int64_t>(rows),
+                                                 static_cast<std::int64_t>(out_columns)};
+  try {
+    // The library takes a mutable pointer for what it only reads.
+    const Ort::Value input =
+        Ort::Value::CreateTensor<float>(runtime_->memory, const_cast<float*>(in.data()), in.size(),
+                                        in_shape.data(), in_shape.size());
+    Ort::Value result = Ort::Value::CreateTensor<float>(runtime_->memory, out.data(), out.size(),
+                                                        out_shape.data(), out_shape.size());
+    runtime_->session->Run(Ort::RunOptions{nullptr}, runtime_->input_names.data(), &input, 1,
+                           &runtime_->output_names[output], &result, 1);
+    return {};
+  } catch (const std::exception& exception) {
+    return Fail(ErrorCode::kInternal, "ONNX Runtime failed: {}",
+                WithoutSourceLine(exception.what()));
+  }
+}
+
+Result<std::size_t> OnnxSession::RequireMatrix(std::size_t columns, std::string_view output,
+                                               std::size_t out_columns) const {
+  const auto fits = [](const TensorSpec& spec, std::size_t width) {
+    return spec.type == TensorType::kFloat32 && spec.shape.size() == 2 && spec.shape[0] < 0 &&
+           (spec.shape[1] < 0 || static_cast<std::size_t>(spec.shape[1]) == width);
+  };
+  if (inputs_.size() != 1 || inputs_[0].name != "input" || !fits(inputs_[0], columns)) {
+    std::string found;
+    for (const TensorSpec& spec : inputs_) found += (found.empty() ? "" : ", ") + spec.ToString();
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "expected the one input \"input\" FP32 [-1,{}] as the schema's features have it, got "
+        "{}",
+        columns, found);
+  }
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    if (outputs_[i].name != output) continue;
+    if (fits(outputs_[i], out_columns)) return i;
+    return Fail(ErrorCode::kInvalidArgument, "expected the output \"{}\" FP32 [-1,{}], got {}",
+                output, out_columns, outputs_[i].ToString());
+  }
+  return Fail(ErrorCode::kInvalidArgument, "expected an output \"{}\" FP32 [-1,{}], got {}", output,
+              out_columns, NamesOf(outputs_));
+}
+
+}  // namespace skerry
