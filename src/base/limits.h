@@ -23,6 +23,9 @@ constexpr std::size_t kRequestBodyBytes = 64U << 20U;
 constexpr std::size_t kConnections = 12'000;
 constexpr std::chrono::seconds kHeaderTimeout{15};
 constexpr std::chrono::seconds kIdleTimeout{75};
+constexpr std::chrono::seconds kBodyStall{20};   // between two pieces of a request's body
+constexpr std::size_t kPathSegments = 64;        // of a request's path
+constexpr std::size_t kReplyBytes = 64U << 20U;  // of an answer that a client keeps in memory
 
 // Tables.
 constexpr std::size_t kTableColumns = 4'096;

@@ -1,0 +1,72 @@
+// An HTTP client on libcurl: TLS with a pinned CA and a client certificate, connections kept
+// between calls, uploads from a part of a file, downloads into a sink. One thread at a time; make
+// one a thread. Redirects are not followed and proxies of the environment are not used: a site
+// talks to its hub and to nobody else.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "http/message.h"
+
+namespace skerry {
+
+struct HttpClientOptions {
+  std::string ca_pem;  // whom to trust; empty: the system's store
+  std::string client_certificate_pem, client_key_pem;
+  std::string bearer_token;
+  std::string basic_user, basic_password;
+  std::chrono::milliseconds connect_timeout{10'000};
+  std::chrono::milliseconds stall_timeout{30'000};  // no byte in either direction for so long
+};
+
+struct HttpCall {
+  std::string method = "GET";
+  std::string url;
+  HeaderList headers{};
+  std::string body{};
+  std::optional<FileBody> file{};  // instead of `body`
+  // Gets the body of a 2xx answer as it comes, instead of HttpReply::body. Its error ends the call.
+  std::function<Status(std::string_view)> sink{};
+  std::uint64_t max_reply_bytes = limits::kReplyBytes;
+};
+
+struct HttpReply {
+  int status = 0;
+  HeaderList headers;
+  std::string body;
+  std::string_view Header(std::string_view name) const { return FindHeader(headers, name); }
+};
+
+class HttpClient {
+ public:
+  explicit HttpClient(HttpClientOptions options);
+  HttpClient(HttpClient&&) noexcept;
+  HttpClient& operator=(HttpClient&&) noexcept;
+  ~HttpClient();
+
+  // Any HTTP status is a reply. Errors: kUnavailable (not reachable, or cut before the end),
+  // kDeadlineExceeded (stalled), kPermissionDenied (the server's certificate is not trusted, or
+  // ours was refused), kTooLarge (over max_reply_bytes), kInvalidArgument (URL), and what `sink`
+  // returned.
+  Result<HttpReply> Send(const HttpCall& call);
+  // Body bytes handed to the network since construction, of calls that failed too.
+  std::uint64_t sent_body_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The error behind an answer that is no success: {"error": "..."} where the body says so, else the
+// first 200 bytes of it. "<doing>: ...".
+Error ErrorOfReply(const HttpReply& reply, std::string_view doing);
+
+}  // namespace skerry

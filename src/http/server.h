@@ -1,0 +1,118 @@
+// The HTTP/1.1 server of hub and site, on Boost.Beast: event loops, a router, a worker pool, TLS.
+//
+// Role: owns its threads. `loops` threads each run an event loop with its own listening socket
+// (SO_REUSEPORT); a connection stays on its loop. Inline handlers run there and must not block;
+// pooled and streaming ones run on the worker pool and may. No lock is shared by loops on the way
+// of an inline request.
+//   auto server = HttpServer::Start({.port = 0}, {{"GET", "/healthz", RouteKind::kInline,
+//   handler}},
+//                                   metrics);
+//   ... server->Drain(std::chrono::seconds(10));
+//
+// Bounds (base/limits.h): kHeaderBytes (431), the route's body limit (413), kHeaderTimeout (408),
+// a slow body (408), kIdleTimeout, kConnections. Malformed requests are 400 and close; an unknown
+// path is 404, a known path with another method 405 with Allow. All answers of the server itself
+// are {"error": "..."}.
+//
+// Source: RFC 9110 and 9112. HEAD is answered by the GET route without its body where no HEAD route
+// is there. `Expect: 100-continue` is answered. Pipelined requests are answered in order.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/metrics.h"
+#include "http/message.h"
+
+namespace skerry {
+
+// Where an answer goes. Move-only; Send once, from any thread, also after the handler returned.
+// Destroyed without Send, it answers 500. After the server is gone Send does nothing.
+class Responder {
+ public:
+  class Target {
+   public:
+    virtual ~Target() = default;
+    virtual void Respond(HttpResponse response) = 0;
+  };
+  explicit Responder(std::shared_ptr<Target> target) : target_(std::move(target)) {}
+  Responder(Responder&&) noexcept = default;
+  Responder& operator=(Responder&&) = delete;
+  ~Responder();
+  void Send(HttpResponse response);
+
+ private:
+  std::shared_ptr<Target> target_;
+};
+
+enum class RouteKind : std::uint8_t {
+  kInline,     // on the event loop; must not block
+  kPooled,     // on the worker pool, the whole body in `request.body`
+  kStreaming,  // on the worker pool, the body through `request.stream` as it arrives
+};
+
+using Handler = std::function<void(HttpRequest& request, Responder responder)>;
+
+// Pattern segments: a literal, {x} for one segment, {x...} for one or more
+// ("/v2/{name...}/blobs/{digest}"). Literal patterns are found before others, then the order of the
+// table decides.
+struct Route {
+  std::string method;
+  std::string pattern;
+  RouteKind kind = RouteKind::kPooled;
+  Handler handler;
+  std::uint64_t max_body_bytes = limits::kRequestBodyBytes;  // not on streaming routes
+};
+
+struct TlsServerOptions {
+  std::string certificate_pem;  // chain, the server's own first
+  std::string key_pem;
+  // Asks for a client certificate, without requiring one; a certificate that this CA did not
+  // issue, or that is out of its time, fails the handshake. Empty: none is asked for.
+  std::string client_ca_pem;
+};
+
+struct HttpServerOptions {
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 0;  // 0: the kernel's choice
+  int loops = 1;
+  int workers = 4;
+  std::optional<TlsServerOptions> tls;  // none: plain HTTP, on loopback addresses only
+  std::size_t max_connections = limits::kConnections;
+  std::chrono::milliseconds header_timeout = limits::kHeaderTimeout;
+  std::chrono::milliseconds idle_timeout = limits::kIdleTimeout;
+  std::chrono::milliseconds body_stall = limits::kBodyStall;
+};
+
+class HttpServer {
+ public:
+  // Listens on return. kUnavailable when the port is in use (named), kInvalidArgument for plain
+  // HTTP on an address that is not loopback, a bad pattern, certificate or key. Metrics:
+  // skerry_http_requests_total{route,status}, skerry_http_request_seconds{route},
+  // skerry_http_connections.
+  static Result<std::unique_ptr<HttpServer>> Start(HttpServerOptions options,
+                                                   std::vector<Route> routes,
+                                                   MetricRegistry& metrics);
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+  ~HttpServer();  // Drain(0)
+
+  std::uint16_t port() const;
+  // Accepts nothing more, lets requests under way finish, closes what is left after `longest`, and
+  // joins every thread. Repeats are harmless.
+  void Drain(std::chrono::milliseconds longest);
+
+ private:
+  struct Impl;
+  explicit HttpServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace skerry
