@@ -21,11 +21,11 @@
 namespace skerry {
 
 struct PackageIdentity {
-  std::string name;              // empty: the schema's `model`
-  std::string version = "0";     // as in `name:version`
-  std::optional<Digest> digest;  // of the OCI manifest, when it came by one
+  std::string name{};              // empty: the schema's `model`
+  std::string version = "0";       // as in `name:version`
+  std::optional<Digest> digest{};  // of the OCI manifest, when it came by one
   // File name -> digest from the manifest's layers. Each is checked before anything is parsed.
-  std::map<std::string, Digest> files;
+  std::map<std::string, Digest> files{};
 };
 
 struct ModelPackage {
