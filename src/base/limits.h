@@ -96,5 +96,20 @@ constexpr std::size_t kJoinDocumentBytes = 1U << 20U;  // token, join request, j
 constexpr std::size_t kDesiredStateBytes = 1U << 20U;
 constexpr std::size_t kTrustedKeys = 64;           // keys listed in one grant or desired state
 constexpr std::size_t kSignaturesPerPackage = 32;  // cosign bundles looked at for one manifest
+constexpr std::size_t kSignatureBundleBytes = 1U << 20U;
+
+// Exchange.
+constexpr std::chrono::seconds kRefusedRetry{60};  // a refused package is asked for again
+constexpr int kLoadAttempts = 3;                   // loads of a package that ended the process
+constexpr std::chrono::milliseconds kBackoffLeast{500};
+constexpr std::chrono::milliseconds kBackoffMost{std::chrono::minutes{5}};
+constexpr std::chrono::minutes kRefusedShipmentRetry{10};
+constexpr int kShipmentCommitAttempts = 3;            // in a row without an answer: others go first
+constexpr std::size_t kSmallReplyBytes = 64U << 10U;  // of routes that answer with a few members
+constexpr std::size_t kUploadStatesBytes = 1U << 20U;
+
+// Site.
+constexpr std::size_t kRowsPerLookup = 100'000;
+constexpr std::chrono::seconds kSiteDrain{10};  // for requests under way when a site stops
 
 }  // namespace skerry::limits

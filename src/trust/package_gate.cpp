@@ -7,6 +7,7 @@
 #include "model/schema.h"
 #include "model/smoke.h"
 #include "oci/cosign.h"
+#include "oci/manifest.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -20,7 +21,9 @@ tl::unexpected<Error> Refuse(GateCheck check, const ModelRef& package, Error err
 
 Status CheckSignature(const ModelRef& package, std::string_view manifest_bytes,
                       std::span<const std::string> bundles, const DesiredState& state) {
-  const Digest digest = Digest::Sha256(manifest_bytes);
+  DigestHasher hasher(package.digest.algorithm());
+  hasher.Update(manifest_bytes);
+  const Digest digest = hasher.Finish();
   if (digest != package.digest)
     return Fail(ErrorCode::kDataLoss, "the manifest is {}, the desired state names {}",
                 digest.ToString(), package.digest.ToString());
@@ -36,6 +39,18 @@ Status CheckSignature(const ModelRef& package, std::string_view manifest_bytes,
     last = std::move(verified).error();
   }
   return tl::make_unexpected(std::move(last));
+}
+
+// What the manifest says it weighs, so that too large a package is not even fetched.
+Status CheckDeclaredSize(std::string_view manifest_bytes, std::uint64_t max_bytes) {
+  SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(manifest_bytes));
+  std::uint64_t left = max_bytes;
+  for (const Descriptor& layer : manifest.layers) {
+    if (layer.size > left)
+      return Fail(ErrorCode::kTooLarge, "its files are over the limit of {} bytes", max_bytes);
+    left -= layer.size;
+  }
+  return {};
 }
 
 Status CheckSchema(const ModelRef& package, const std::filesystem::path& directory) {
@@ -80,6 +95,8 @@ Status PackageGate::CheckManifest(const ModelRef& package, std::string_view mani
     return Refuse(GateCheck::kSignature, package, std::move(status).error());
   if (Status status = identity_->CheckFloor(package, state); !status)
     return Refuse(GateCheck::kVersionOrder, package, std::move(status).error());
+  if (Status status = CheckDeclaredSize(manifest_bytes, options_.max_package_bytes); !status)
+    return Refuse(GateCheck::kSize, package, std::move(status).error());
   return {};
 }
 

@@ -6,11 +6,12 @@
 //   4 size           as unpacked, under the limit
 //   5 smoke run      loads and scores one row in a child process with limits (model/smoke.h)
 //
-// 1 and 2 need the manifest and its signatures alone, so an unsigned or stale package is refused
-// before its bytes are paid for: CheckManifest, then fetch and unpack, then CheckPackage, then
-// Admit, which raises the version floor. The floor is never raised by a package that failed.
-// Role: pure judgement; keeps no state but what SiteIdentity holds. Borrowed: the identity.
-// Thread-safe. A refusal says which check failed and why, in words for the status' alarms.
+// 1 and 2 need the manifest and its signatures alone, so an unsigned or stale package, and one
+// whose manifest already declares too much, is refused before its bytes are paid for:
+// CheckManifest, then fetch and unpack, then CheckPackage, then Admit, which raises the version
+// floor. The floor is never raised by a package that failed. Role: pure judgement; keeps no state
+// but what SiteIdentity holds. Borrowed: the identity. Thread-safe. A refusal says which check
+// failed and why, in words for the status' alarms.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +43,8 @@ class PackageGate {
   PackageGate(SiteIdentity& identity, PackageGateOptions options)
       : identity_(&identity), options_(std::move(options)) {}
 
-  // Checks 1 and 2, and that `manifest_bytes` are the digest's. `bundles` are cosign bundles v0.3
-  // (JSON), any one of which is enough.
+  // Checks 1 and 2, that `manifest_bytes` are the digest's, and the size that they declare.
+  // `bundles` are cosign bundles v0.3 (JSON), any one of which is enough.
   Status CheckManifest(const ModelRef& package, std::string_view manifest_bytes,
                        std::span<const std::string> bundles, const DesiredState& state) const;
   // Checks 3, 4 and 5 on an unpacked package directory. Blocks for the smoke run (seconds).

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/limits.h"
+#include "codec/json.h"
 #include "trust/tests/trust_fixture.h"
 
 namespace skerry {
@@ -40,8 +41,9 @@ TEST_F(DesiredStateTest, AFlippedBitIsNeverBelieved) {
   for (std::size_t at = 0; at < envelope.size(); at += 17) {
     std::string damaged = envelope;
     damaged[at] = static_cast<char>(damaged[at] ^ 1);
-    if (const auto read = VerifyDesiredState(damaged, keys_, "north"); read)
+    if (const auto read = VerifyDesiredState(damaged, keys_, "north"); read) {
       EXPECT_EQ(*read, State(1)) << "byte " << at << ": only unsigned hints may change unseen";
+    }
   }
 }
 

@@ -98,9 +98,10 @@ TEST_F(JoinTest, GrantWithAFlippedBitIsRefused) {
   for (std::size_t at = 0; at < envelope.size(); at += 37) {
     std::string damaged = envelope;
     damaged[at] = static_cast<char>(damaged[at] ^ 1);
-    if (const auto grant = VerifyJoinGrant(damaged, token_, key); grant)
+    if (const auto grant = VerifyJoinGrant(damaged, token_, key); grant) {
       EXPECT_EQ(grant->ToJson(), VerifyJoinGrant(envelope, token_, key)->ToJson())
           << "byte " << at << ": only unsigned hints may change unseen";
+    }
   }
 }
 
