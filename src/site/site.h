@@ -28,26 +28,23 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/limits.h"
+#include "serve/capture.h"
 
 namespace skerry {
-
-// How an answer and the durable capture of its rows go together (design, "The hot path").
-enum class CaptureMode : std::uint8_t { kOff, kAsync, kSync };
-std::string_view CaptureModeName(CaptureMode mode);
-Result<CaptureMode> ParseCaptureMode(std::string_view name);  // "off", "async", "sync"
 
 struct SiteOptions {
   std::filesystem::path data;        // made when absent
   std::string hub_url;               // overrides the token's; empty: the token's, or media only
   std::filesystem::path token_file;  // optional; ignored with a log line when already joined
-  std::string name;                  // optional; the token's site. Must match the stored one
+  std::string name;                  // the token's or the stored one when empty; must match these
   std::string http_address = "127.0.0.1";
   std::uint16_t http_port = 8000;  // 0: the kernel's choice
   int http_loops = 1;
   CaptureMode capture = CaptureMode::kSync;
   std::uint64_t quota_bytes = std::uint64_t{4} << 30U;  // the outbox's
-  std::uint64_t segment_rows = 20'000;
-  std::chrono::milliseconds segment_age{60'000};
+  std::uint64_t segment_rows = limits::kSegmentRows;
+  std::chrono::milliseconds segment_age{30'000};
   std::chrono::milliseconds sync_interval{10'000};  // between rounds with nothing new
   std::filesystem::path smoke_program;              // runs `__smoke DIR`; empty: this executable
 
@@ -68,6 +65,8 @@ class Site {
   // "http://127.0.0.1:8000"
   std::string url() const;
   std::string control_token() const;
+  // A round of the exchange now (sync/exchange.h); kFailedPrecondition without a hub URL.
+  Status SyncNow();
   // Finishes requests under way, flushes the outbox, removes endpoint.json. Repeats are harmless.
   void Stop();
 

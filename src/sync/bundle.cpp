@@ -70,6 +70,7 @@ std::string_view BundleDirectionName(BundleDirection direction) {
 
 std::string_view PartResultName(PartResult result) {
   switch (result) {
+    case PartResult::kWritten: return "written";
     case PartResult::kApplied: return "applied";
     case PartResult::kRepeated: return "repeated";
     case PartResult::kMissing: return "missing";
@@ -200,6 +201,7 @@ Json BundleReport::ToJson() const {
   return Json{{"bundle", header.id},
               {"direction", BundleDirectionName(header.direction)},
               {"site", header.site},
+              {"written", Count(PartResult::kWritten)},
               {"applied", Count(PartResult::kApplied)},
               {"repeated", Count(PartResult::kRepeated)},
               {"missing", std::move(missing)},

@@ -82,9 +82,10 @@ class BundleWriter {
   std::unique_ptr<Impl> impl_;
 };
 
-// What came of a part. kRepeated: it was held already, nothing changed. kMissing: not whole on this
-// medium; another copy may bring it. kRefused: whole, and not acceptable.
-enum class PartResult : std::uint8_t { kApplied, kRepeated, kMissing, kRefused };
+// What came of a part. kWritten: by an export. kRepeated: it was held already, nothing changed.
+// kMissing: not whole on this medium; another copy may bring it. kRefused: whole, and not
+// acceptable.
+enum class PartResult : std::uint8_t { kWritten, kApplied, kRepeated, kMissing, kRefused };
 std::string_view PartResultName(PartResult result);
 
 struct PartOutcome {
@@ -124,7 +125,8 @@ struct BundleReport {
   std::vector<PartOutcome> parts;
 
   std::size_t Count(PartResult result) const;
-  // {"bundle","direction","site","applied":n,"repeated":n,"missing":["kind name: reason"],
+  // {"bundle","direction","site","written":n,"applied":n,"repeated":n,"missing":["kind name:
+  // reason"],
   //  "refused":["kind name: reason"],"parts":[{"kind","name","result","reason"?}]}
   Json ToJson() const;
 };

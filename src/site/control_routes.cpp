@@ -1,0 +1,283 @@
+#include "site/control_routes.h"
+
+#include <cmath>
+#include <limits>
+
+#include "base/limits.h"
+#include "crypto/certificate.h"
+#include "crypto/digest.h"
+#include "http/status.h"
+#include "model/scorer.h"
+
+namespace skerry {
+namespace {
+
+using Answer = std::function<Result<Json>(const ControlParts&, const Json& body)>;
+
+Status CheckCaller(const ControlParts& parts, const HttpRequest& request) {
+  if (!request.peer.loopback)
+    return Fail(ErrorCode::kPermissionDenied, "the control routes answer on loopback only");
+  constexpr std::string_view kScheme = "Bearer ";
+  const std::string_view given = request.Header("authorization");
+  if (given.starts_with(kScheme) && ConstantTimeEqual(given.substr(kScheme.size()), parts.token))
+    return {};
+  return Fail(ErrorCode::kUnauthenticated,
+              "send \"Authorization: Bearer <token>\" with the content of control.token");
+}
+
+Route MakeRoute(const ControlParts& parts, std::string method, std::string pattern, Answer answer) {
+  Handler handler = [parts, answer = std::move(answer)](HttpRequest& request, Responder responder) {
+    const auto respond = [&]() -> Result<Json> {
+      SKERRY_RETURN_IF_ERROR(CheckCaller(parts, request));
+      if (request.body.empty()) return answer(parts, Json::object());
+      SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body), "request body");
+      return answer(parts, body);
+    };
+    const Result<Json> result = respond();
+    responder.Send(result ? HttpResponse::JsonText(200, DumpJson(*result))
+                          : ErrorResponse(result.error()));
+  };
+  return {std::move(method), std::move(pattern), RouteKind::kPooled, std::move(handler)};
+}
+
+Json CountersJson(const Counters& counters) {
+  return Json{{"scored", counters.scored},
+              {"withheld", counters.withheld},
+              {"not_selected", counters.not_selected},
+              {"shed", counters.shed},
+              {"recalled", counters.recalled},
+              {"not_captured", counters.not_captured}};
+}
+
+template <typename Ref>
+Json RefJson(const std::optional<Ref>& ref) {
+  if (!ref) return nullptr;
+  return Json{{"name", ref->name}, {"version", ref->version}, {"digest", ref->digest.ToString()}};
+}
+
+Json DesiredJson(const ControlParts& parts) {
+  const std::optional<DesiredState> desired = parts.identity->desired();
+  if (!desired) return nullptr;
+  return Json{{"version", desired->version},
+              {"active", RefJson(std::optional(desired->active))},
+              {"fallback", RefJson(desired->fallback)},
+              {"policy", RefJson(desired->policy)},
+              {"expires", FormatUtc(desired->expires_us)},
+              {"expired", desired->ExpiredAt(parts.clock->UtcMicros())}};
+}
+
+Json ExchangeJson(const ControlParts& parts) {
+  if (parts.exchange == nullptr) return nullptr;
+  const ExchangeFacts facts = parts.exchange->facts();
+  return Json{{"hub_url", facts.hub_url},
+              {"connected", facts.connected},
+              {"rounds", facts.rounds},
+              {"shipped", facts.shipped},
+              {"last_contact",
+               facts.last_contact_us == 0 ? Json(nullptr) : Json(FormatUtc(facts.last_contact_us))},
+              {"last_error", facts.last_error}};
+}
+
+Json IdentityJson(const ControlParts& parts) {
+  Json json{{"site", parts.identity->site()},
+            {"joined", parts.identity->joined()},
+            {"key_id", parts.identity->key().public_key().key_id()}};
+  if (const auto facts = ParseCertificate(parts.identity->certificate_pem()); facts)
+    json["certificate_expires"] = FormatUtc(facts->not_after_us);
+  return json;
+}
+
+Result<Json> GetSite(const ControlParts& parts, const Json& /*body*/) {
+  SKERRY_ASSIGN_OR_RETURN(const OutboxFacts outbox, parts.outbox->facts());
+  const DeploymentFacts deployed = parts.deployer->facts();
+  return Json{{"site", parts.identity->site()},
+              {"instance", parts.instance.ToString()},
+              {"capture", parts.capture},
+              {"clock", ClockQualityName(parts.clock->quality())},
+              {"identity", IdentityJson(parts)},
+              {"model", RefJson(deployed.running)},
+              {"policy", RefJson(deployed.policy)},
+              {"desired", DesiredJson(parts)},
+              {"exchange", ExchangeJson(parts)},
+              {"counters", CountersJson(outbox.counters)},
+              {"pending_primary_rows", outbox.unsealed_primary_rows + outbox.sealed_primary_rows},
+              {"backlog_bytes", outbox.segment_bytes},
+              {"alarms", parts.alarms()}};
+}
+
+Result<Json> GetOutbox(const ControlParts& parts, const Json& /*body*/) {
+  SKERRY_ASSIGN_OR_RETURN(const OutboxFacts facts, parts.outbox->facts());
+  Json streams = Json::array();
+  for (const StreamBacklog& stream : facts.streams)
+    streams.push_back(Json{{"epoch", stream.epoch.ToString()},
+                           {"class", RecordClassName(stream.cls)},
+                           {"last_seq", stream.last_seq},
+                           {"unsealed_rows", stream.unsealed_rows},
+                           {"sealed_segments", stream.sealed_segments},
+                           {"sealed_rows", stream.sealed_rows},
+                           {"sealed_bytes", stream.sealed_bytes}});
+  Json withheld = Json::object();
+  for (const auto& [rule, rows] : facts.withheld_by_rule) withheld[rule] = rows;
+  return Json{
+      {"epoch", facts.epoch.ToString()},
+      {"counters", CountersJson(facts.counters)},
+      {"receipted_primary_rows", facts.receipted_primary_rows},
+      {"unsealed_primary_rows", facts.unsealed_primary_rows},
+      {"sealed_primary_rows", facts.sealed_primary_rows},
+      {"damaged_primary_rows", facts.damaged_primary_rows},
+      {"queued_rows", facts.queued_rows},
+      {"database_bytes", facts.database_bytes},
+      {"segment_bytes", facts.segment_bytes},
+      {"quota_bytes", facts.quota_bytes},
+      {"open_gaps", facts.open_gaps},
+      {"last_statement", facts.last_statement},
+      {"receipt_counter", facts.receipt_counter},
+      {"oldest_pending",
+       facts.oldest_pending_us == 0 ? Json(nullptr) : Json(FormatUtc(facts.oldest_pending_us))},
+      {"withheld_by_rule", std::move(withheld)},
+      {"streams", std::move(streams)}};
+}
+
+Json FateJson(const std::string& row, const RowFate& fate) {
+  Json json{{"row", row},
+            {"disposition", RowDispositionName(fate.disposition)},
+            {"place", RowPlaceName(fate.place)}};
+  if (fate.cls) {
+    json["class"] = RecordClassName(*fate.cls);
+    json["epoch"] = fate.epoch.ToString();
+    json["seq"] = fate.seq;
+  }
+  return json;
+}
+
+Result<Json> LookUpRows(const ControlParts& parts, const Json& body) {
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<std::string> texts,
+                          JsonObject(body, "body").Strings("rows"));
+  if (texts.size() > limits::kRowsPerLookup)
+    return Fail(ErrorCode::kTooLarge, "body.rows has {} rows, the limit is {}", texts.size(),
+                limits::kRowsPerLookup);
+  std::vector<RowId> rows;
+  rows.reserve(texts.size());
+  for (const std::string& text : texts) {
+    SKERRY_ASSIGN_OR_RETURN(const RowId row, RowId::Parse(text), "body.rows");
+    rows.push_back(row);
+  }
+  SKERRY_ASSIGN_OR_RETURN(const auto fates, parts.outbox->LookupRows(rows));
+  Json missing = Json::array();
+  Json found = Json::array();
+  for (std::size_t i = 0; i < fates.size(); ++i) {
+    if (fates[i])
+      found.push_back(FateJson(texts[i], *fates[i]));
+    else
+      missing.push_back(texts[i]);
+  }
+  return Json{
+      {"found", found.size()}, {"missing", std::move(missing)}, {"fates", std::move(found)}};
+}
+
+SiteBundleParts BundleParts(const ControlParts& parts) {
+  return {parts.identity, parts.outbox, parts.deployer, parts.make_status};
+}
+
+Result<std::filesystem::path> PathOf(const Json& body) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string text, JsonObject(body, "body").String("path"));
+  // The site's working directory is not the caller's.
+  if (!text.starts_with('/'))
+    return Fail(ErrorCode::kInvalidArgument, "body.path is \"{}\", must be absolute", text);
+  return std::filesystem::path(text);
+}
+
+Result<Json> ExportBundle(const ControlParts& parts, const Json& body) {
+  SKERRY_ASSIGN_OR_RETURN(const std::filesystem::path path, PathOf(body));
+  SKERRY_ASSIGN_OR_RETURN(const BundleReport report, ExportSiteBundle(BundleParts(parts), path));
+  return report.ToJson();
+}
+
+Result<Json> ImportBundle(const ControlParts& parts, const Json& body) {
+  SKERRY_ASSIGN_OR_RETURN(const std::filesystem::path path, PathOf(body));
+  SKERRY_ASSIGN_OR_RETURN(const BundleReport report, ImportSiteBundle(BundleParts(parts), path));
+  return report.ToJson();
+}
+
+Result<Json> Seal(const ControlParts& parts, const Json& body) {
+  SKERRY_RETURN_IF_ERROR(parts.outbox->SealNow());
+  if (parts.exchange != nullptr) parts.exchange->Wake();
+  return GetOutbox(parts, body);
+}
+
+Result<Json> ExplainPolicy(const ControlParts& parts, const Json& body) {
+  const std::shared_ptr<const ModelPackage> package = parts.active->package();
+  if (!package)
+    return Fail(ErrorCode::kFailedPrecondition,
+                "this site runs no model yet, so there is no "
+                "schema to explain a row of");
+  SKERRY_ASSIGN_OR_RETURN(const Json* row, JsonObject(body, "body").Member("row"));
+  SKERRY_ASSIGN_OR_RETURN(const auto batch,
+                          MakeExplainedRow(package, *row, *parts.clock, parts.instance));
+  const std::shared_ptr<const CompiledPolicy> policy = parts.active->PolicyFor(package.get());
+  Json fields = Json::array();
+  for (const FieldExplanation& field : policy->Explain(*batch, 0))
+    fields.push_back(Json{{"field", field.field},
+                          {"column", field.column},
+                          {"rule", field.rule},
+                          {"action", field.action},
+                          {"before", field.before},
+                          {"after", field.after}});
+  return Json{{"policy", policy->name().empty() ? std::string("none")
+                                                : policy->name() + ":" + policy->version()},
+              {"model", package->name + ":" + package->version},
+              {"fields", std::move(fields)}};
+}
+
+Result<std::string> TextOf(const Json& row, const Field& field) {
+  const auto found = row.find(field.name);
+  if (found == row.end() || found->is_null()) return std::string();
+  if (found->is_string()) return found->get<std::string>();
+  if (found->is_number()) return found->dump();
+  return Fail(ErrorCode::kInvalidArgument, "row.{} is {}, must be a number or a text", field.name,
+              found->type_name());
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const RowBatch>> MakeExplainedRow(
+    const std::shared_ptr<const ModelPackage>& package, const Json& row, const Clock& clock,
+    const InstanceId& instance) {
+  if (!row.is_object())
+    return Fail(ErrorCode::kInvalidArgument, "row is {}, must be an object of fields",
+                row.type_name());
+  for (const auto& [name, value] : row.items())
+    if (package->schema.Find(name) == nullptr)
+      return Fail(ErrorCode::kInvalidArgument, "row.{} is no field of model {}", name,
+                  package->name);
+  auto batch = std::make_shared<RowBatch>();
+  batch->package = package;
+  batch->instance = instance;
+  batch->event_time_us = clock.UtcMicros();
+  batch->mono_us = clock.MonotonicMicros();
+  batch->clock = clock.quality();
+  batch->rows = 1;
+  for (const Field* field : package->schema.features()) {
+    SKERRY_ASSIGN_OR_RETURN(const std::string text, TextOf(row, *field));
+    SKERRY_ASSIGN_OR_RETURN(const float value, EncodeFeature(*field, text));
+    batch->features.push_back(value);
+  }
+  for (const Field* field : package->schema.texts()) {
+    SKERRY_ASSIGN_OR_RETURN(std::string text, TextOf(row, *field));
+    batch->texts.push_back({std::move(text)});
+  }
+  SKERRY_RETURN_IF_ERROR(ScoreRows(*batch));
+  return batch;
+}
+
+std::vector<Route> ControlRoutes(const ControlParts& parts) {
+  return {MakeRoute(parts, "GET", "/v1/site", GetSite),
+          MakeRoute(parts, "GET", "/v1/outbox", GetOutbox),
+          MakeRoute(parts, "POST", "/v1/rows/lookup", LookUpRows),
+          MakeRoute(parts, "POST", "/v1/bundle/export", ExportBundle),
+          MakeRoute(parts, "POST", "/v1/bundle/import", ImportBundle),
+          MakeRoute(parts, "POST", "/v1/outbox/seal", Seal),
+          MakeRoute(parts, "POST", "/v1/policy/explain", ExplainPolicy)};
+}
+
+}  // namespace skerry

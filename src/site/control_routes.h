@@ -1,0 +1,53 @@
+// The site's control API: what a person at the site, or `skerry` with --data, asks a running site.
+//
+//   GET  /v1/site            identity, model, desired state, policy, exchange, counters, alarms
+//   GET  /v1/outbox          backlog by stream, sizes, counters, withheld by rule
+//   POST /v1/rows/lookup     {"rows":["<row id>",...]} -> {"found","missing":[...],"fates":[...]}
+//   POST /v1/bundle/export   {"path"} -> what was written        (sync/bundle.h BundleReport)
+//   POST /v1/bundle/import   {"path"} -> what came of each part
+//   POST /v1/outbox/seal     every committed row into segments, and a round of the exchange
+//   POST /v1/policy/explain  {"row":{"<field>":value,...}} -> each field before and after, the rule
+//
+// On loopback only, and only to `Authorization: Bearer <control.token>`; anything else gets 403 or
+// 401. The handlers run on the server's pool. Everything is borrowed and outlives the server.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "codec/json.h"
+#include "http/server.h"
+#include "outbox/outbox.h"
+#include "site/active_model.h"
+#include "sync/exchange.h"
+#include "sync/site_bundle.h"
+
+namespace skerry {
+
+struct ControlParts {
+  std::string token;
+  InstanceId instance;
+  const Clock* clock = nullptr;
+  SiteIdentity* identity = nullptr;
+  Outbox* outbox = nullptr;
+  ActiveModel* active = nullptr;
+  Deployer* deployer = nullptr;
+  // Set once before the server starts; null without a hub URL.
+  Exchange* exchange = nullptr;
+  std::string capture;
+  std::function<Result<std::string>()> make_status;
+  std::function<std::vector<std::string>()> alarms;
+};
+
+std::vector<Route> ControlRoutes(const ControlParts& parts);
+
+// One row from named fields, scored: what the explanation of a policy is about. kInvalidArgument
+// names the field.
+Result<std::shared_ptr<const RowBatch>> MakeExplainedRow(
+    const std::shared_ptr<const ModelPackage>& package, const Json& row, const Clock& clock,
+    const InstanceId& instance);
+
+}  // namespace skerry

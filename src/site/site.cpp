@@ -1,0 +1,328 @@
+#include "site/site.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <utility>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "codec/config.h"
+#include "codec/json.h"
+#include "model/smoke.h"
+#include "outbox/outbox.h"
+#include "serve/repository.h"
+#include "serve/row_numbers.h"
+#include "serve/scoring_server.h"
+#include "site/active_model.h"
+#include "site/control_routes.h"
+#include "storage/file.h"
+#include "sync/deployer.h"
+#include "sync/exchange.h"
+#include "trust/identity.h"
+
+namespace skerry {
+namespace {
+
+// Hands scored rows to the outbox together with the policy of the package that scored them.
+class OutboxCapture final : public CaptureSink {
+ public:
+  OutboxCapture(Outbox& outbox, const ActiveModel& active) : outbox_(&outbox), active_(&active) {}
+  void Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) override {
+    std::shared_ptr<const CompiledPolicy> policy = active_->PolicyFor(batch->package.get());
+    outbox_->Submit(std::move(batch), std::move(policy), std::move(done));
+  }
+
+ private:
+  Outbox* outbox_;
+  const ActiveModel* active_;
+};
+
+// What the config file sets beside the command line; one place for both directions.
+struct ConfigBinding {
+  explicit ConfigBinding(const SiteOptions& options)
+      : hub_url(options.hub_url),
+        token_file(options.token_file.string()),
+        name(options.name),
+        address(options.http_address),
+        capture(CaptureModeName(options.capture)),
+        port(options.http_port),
+        loops(options.http_loops),
+        quota_bytes(static_cast<std::int64_t>(options.quota_bytes)),
+        segment_rows(static_cast<std::int64_t>(options.segment_rows)),
+        segment_age(options.segment_age),
+        interval(options.sync_interval) {
+    spec.Add("name", &name, "", "The site's name; the token's when empty.")
+        .Add("hub.url", &hub_url, "", "Where the hub is reached; the token's when empty.")
+        .Add("hub.token_file", &token_file, "", "The one-time join token.")
+        .Add("hub.interval", &interval, "duration", "Between rounds of the exchange.")
+        .Add("http.address", &address, "", "Where scoring and control routes listen.")
+        .Add("http.port", &port, "", "0 takes a free one.")
+        .Add("http.loops", &loops, "threads", "Event loops that score; one a core at most.")
+        .Add("capture", &capture, "", "off, async or sync: what an answer waits for.")
+        .Add("outbox.quota_bytes", &quota_bytes, "bytes",
+             "What the outbox may occupy; beyond it the least valuable records become a gap.")
+        .Add("outbox.segment_rows", &segment_rows, "rows", "Seal a segment at this size.")
+        .Add("outbox.segment_age", &segment_age, "duration", "Seal a segment at this age.");
+  }
+
+  std::string hub_url, token_file, name, address, capture;
+  std::int64_t port, loops, quota_bytes, segment_rows;
+  std::chrono::milliseconds segment_age, interval;
+  ConfigSpec spec;
+};
+
+Status CheckRange(std::string_view what, std::int64_t value, std::int64_t least,
+                  std::int64_t most) {
+  if (value >= least && value <= most) return {};
+  return Fail(ErrorCode::kInvalidArgument, "{} is {}, must be {} to {}", what, value, least, most);
+}
+
+Result<std::string> LoadOrCreateControlToken(const std::filesystem::path& path) {
+  if (auto held = ReadFile(path, 1024); held && !held->empty()) return held;
+  std::string token = RandomHex(32);
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(path, token, 0600));
+  return token;
+}
+
+}  // namespace
+
+Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string yaml, ReadFile(file, limits::kYamlBytes));
+  ConfigBinding config(*this);
+  SKERRY_RETURN_IF_ERROR(config.spec.Load(yaml), file.string());
+  SKERRY_ASSIGN_OR_RETURN(const CaptureMode mode, ParseCaptureMode(config.capture),
+                          file.string() + ": capture");
+  SKERRY_RETURN_IF_ERROR(CheckRange("http.port", config.port, 0, 65'535), file.string());
+  SKERRY_RETURN_IF_ERROR(CheckRange("http.loops", config.loops, 1, 256), file.string());
+  SKERRY_RETURN_IF_ERROR(
+      CheckRange("outbox.quota_bytes", config.quota_bytes, 1 << 20, std::int64_t{1} << 50),
+      file.string());
+  SKERRY_RETURN_IF_ERROR(CheckRange("outbox.segment_rows", config.segment_rows, 1, 10'000'000),
+                         file.string());
+  hub_url = config.hub_url;
+  token_file = config.token_file;
+  name = config.name;
+  http_address = config.address;
+  http_port = static_cast<std::uint16_t>(config.port);
+  http_loops = static_cast<int>(config.loops);
+  capture = mode;
+  quota_bytes = static_cast<std::uint64_t>(config.quota_bytes);
+  segment_rows = static_cast<std::uint64_t>(config.segment_rows);
+  segment_age = config.segment_age;
+  sync_interval = config.interval;
+  return {};
+}
+
+std::string SiteOptions::ConfigReference() { return ConfigBinding(SiteOptions()).spec.Reference(); }
+
+// In the order of their making; taken down from the last to the first.
+struct Site::Parts {
+  Parts(SiteOptions given, const Clock* given_clock)
+      : options(std::move(given)),
+        clock(given_clock == nullptr ? &system_clock : given_clock),
+        row_numbers(InstanceId::Random()) {}
+
+  Status OpenData();
+  Status OpenIdentity();
+  Status OpenOutbox();
+  Status OpenDeployer();
+  Status MakeExchange();
+  Status StartServer();
+  Status WriteEndpoint();
+  Result<std::string> MakeStatus();
+  std::vector<std::string> Alarms() const;
+
+  SiteOptions options;
+  SystemClock system_clock;
+  const Clock* clock;
+  MetricRegistry metrics;
+  RowNumbers row_numbers;
+  std::string control_token;
+  std::optional<DirectoryLock> lock;
+  std::unique_ptr<SiteIdentity> identity;
+  std::unique_ptr<Outbox> outbox;
+  ModelRepository repository;
+  std::unique_ptr<ActiveModel> active;
+  std::unique_ptr<OutboxCapture> capture;
+  std::unique_ptr<Deployer> deployer;
+  std::atomic<std::uint64_t> applied_desired_version{0};
+  std::unique_ptr<Exchange> exchange;
+  std::unique_ptr<ScoringServer> server;
+  std::string url;
+  std::atomic<bool> stopped{false};
+};
+
+Status Site::Parts::OpenData() {
+  if (options.data.empty())
+    return Fail(ErrorCode::kInvalidArgument, "a site needs a data directory: --data DIR");
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(options.data, 0700));
+  options.data = std::filesystem::absolute(options.data);
+  SKERRY_ASSIGN_OR_RETURN(DirectoryLock held, DirectoryLock::Acquire(options.data));
+  lock.emplace(std::move(held));
+  // One left behind by a process that was killed points nowhere.
+  SKERRY_RETURN_IF_ERROR(RemoveFile(options.data / "endpoint.json"));
+  SKERRY_ASSIGN_OR_RETURN(control_token, LoadOrCreateControlToken(options.data / "control.token"));
+  return {};
+}
+
+Status Site::Parts::OpenIdentity() {
+  SKERRY_ASSIGN_OR_RETURN(identity, SiteIdentity::Open(options.data / "identity", options.name));
+  if (!options.token_file.empty()) {
+    // A site that has joined needs no token any more, so it may be gone by now.
+    std::error_code error;
+    if (identity->joined() && !std::filesystem::exists(options.token_file, error)) return {};
+    SKERRY_ASSIGN_OR_RETURN(const JoinToken token, JoinToken::Load(options.token_file));
+    SKERRY_RETURN_IF_ERROR(identity->TakeToken(token));
+  }
+  if (!identity->site().empty()) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              "this site has no name yet: pass --token-file FILE, or --name NAME");
+}
+
+Status Site::Parts::OpenOutbox() {
+  OutboxOptions outbox_options;
+  outbox_options.directory = options.data / "outbox";
+  outbox_options.site = identity->site();
+  outbox_options.key = identity->key();
+  outbox_options.clock = clock;
+  outbox_options.epoch = row_numbers.instance();
+  outbox_options.quota_bytes = options.quota_bytes;
+  outbox_options.segment_rows = options.segment_rows;
+  outbox_options.segment_age = options.segment_age;
+  outbox_options.metrics = &metrics;
+  SKERRY_ASSIGN_OR_RETURN(outbox, Outbox::Open(std::move(outbox_options)), "outbox");
+  return {};
+}
+
+Status Site::Parts::OpenDeployer() {
+  active = std::make_unique<ActiveModel>(repository, options.capture, identity->policy_hmac_key());
+  capture = std::make_unique<OutboxCapture>(*outbox, *active);
+  DeployerOptions deployer_options;
+  deployer_options.data = options.data;
+  deployer_options.gate.smoke_program =
+      options.smoke_program.empty() ? SelfExecutable() : options.smoke_program;
+  SKERRY_ASSIGN_OR_RETURN(deployer,
+                          Deployer::Open(std::move(deployer_options), *identity, *active, *clock));
+  deployer->Restore();
+  return {};
+}
+
+Status Site::Parts::MakeExchange() {
+  const std::string hub_url = options.hub_url.empty() ? identity->hub_url() : options.hub_url;
+  if (hub_url.empty()) return {};
+  ExchangeParts parts;
+  parts.identity = identity.get();
+  parts.outbox = outbox.get();
+  parts.deployer = deployer.get();
+  parts.clock = clock;
+  parts.metrics = &metrics;
+  parts.make_status = [this] { return MakeStatus(); };
+  SKERRY_ASSIGN_OR_RETURN(
+      exchange,
+      Exchange::Make({hub_url, options.data / "sync", options.sync_interval}, std::move(parts)));
+  return {};
+}
+
+Status Site::Parts::StartServer() {
+  ControlParts control;
+  control.token = control_token;
+  control.instance = row_numbers.instance();
+  control.clock = clock;
+  control.identity = identity.get();
+  control.outbox = outbox.get();
+  control.active = active.get();
+  control.deployer = deployer.get();
+  control.exchange = exchange.get();
+  control.capture = std::string(CaptureModeName(options.capture));
+  control.make_status = [this] { return MakeStatus(); };
+  control.alarms = [this] { return Alarms(); };
+
+  ScoringServerOptions server_options;
+  server_options.http.address = options.http_address;
+  server_options.http.port = options.http_port;
+  server_options.http.loops = options.http_loops;
+  server_options.parts.repository = &repository;
+  server_options.parts.row_numbers = &row_numbers;
+  server_options.parts.clock = clock;
+  server_options.parts.metrics = &metrics;
+  server_options.parts.capture = capture.get();
+  server_options.more_routes = ControlRoutes(control);
+  SKERRY_ASSIGN_OR_RETURN(server, ScoringServer::Start(std::move(server_options)));
+  url = fmt::format("http://{}:{}", options.http_address, server->port());
+  return {};
+}
+
+Status Site::Parts::WriteEndpoint() {
+  return WriteFileDurably(options.data / "endpoint.json",
+                          DumpJson(Json{{"url", url},
+                                        {"pid", ::getpid()},
+                                        {"token_file", (options.data / "control.token").string()}}),
+                          0600);
+}
+
+std::vector<std::string> Site::Parts::Alarms() const {
+  std::vector<std::string> alarms = deployer->facts().alarms;
+  if (std::string alarm = active->alarm(); !alarm.empty()) alarms.push_back(std::move(alarm));
+  if (exchange) {
+    for (std::string& alarm : exchange->facts().alarms) alarms.push_back(std::move(alarm));
+  }
+  return alarms;
+}
+
+Result<std::string> Site::Parts::MakeStatus() {
+  SKERRY_ASSIGN_OR_RETURN(SiteStatus status, outbox->ReadStatus());
+  const DeploymentFacts facts = deployer->facts();
+  const std::optional<DesiredState> desired = identity->desired();
+  if (desired && facts.running == desired->active && facts.policy == desired->policy)
+    applied_desired_version = desired->version;
+  status.desired_version = applied_desired_version;
+  // What a status says beside its counters leaves the site too, so policy decides on it.
+  if (active->policy()->releases_status()) {
+    if (facts.running) {
+      status.active_model = facts.running->ToString();
+      status.active_digest = facts.running->digest;
+    }
+    status.alarms = Alarms();
+  }
+  return SignStatus(status, identity->key());
+}
+
+Site::Site(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Site::~Site() { Stop(); }
+
+Result<std::unique_ptr<Site>> Site::Start(SiteOptions options, const Clock* clock) {
+  auto parts = std::make_unique<Parts>(std::move(options), clock);
+  for (Status (Parts::*step)() :
+       {&Parts::OpenData, &Parts::OpenIdentity, &Parts::OpenOutbox, &Parts::OpenDeployer,
+        &Parts::MakeExchange, &Parts::StartServer, &Parts::WriteEndpoint})
+    SKERRY_RETURN_IF_ERROR((parts.get()->*step)());
+  if (parts->exchange) parts->exchange->Start();
+  LogInfo("site started site={} url={} instance={} hub={}", parts->identity->site(), parts->url,
+          parts->row_numbers.instance().ToString(),
+          parts->exchange ? parts->exchange->facts().hub_url : "none");
+  return std::unique_ptr<Site>(new Site(std::move(parts)));
+}
+
+std::string Site::url() const { return parts_->url; }
+
+std::string Site::control_token() const { return parts_->control_token; }
+
+Status Site::SyncNow() {
+  if (parts_->exchange) return parts_->exchange->SyncNow();
+  return Fail(ErrorCode::kFailedPrecondition, "this site knows no hub's URL");
+}
+
+void Site::Stop() {
+  if (parts_->stopped.exchange(true)) return;
+  if (const Status removed = RemoveFile(parts_->options.data / "endpoint.json"); !removed)
+    LogWarning("{}", removed.error().message());
+  if (parts_->exchange) parts_->exchange->Stop();
+  parts_->server->Drain(limits::kSiteDrain);
+  parts_->outbox->Close();
+  LogInfo("site stopped site={}", parts_->identity->site());
+}
+
+}  // namespace skerry

@@ -1,0 +1,96 @@
+#include "sync/artifact_source.h"
+
+#include <system_error>
+#include <variant>
+
+#include "base/limits.h"
+#include "oci/media_types.h"
+#include "storage/file.h"
+
+namespace skerry {
+namespace {
+
+std::string FileNameOf(const Digest& digest) {
+  return fmt::format("{}-{}", digest.algorithm(), digest.hex());
+}
+
+}  // namespace
+
+Result<std::string> RegistrySource::ManifestBytes(const std::string& repository,
+                                                  const Digest& digest) {
+  SKERRY_ASSIGN_OR_RETURN(FetchedManifest manifest,
+                          client_->GetManifest(repository, digest.ToString()));
+  return std::move(manifest.bytes);
+}
+
+Result<std::vector<std::string>> RegistrySource::SignatureBundles(const std::string& repository,
+                                                                  const Digest& subject) {
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<Descriptor> referrers,
+                          client_->Referrers(repository, subject, media_types::kSigstoreBundle));
+  std::vector<std::string> bundles;
+  for (const Descriptor& referrer : referrers) {
+    if (bundles.size() == limits::kSignaturesPerPackage) break;
+    SKERRY_ASSIGN_OR_RETURN(const FetchedManifest fetched,
+                            client_->GetManifest(repository, referrer.digest.ToString()));
+    SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(fetched.bytes));
+    if (manifest.layers.size() != 1) continue;
+    SKERRY_ASSIGN_OR_RETURN(std::string bundle, client_->PullBytes(repository, manifest.layers[0],
+                                                                   limits::kSignatureBundleBytes));
+    bundles.push_back(std::move(bundle));
+  }
+  return bundles;
+}
+
+Result<std::filesystem::path> RegistrySource::Blob(const std::string& repository,
+                                                   const Descriptor& blob) {
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(directory_));
+  const std::filesystem::path target = directory_ / FileNameOf(blob.digest);
+  SKERRY_RETURN_IF_ERROR(client_->PullBlob(repository, blob, target, progress_));
+  return target;
+}
+
+void RegistrySource::Discard() {
+  // What stays behind for whatever reason is taken up or overwritten by the next pull.
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
+}
+
+Result<std::string> BundleSource::ManifestBytes(const std::string& /*repository*/,
+                                                const Digest& digest) {
+  for (const BundlePart& part : reader_->parts()) {
+    if (part.manifest != digest) continue;
+    SKERRY_ASSIGN_OR_RETURN(Artifact artifact, reader_->ReadArtifact(part));
+    for (const BlobSource& blob : artifact.blobs)
+      if (const auto* path = std::get_if<std::filesystem::path>(&blob.content))
+        blobs_.insert_or_assign(blob.descriptor.digest, *path);
+    return std::move(artifact.manifest_bytes);
+  }
+  return Fail(ErrorCode::kNotFound, "the bundle does not carry {}", digest.ToString());
+}
+
+Result<std::vector<std::string>> BundleSource::SignatureBundles(const std::string& /*repository*/,
+                                                                const Digest& subject) {
+  std::vector<std::string> bundles;
+  for (const BundlePart& part : reader_->parts()) {
+    if (part.kind != BundleKind::kSignature) continue;
+    // A damaged signature is reported as a part of its own; another one may do.
+    const auto artifact = reader_->ReadArtifact(part);
+    if (!artifact) continue;
+    const auto manifest = Manifest::Parse(artifact->manifest_bytes);
+    if (!manifest || !manifest->subject || manifest->subject->digest != subject) continue;
+    auto bundle =
+        ReadDocument(*artifact, media_types::kSigstoreBundle, limits::kSignatureBundleBytes);
+    if (bundle) bundles.push_back(std::move(*bundle));
+    if (bundles.size() == limits::kSignaturesPerPackage) break;
+  }
+  return bundles;
+}
+
+Result<std::filesystem::path> BundleSource::Blob(const std::string& /*repository*/,
+                                                 const Descriptor& blob) {
+  const auto found = blobs_.find(blob.digest);
+  if (found != blobs_.end()) return found->second;
+  return Fail(ErrorCode::kNotFound, "the bundle does not carry blob {}", blob.digest.ToString());
+}
+
+}  // namespace skerry

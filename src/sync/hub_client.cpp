@@ -1,0 +1,76 @@
+#include "sync/hub_client.h"
+
+#include "base/limits.h"
+#include "codec/json.h"
+
+namespace skerry {
+namespace {
+
+// Networks that want a login answer everything with a page of their own, often with status 200.
+bool LooksLikeAPage(const HttpReply& reply) {
+  const std::size_t first = reply.body.find_first_not_of(" \t\r\n");
+  return reply.Header("content-type").find("text/html") != std::string_view::npos ||
+         (first != std::string::npos && reply.body[first] == '<');
+}
+
+std::string SitePath(std::string_view site, std::string_view what) {
+  return fmt::format("/v1/sites/{}/{}", site, what);
+}
+
+}  // namespace
+
+Result<HttpReply> HubClient::Send(std::string method, const std::string& path, std::string body,
+                                  std::uint64_t max_reply_bytes) {
+  HttpCall call;
+  call.method = std::move(method);
+  call.url = base_url_ + path;
+  call.body = std::move(body);
+  if (!call.body.empty()) call.headers.emplace_back("Content-Type", "application/json");
+  call.max_reply_bytes = max_reply_bytes;
+  SKERRY_ASSIGN_OR_RETURN(HttpReply reply, client_->Send(call));
+  if (LooksLikeAPage(reply))
+    return Fail(ErrorCode::kUnavailable,
+                "{}{} answered {} with a web page, so it is not the hub: is there a login page "
+                "(captive portal) or a proxy on the way?",
+                base_url_, path, reply.status);
+  return reply;
+}
+
+Result<std::optional<std::string>> HubClient::GetDocument(const std::string& path,
+                                                          std::uint64_t max_reply_bytes) {
+  SKERRY_ASSIGN_OR_RETURN(HttpReply reply, Send("GET", path, "", max_reply_bytes));
+  if (reply.status == 404) return std::optional<std::string>();
+  if (reply.status != 200) return tl::make_unexpected(ErrorOfReply(reply, "GET " + path));
+  return std::optional<std::string>(std::move(reply.body));
+}
+
+Result<std::string> HubClient::Join(const JoinRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(HttpReply reply,
+                          Send("POST", "/v1/join", request.ToJson(), limits::kJoinDocumentBytes));
+  if (reply.status == 409)
+    return Fail(ErrorCode::kConflict,
+                "the hub refuses token {}: it was used already; make a new one at the hub",
+                request.token_id);
+  if (reply.status / 100 != 2) return tl::make_unexpected(ErrorOfReply(reply, "joining the hub"));
+  return std::move(reply.body);
+}
+
+Result<std::optional<std::string>> HubClient::Desired(std::string_view site) {
+  return GetDocument(SitePath(site, "desired"), limits::kDesiredStateBytes);
+}
+
+Result<std::uint64_t> HubClient::PostStatus(std::string_view site, std::string_view envelope) {
+  SKERRY_ASSIGN_OR_RETURN(
+      const HttpReply reply,
+      Send("POST", SitePath(site, "status"), std::string(envelope), limits::kSmallReplyBytes));
+  if (reply.status / 100 != 2)
+    return tl::make_unexpected(ErrorOfReply(reply, "sending the status"));
+  SKERRY_ASSIGN_OR_RETURN(const Json json, ParseJson(reply.body), "the answer to the status");
+  return JsonObject(json, "answer").Uint("receipt_counter");
+}
+
+Result<std::optional<std::string>> HubClient::Receipt(std::string_view site) {
+  return GetDocument(SitePath(site, "receipt"), limits::kReceiptBytes);
+}
+
+}  // namespace skerry

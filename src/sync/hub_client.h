@@ -1,0 +1,43 @@
+// The hub's routes that a site calls beside the registry: joining, desired state, status, receipt.
+//
+// Borrowed: one HttpClient, so one thread at a time. What comes back is an envelope that the caller
+// verifies; here only what is plainly not a hub's answer is told apart (a captive portal's page),
+// so that the status can say so. Errors: http/client.h for the link, http/status.h for refusals.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "http/client.h"
+#include "trust/join.h"
+
+namespace skerry {
+
+class HubClient {
+ public:
+  HubClient(std::string base_url, HttpClient& client)
+      : base_url_(std::move(base_url)), client_(&client) {}
+
+  // POST /v1/join -> the grant's envelope. kConflict: the token was used already.
+  Result<std::string> Join(const JoinRequest& request);
+  // GET /v1/sites/{site}/desired -> the envelope; none until the hub has set one.
+  Result<std::optional<std::string>> Desired(std::string_view site);
+  // POST /v1/sites/{site}/status -> the counter of the newest receipt.
+  Result<std::uint64_t> PostStatus(std::string_view site, std::string_view envelope);
+  // GET /v1/sites/{site}/receipt -> the envelope; none while nothing was received.
+  Result<std::optional<std::string>> Receipt(std::string_view site);
+
+ private:
+  Result<HttpReply> Send(std::string method, const std::string& path, std::string body,
+                         std::uint64_t max_reply_bytes);
+  Result<std::optional<std::string>> GetDocument(const std::string& path,
+                                                 std::uint64_t max_reply_bytes);
+
+  std::string base_url_;
+  HttpClient* client_;
+};
+
+}  // namespace skerry

@@ -1,0 +1,185 @@
+#include "sync/shipper.h"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "codec/json.h"
+#include "oci/media_types.h"
+#include "storage/file.h"
+#include "sync/shipment_artifact.h"
+
+namespace skerry {
+namespace {
+
+bool SegmentsAreThere(const Shipment& shipment) {
+  std::error_code error;
+  return std::ranges::all_of(shipment.segments, [&](const auto& segment) {
+    return std::filesystem::exists(segment.second, error);
+  });
+}
+
+}  // namespace
+
+Shipper::Shipper(std::filesystem::path state_directory, Outbox& outbox, SiteIdentity& identity,
+                 const Clock& clock)
+    : states_file_(std::move(state_directory) / "uploads.json"),
+      outbox_(&outbox),
+      identity_(&identity),
+      clock_(&clock) {
+  LoadStates();
+}
+
+Result<ShipReport> Shipper::ShipPending(RegistryClient& client, const TransferProgress& progress) {
+  SKERRY_ASSIGN_OR_RETURN(std::vector<Shipment> pending, outbox_->PendingShipments());
+  Forget(pending);
+  // Whatever made trouble goes behind everything that did not.
+  std::ranges::stable_partition(pending, [&](const Shipment& shipment) {
+    const auto trouble = troubles_.find(shipment.tag);
+    return trouble == troubles_.end() || trouble->second.retry_mono_us == 0;
+  });
+  ShipReport report;
+  for (const Shipment& shipment : pending) {
+    const auto trouble = troubles_.find(shipment.tag);
+    if (trouble != troubles_.end() && clock_->MonotonicMicros() < trouble->second.retry_mono_us) {
+      ++report.refused;
+      continue;
+    }
+    Status shipped = ShipOne(client, shipment, progress, report);
+    if (shipped) {
+      troubles_.erase(shipment.tag);
+      ++report.shipped;
+      continue;
+    }
+    SKERRY_RETURN_IF_ERROR(Judge(client, shipment, std::move(shipped).error(), report));
+  }
+  return report;
+}
+
+Status Shipper::ShipOne(RegistryClient& client, const Shipment& shipment,
+                        const TransferProgress& progress, ShipReport& report) {
+  SKERRY_ASSIGN_OR_RETURN(const Artifact artifact, MakeShipmentArtifact(shipment));
+  for (const BlobSource& blob : artifact.blobs)
+    SKERRY_RETURN_IF_ERROR(PushBlob(client, blob, progress, report));
+  const auto reply = client.PutManifest(ShipmentRepository(identity_->site()), shipment.tag,
+                                        artifact.manifest_bytes, artifact.manifest.media_type);
+  if (!reply) {
+    const ErrorCode code = reply.error().code();
+    if (code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded) {
+      Trouble& trouble = troubles_[shipment.tag];
+      trouble.reason = reply.error().message();
+      ++trouble.unanswered;
+    }
+    return tl::make_unexpected(reply.error());
+  }
+  return TakeReceipt(shipment, reply->body);
+}
+
+Status Shipper::PushBlob(RegistryClient& client, const BlobSource& blob,
+                         const TransferProgress& progress, ShipReport& report) {
+  UploadState& state = uploads_[blob.descriptor.digest];
+  std::string saved_location = state.location;
+  std::uint64_t before = state.offset;
+  const Status pushed =
+      client.PushBlob(ShipmentRepository(identity_->site()), blob, &state,
+                      [&](std::uint64_t done_bytes, std::uint64_t all_bytes) -> Status {
+                        report.bytes += done_bytes - std::min(before, done_bytes);
+                        before = done_bytes;
+                        // The hub knows the offset best; what a restart needs is where the upload
+                        // lives.
+                        if (state.location != saved_location) {
+                          saved_location = state.location;
+                          SKERRY_RETURN_IF_ERROR(SaveStates());
+                        }
+                        return progress ? progress(done_bytes, all_bytes) : Status();
+                      });
+  const bool under_way = !pushed && !state.location.empty();
+  if (!under_way) uploads_.erase(blob.descriptor.digest);
+  if (under_way || !saved_location.empty()) SKERRY_RETURN_IF_ERROR(SaveStates());
+  if (!pushed && pushed.error().code() == ErrorCode::kDataLoss) {
+    LogError("a segment is damaged and set aside digest={}", blob.descriptor.digest.ToString());
+    SKERRY_RETURN_IF_ERROR(
+        outbox_->QuarantineSegment(blob.descriptor.digest, pushed.error().message()));
+  }
+  return pushed;
+}
+
+Status Shipper::TakeReceipt(const Shipment& shipment, const std::string& body) {
+  if (body.empty()) return {};  // it is stored; the receipt is asked for with the status
+  const auto outcome = outbox_->ApplyReceipt(body, identity_->hub_keys());
+  if (outcome) return {};
+  return Fail(outcome.error().code() == ErrorCode::kPermissionDenied ? ErrorCode::kInvalidArgument
+                                                                     : outcome.error().code(),
+              "the receipt for shipment {} is not to be believed: {}", shipment.tag,
+              outcome.error().message());
+}
+
+Status Shipper::Judge(RegistryClient& client, const Shipment& shipment, Error error,
+                      ShipReport& report) {
+  const ErrorCode code = error.code();
+  // Shed, receipted by another road, or set aside a moment ago: the next pass sees it as it is.
+  if (code == ErrorCode::kDataLoss || !SegmentsAreThere(shipment)) return {};
+  const auto trouble = troubles_.find(shipment.tag);
+  const bool kills_the_hub =
+      trouble != troubles_.end() && trouble->second.unanswered >= limits::kShipmentCommitAttempts;
+  const bool link = code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded ||
+                    code == ErrorCode::kResourceExhausted;
+  if (link && !kills_the_hub) return tl::make_unexpected(std::move(error));
+  // 401 and 403 may be about this shipment or about us: the hub tells which.
+  if (!link) SKERRY_RETURN_IF_ERROR(client.Ping());
+  Trouble& entry = troubles_[shipment.tag];
+  entry.reason = error.message();
+  entry.retry_mono_us =
+      clock_->MonotonicMicros() + std::chrono::microseconds(limits::kRefusedShipmentRetry).count();
+  ++report.refused;
+  LogWarning("shipment put aside tag={} reason={}", shipment.tag, entry.reason);
+  if (link) return tl::make_unexpected(std::move(error));
+  return {};
+}
+
+void Shipper::Forget(const std::vector<Shipment>& pending) {
+  std::set<std::string> tags;
+  std::set<Digest> digests;
+  for (const Shipment& shipment : pending) {
+    tags.insert(shipment.tag);
+    digests.insert(Digest::Sha256(shipment.statement_envelope));
+    for (const auto& [digest, path] : shipment.segments) digests.insert(digest);
+  }
+  std::erase_if(troubles_, [&](const auto& entry) { return !tags.contains(entry.first); });
+  std::erase_if(uploads_, [&](const auto& entry) { return !digests.contains(entry.first); });
+}
+
+std::vector<std::string> Shipper::alarms() const {
+  std::vector<std::string> alarms;
+  for (const auto& [tag, trouble] : troubles_)
+    if (trouble.retry_mono_us != 0) alarms.push_back("shipment " + tag + ": " + trouble.reason);
+  return alarms;
+}
+
+void Shipper::LoadStates() {
+  const auto text = ReadFile(states_file_, limits::kUploadStatesBytes);
+  if (!text) return;
+  const auto json = ParseJson(*text);
+  // A lost list costs sending the bytes again, nothing else.
+  if (!json || !json->is_object()) return;
+  for (const auto& [key, value] : json->items()) {
+    const auto digest = Digest::Parse(key);
+    const JsonObject object(value, key);
+    const auto location = object.String("location");
+    const auto offset = object.Uint("offset");
+    if (digest && location && offset)
+      uploads_.insert_or_assign(*digest, UploadState{*location, *offset});
+  }
+}
+
+Status Shipper::SaveStates() const {
+  Json json = Json::object();
+  for (const auto& [digest, state] : uploads_)
+    if (!state.location.empty())
+      json[digest.ToString()] = Json{{"location", state.location}, {"offset", state.offset}};
+  return WriteFileDurably(states_file_, DumpJson(json), 0600);
+}
+
+}  // namespace skerry

@@ -1,0 +1,71 @@
+// Sends the outbox's pending shipments to the hub's registry and takes the receipts.
+//
+// Role: one pass over what is pending. Blobs first, resumed at the byte (`<data>/sync/uploads.json`
+// keeps where each large upload stands, so that a restart resumes too), then the manifest, whose
+// PUT is the commit and whose answer is the receipt. Owned and called by the Exchange's thread
+// alone; borrowed: the outbox and the identity.
+//
+// A shipment that the hub refuses is put aside for limits::kRefusedShipmentRetry and the next one
+// goes on. So is one whose commit went unanswered limits::kShipmentCommitAttempts times in a row
+// (it may be what kills the hub): it goes last from then on. A segment that is not what its digest
+// says is quarantined by the outbox.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "oci/registry_client.h"
+#include "outbox/outbox.h"
+#include "trust/identity.h"
+
+namespace skerry {
+
+struct ShipReport {
+  std::uint64_t shipped = 0;
+  std::uint64_t refused = 0;  // put aside now, or earlier and not yet due again
+  std::uint64_t bytes = 0;    // of blobs that went over the link
+};
+
+class Shipper {
+ public:
+  Shipper(std::filesystem::path state_directory, Outbox& outbox, SiteIdentity& identity,
+          const Clock& clock);
+
+  // Every pending shipment that is due. An error is the link's or the outbox's: the pass ended
+  // there, what was done stays done. `progress` runs after every chunk and may end the pass.
+  Result<ShipReport> ShipPending(RegistryClient& client, const TransferProgress& progress);
+  // "shipment <tag>: <why the hub refuses it>"
+  std::vector<std::string> alarms() const;
+
+ private:
+  struct Trouble {
+    std::string reason;
+    std::int64_t retry_mono_us = 0;
+    int unanswered = 0;  // commits in a row
+  };
+
+  Status ShipOne(RegistryClient& client, const Shipment& shipment, const TransferProgress& progress,
+                 ShipReport& report);
+  Status PushBlob(RegistryClient& client, const BlobSource& blob, const TransferProgress& progress,
+                  ShipReport& report);
+  Status TakeReceipt(const Shipment& shipment, const std::string& body);
+  // Whether the pass goes on after this error.
+  Status Judge(RegistryClient& client, const Shipment& shipment, Error error, ShipReport& report);
+  void Forget(const std::vector<Shipment>& pending);
+  void LoadStates();
+  Status SaveStates() const;
+
+  const std::filesystem::path states_file_;
+  Outbox* outbox_;
+  SiteIdentity* identity_;
+  const Clock* clock_;
+  std::map<std::string, Trouble> troubles_;  // by tag
+  std::map<Digest, UploadState> uploads_;    // of blobs under way
+};
+
+}  // namespace skerry

@@ -1,0 +1,38 @@
+// The site's side of a bundle: what a courier takes to the hub, and what one brings back.
+//
+// Everything ends in the functions that the link uses as well, so what comes by both roads is taken
+// once and a bundle may be brought any number of times. Thread-safe, since the parts are.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "base/error.h"
+#include "outbox/outbox.h"
+#include "sync/bundle.h"
+#include "sync/deployer.h"
+#include "trust/identity.h"
+
+namespace skerry {
+
+struct SiteBundleParts {  // borrowed
+  SiteIdentity* identity = nullptr;
+  Outbox* outbox = nullptr;
+  Deployer* deployer = nullptr;
+  std::function<Result<std::string>()> make_status;  // a new signed status envelope
+};
+
+// Writes into `directory` (made, or empty): the join request until this site has joined, the
+// status, and every pending shipment. A shipment that cannot be read is listed with its reason and
+// the others go on.
+Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
+                                      const std::filesystem::path& directory);
+
+// Applies, in this order: join grant, receipts, desired state, and then the policy and the packages
+// that it names. Each part is applied or refused by itself. kPermissionDenied for another site's
+// bundle, kInvalidArgument for one to the hub; nothing is applied then.
+Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
+                                      const std::filesystem::path& directory);
+
+}  // namespace skerry
