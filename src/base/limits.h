@@ -69,6 +69,7 @@ constexpr std::chrono::hours kAbandonedUploadAge{7 * 24};
 constexpr std::size_t kTagsPerPage = 1'000;
 constexpr std::size_t kTagsListed = 1'000'000;
 constexpr std::size_t kModelPackFiles = 256;
+constexpr std::size_t kSignatureBundleBytes = 1U << 20U;
 
 // Bundles.
 constexpr std::size_t kBundleIdBytes = 128;

@@ -45,7 +45,7 @@ class BlobStore {
 
  private:
   explicit BlobStore(std::filesystem::path directory) : directory_(std::move(directory)) {}
-  Status MakeRoom(const std::filesystem::path& target) const;
+  std::filesystem::path NewIncoming() const;
 
   std::filesystem::path directory_;
 };

@@ -21,7 +21,7 @@ using Annotations = std::map<std::string, std::string>;
 // Points at content by its digest.
 struct Descriptor {
   std::string media_type;
-  Digest digest = Digest::Sha256("");
+  Digest digest;
   std::uint64_t size = 0;
   Annotations annotations;
   std::string artifact_type;        // of the manifest that it points at; often empty

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -57,6 +58,7 @@ class RepositoryStore {
  private:
   explicit RepositoryStore(std::filesystem::path directory) : directory_(std::move(directory)) {}
   Result<std::filesystem::path> PathOf(std::string_view repository) const;
+  Status RemoveTagsOf(const std::filesystem::path& repository, const Digest& digest) const;
 
   const std::filesystem::path directory_;
   std::mutex mutex_;  // orders changes of tags and manifests against each other

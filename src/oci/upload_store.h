@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "crypto/digest.h"
+#include "oci/append_file.h"
 #include "oci/blob_store.h"
 
 namespace skerry {
@@ -33,30 +34,31 @@ class UploadStore {
     std::chrono::hours abandoned_age;  // untouched for longer: removed when the store opens
   };
 
+  // What this process knows of one upload. Shared by the store's table and the writers of the
+  // upload, the last of which may outlive its entry.
+  struct Session {
+    std::mutex mutex;
+    std::uint64_t generation = 0;        // of the newest writer
+    std::optional<DigestHasher> hasher;  // sha256 of the first `hashed_bytes`
+    std::uint64_t hashed_bytes = 0;
+  };
+
   class Writer {
    public:
-    Writer(Writer&&) noexcept = default;
-    Writer& operator=(Writer&&) noexcept = default;
-    ~Writer();
-
+    // kConflict once a newer writer has taken over, kTooLarge over Limits::max_bytes.
     Status Write(std::string_view bytes);
     Status Sync();
-    std::uint64_t offset() const { return offset_; }
+    std::uint64_t offset() const { return file_.size(); }
 
    private:
     friend class UploadStore;
-    struct File;
-    struct Session;
-    Writer(std::unique_ptr<File> file, std::shared_ptr<Session> session, std::uint64_t offset,
-           std::uint64_t max_bytes);
+    Writer(AppendFile file, std::shared_ptr<Session> session, std::uint64_t max_bytes)
+        : file_(std::move(file)), session_(std::move(session)), max_bytes_(max_bytes) {}
 
-    std::unique_ptr<File> file_;
-    std::shared_ptr<Session> session_;  // shared with the store's table and later writers
+    AppendFile file_;
+    std::shared_ptr<Session> session_;
     std::uint64_t generation_ = 0;
-    std::uint64_t offset_ = 0;
-    std::uint64_t max_bytes_ = 0;
-    // Runs along while this writer has seen the upload from its first byte.
-    std::optional<DigestHasher> hasher_;
+    std::uint64_t max_bytes_;
   };
 
   static Result<std::unique_ptr<UploadStore>> Open(std::filesystem::path directory, Limits limits);
@@ -76,15 +78,20 @@ class UploadStore {
   Status Cancel(std::string_view id, std::string_view repository);
 
  private:
-  UploadStore(std::filesystem::path directory, Limits limits);
+  UploadStore(std::filesystem::path directory, Limits limits)
+      : directory_(std::move(directory)), limits_(limits) {}
+  Status RemoveStale();
   Result<std::filesystem::path> Find(std::string_view id, std::string_view repository) const;
-  std::shared_ptr<Writer::Session> SessionOf(std::string_view id);
+  std::shared_ptr<Session> SessionOf(std::string_view id);
   Status Discard(std::string_view id);
+  Result<Digest> DigestOfUpload(Session& session, const std::filesystem::path& data,
+                                std::uint64_t size, std::string_view algorithm) const;
 
   const std::filesystem::path directory_;
   const Limits limits_;
-  std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<Writer::Session>, std::less<>> sessions_;
+  std::mutex mutex_;  // guards what follows
+  std::map<std::string, std::shared_ptr<Session>, std::less<>> sessions_;
+  std::size_t open_uploads_ = 0;
 };
 
 }  // namespace skerry

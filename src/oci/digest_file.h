@@ -1,0 +1,33 @@
+// Digests of files in either algorithm, and the comparison that every reader does. Pure; reads in
+// bounded memory.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string_view>
+
+#include "base/error.h"
+#include "crypto/digest.h"
+
+namespace skerry {
+
+struct FileDigest {
+  Digest digest;
+  std::uint64_t size;
+};
+// kNotFound; kPermissionDenied for a symbolic link or anything that is no regular file.
+Result<FileDigest> DigestFile(const std::filesystem::path& path, std::string_view algorithm);
+
+// Calls `sink` with the file's bytes from `offset` on, in pieces; the same errors.
+Status ReadPieces(const std::filesystem::path& path, std::uint64_t offset,
+                  const std::function<Status(std::string_view)>& sink);
+
+// kDataLoss names the digest and what differs (size or content).
+Status VerifyFile(const std::filesystem::path& path, const Digest& digest, std::uint64_t size);
+Status VerifyBytes(std::string_view bytes, const Digest& digest, std::uint64_t size);
+
+// Of bytes in memory.
+Digest DigestOf(std::string_view bytes, std::string_view algorithm);
+
+}  // namespace skerry

@@ -1,0 +1,185 @@
+#include "oci/upload_store.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/ids.h"
+#include "oci/digest_file.h"
+#include "storage/file.h"
+
+namespace skerry {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kIdBytes = 16;
+constexpr std::size_t kRepositoryFileBytes = 1024;
+
+bool IsUploadId(std::string_view id) {
+  return id.size() == 2 * kIdBytes &&
+         id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+Status RemoveTree(const fs::path& directory) {
+  std::error_code error;
+  fs::remove_all(directory, error);
+  if (error)
+    return Fail(ErrorCode::kInternal, "removing {}: {}", directory.string(), error.message());
+  return SyncDirectory(directory.parent_path());
+}
+
+bool IsStale(const fs::path& upload, std::chrono::hours abandoned_age) {
+  std::error_code error;
+  const fs::file_time_type touched = fs::last_write_time(upload / "data", error);
+  if (error || !fs::is_regular_file(upload / "repository", error)) return true;
+  return fs::file_time_type::clock::now() - touched > abandoned_age;
+}
+
+}  // namespace
+
+Status UploadStore::Writer::Write(std::string_view bytes) {
+  const std::scoped_lock lock(session_->mutex);
+  if (session_->generation != generation_)
+    return Fail(ErrorCode::kConflict, "another request has taken over this upload");
+  if (file_.size() + bytes.size() > max_bytes_)
+    return Fail(ErrorCode::kTooLarge, "the upload is over the limit of {} bytes (kBlobBytes)",
+                max_bytes_);
+  if (session_->hasher && session_->hashed_bytes == file_.size()) {
+    session_->hasher->Update(bytes);
+    session_->hashed_bytes += bytes.size();
+  }
+  return file_.Write(bytes);
+}
+
+Status UploadStore::Writer::Sync() { return file_.Sync(); }
+
+Result<std::unique_ptr<UploadStore>> UploadStore::Open(fs::path directory, Limits limits) {
+  std::unique_ptr<UploadStore> store(new UploadStore(std::move(directory) / "uploads", limits));
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(store->directory_));
+  SKERRY_RETURN_IF_ERROR(store->RemoveStale());
+  return store;
+}
+
+Status UploadStore::RemoveStale() {
+  std::error_code error;
+  std::vector<fs::path> stale;
+  for (const fs::directory_entry& upload : fs::directory_iterator(directory_, error)) {
+    if (IsStale(upload.path(), limits_.abandoned_age))
+      stale.push_back(upload.path());
+    else
+      ++open_uploads_;
+  }
+  if (error)
+    return Fail(ErrorCode::kInternal, "listing {}: {}", directory_.string(), error.message());
+  for (const fs::path& upload : stale) SKERRY_RETURN_IF_ERROR(RemoveTree(upload));
+  return {};
+}
+
+Result<std::string> UploadStore::Start(std::string_view repository) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (open_uploads_ >= limits_.max_uploads)
+      return Fail(ErrorCode::kResourceExhausted,
+                  "{} uploads are under way, the limit is {} (kOpenUploads)", open_uploads_,
+                  limits_.max_uploads);
+    ++open_uploads_;
+  }
+  std::string id = RandomHex(kIdBytes);
+  const fs::path upload = directory_ / id;
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(upload));
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(upload / "data", ""));
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(upload / "repository", repository));
+  return id;
+}
+
+Result<fs::path> UploadStore::Find(std::string_view id, std::string_view repository) const {
+  if (IsUploadId(id)) {
+    const auto owner = ReadFile(directory_ / id / "repository", kRepositoryFileBytes);
+    if (owner && *owner == repository) return directory_ / id / "data";
+  }
+  return Fail(ErrorCode::kNotFound, "{} has no upload {}", repository, id);
+}
+
+std::shared_ptr<UploadStore::Session> UploadStore::SessionOf(std::string_view id) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = sessions_.find(id);
+  if (found != sessions_.end()) return found->second;
+  return sessions_.emplace(std::string(id), std::make_shared<Session>()).first->second;
+}
+
+Result<std::uint64_t> UploadStore::Offset(std::string_view id, std::string_view repository) {
+  SKERRY_ASSIGN_OR_RETURN(const fs::path data, Find(id, repository));
+  SKERRY_RETURN_IF_ERROR(SyncFile(data));
+  std::error_code error;
+  const std::uintmax_t size = fs::file_size(data, error);
+  if (error) return Fail(ErrorCode::kNotFound, "{} has no upload {}", repository, id);
+  return size;
+}
+
+Result<UploadStore::Writer> UploadStore::Resume(std::string_view id, std::string_view repository,
+                                                std::optional<std::uint64_t> offset) {
+  SKERRY_ASSIGN_OR_RETURN(const fs::path data, Find(id, repository));
+  std::shared_ptr<Session> session = SessionOf(id);
+  const std::scoped_lock lock(session->mutex);
+  SKERRY_ASSIGN_OR_RETURN(AppendFile file, AppendFile::Open(data, AppendFile::Mode::kExisting));
+  if (offset && *offset != file.size())
+    return Fail(ErrorCode::kOutOfRange, "the upload stands at byte {}, not {}", file.size(),
+                *offset);
+  if (file.size() == 0) {
+    session->hasher.emplace("sha256");
+    session->hashed_bytes = 0;
+  }
+  Writer writer(std::move(file), session, limits_.max_bytes);
+  writer.generation_ = ++session->generation;
+  return writer;
+}
+
+// Hashed while it came in, unless a part came to an earlier process.
+Result<Digest> UploadStore::DigestOfUpload(Session& session, const fs::path& data,
+                                           std::uint64_t size, std::string_view algorithm) const {
+  if (algorithm == "sha256" && session.hasher && session.hashed_bytes == size) {
+    const Digest digest = session.hasher->Finish();
+    session.hasher.reset();
+    return digest;
+  }
+  SKERRY_ASSIGN_OR_RETURN(const FileDigest facts, DigestFile(data, algorithm));
+  return facts.digest;
+}
+
+Status UploadStore::Finish(Writer writer, std::string_view id, const Digest& digest,
+                           BlobStore& blobs) {
+  const fs::path data = directory_ / id / "data";
+  {
+    const std::scoped_lock lock(writer.session_->mutex);
+    if (writer.session_->generation != writer.generation_)
+      return Fail(ErrorCode::kConflict, "another request has taken over this upload");
+    ++writer.session_->generation;  // nothing may be appended to what becomes a blob
+    SKERRY_ASSIGN_OR_RETURN(const Digest have, DigestOfUpload(*writer.session_, data,
+                                                              writer.offset(), digest.algorithm()));
+    if (have != digest) {
+      SKERRY_RETURN_IF_ERROR(Discard(id));
+      return Fail(ErrorCode::kInvalidArgument, "the content has the digest {}, not {}",
+                  have.ToString(), digest.ToString());
+    }
+    SKERRY_RETURN_IF_ERROR(blobs.Adopt(data, digest));
+  }
+  return Discard(id);
+}
+
+Status UploadStore::Cancel(std::string_view id, std::string_view repository) {
+  SKERRY_ASSIGN_OR_RETURN(const fs::path data, Find(id, repository));
+  const std::shared_ptr<Session> session = SessionOf(id);
+  const std::scoped_lock lock(session->mutex);
+  ++session->generation;
+  return Discard(id);
+}
+
+Status UploadStore::Discard(std::string_view id) {
+  SKERRY_RETURN_IF_ERROR(RemoveTree(directory_ / id));
+  const std::scoped_lock lock(mutex_);
+  if (const auto found = sessions_.find(id); found != sessions_.end()) sessions_.erase(found);
+  if (open_uploads_ > 0) --open_uploads_;
+  return {};
+}
+
+}  // namespace skerry
