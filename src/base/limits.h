@@ -113,4 +113,13 @@ constexpr std::size_t kUploadStatesBytes = 1U << 20U;
 constexpr std::size_t kRowsPerLookup = 100'000;
 constexpr std::chrono::seconds kSiteDrain{10};  // for requests under way when a site stops
 
+// Hub.
+constexpr std::uint64_t kReadAttempts = 2;  // deaths while reading a segment, then it is set aside
+constexpr std::size_t kLabelBytes = 256;
+constexpr std::size_t kLabelsPerRequest = 100'000;
+constexpr std::uint64_t kListItems = 1'000;  // of any list that the API gives
+constexpr std::size_t kRunLogTailBytes = 16U << 10U;
+constexpr std::size_t kQueuedRuns = 16;
+constexpr std::uint64_t kRetrainLabels = 5'000'000;
+
 }  // namespace skerry::limits

@@ -1,0 +1,129 @@
+// The hub's HTTP API: one visible table of routes (api.cpp), who may call each, and their handlers.
+// The page for callers is docs/api.md.
+//
+// Who may: `kOpen` anyone; `kAdmin` the bearer of the admin token (`Authorization: Bearer`, or
+// Basic with user `admin`); `kSite` a site for itself, by its client certificate, and the admin.
+// With an open registry (plain HTTP on loopback, for tests of tools) a site needs no certificate:
+// what it sends is verified by its signature either way.
+//
+// Owned by Hub; borrows what it is given, which outlives the server. Thread-safe: handlers run on
+// the server's pool and answer before they return.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/metrics.h"
+#include "codec/json.h"
+#include "http/message.h"
+#include "http/server.h"
+#include "hub/bundle_desk.h"
+#include "hub/desired_desk.h"
+#include "hub/ingest.h"
+#include "hub/join_desk.h"
+#include "hub/lake.h"
+#include "hub/model_shelf.h"
+#include "hub/run_desk.h"
+#include "hub/store.h"
+#include "oci/registry.h"
+
+namespace skerry {
+
+struct HubApiParts {
+  HubStore* store = nullptr;
+  Ingest* ingest = nullptr;
+  JoinDesk* join = nullptr;
+  DesiredDesk* desired = nullptr;
+  ModelShelf* shelf = nullptr;
+  RunDesk* runs = nullptr;
+  LakeReader* lake = nullptr;
+  BundleDesk* bundles = nullptr;
+  MetricRegistry* metrics = nullptr;
+  const Clock* clock = nullptr;
+  std::string admin_token;
+  bool open_registry = false;
+};
+
+class HubApi {
+ public:
+  explicit HubApi(HubApiParts parts) : parts_(std::move(parts)) {}
+
+  std::vector<Route> Routes();
+  // By which sites reach this hub; goes into join tokens.
+  void SetUrl(std::string url);
+
+  // For the registry's hook: the admin may do everything, a site may read models and policies and
+  // use its own outbox and receipts.
+  Status AuthorizeRegistry(const HttpRequest& request, std::string_view repository,
+                           RegistryAction action);
+
+ private:
+  enum class Access { kOpen, kAdmin, kSite };
+  using Method = Result<HttpResponse> (HubApi::*)(const HttpRequest&);
+  struct ApiRoute {
+    std::string_view method;
+    std::string_view pattern;
+    Access access;
+    Method handler;
+  };
+  static const ApiRoute kRoutes[];
+
+  bool IsAdmin(const HttpRequest& request) const;
+  // The site whose current certificate came with the request; kUnauthenticated.
+  Result<std::string> SiteOf(const HttpRequest& request);
+  Status Authorize(const HttpRequest& request, Access access);
+  void Answer(HttpRequest& request, Responder responder, const ApiRoute& route);
+
+  // api.cpp
+  Result<HttpResponse> Health(const HttpRequest& request);
+  Result<HttpResponse> Metrics(const HttpRequest& request);
+  // api_sites.cpp
+  Result<HttpResponse> CreateToken(const HttpRequest& request);
+  Result<HttpResponse> Join(const HttpRequest& request);
+  Result<HttpResponse> ListSites(const HttpRequest& request);
+  Result<HttpResponse> GetSite(const HttpRequest& request);
+  Result<HttpResponse> GetReconciliation(const HttpRequest& request);
+  Result<HttpResponse> PostStatus(const HttpRequest& request);
+  Result<HttpResponse> GetReceipt(const HttpRequest& request);
+  Result<HttpResponse> GetDesired(const HttpRequest& request);
+  Result<HttpResponse> PutDesired(const HttpRequest& request);
+  Result<HttpResponse> ImportBundle(const HttpRequest& request);
+  Result<HttpResponse> ExportBundle(const HttpRequest& request);
+  // api_records.cpp
+  Result<HttpResponse> LookupRows(const HttpRequest& request);
+  Result<HttpResponse> Overview(const HttpRequest& request);
+  Result<HttpResponse> Anomalies(const HttpRequest& request);
+  Result<HttpResponse> Insights(const HttpRequest& request);
+  Result<HttpResponse> Drift(const HttpRequest& request);
+  // api_models.cpp
+  Result<HttpResponse> ListModels(const HttpRequest& request);
+  Result<HttpResponse> PostPolicy(const HttpRequest& request);
+  Result<HttpResponse> PostLabels(const HttpRequest& request);
+  Result<HttpResponse> GetLabels(const HttpRequest& request);
+  Result<HttpResponse> PostRun(const HttpRequest& request);
+  Result<HttpResponse> ListRuns(const HttpRequest& request);
+  Result<HttpResponse> GetRun(const HttpRequest& request);
+  Result<HttpResponse> GetAudit(const HttpRequest& request);
+
+  Result<Json> SiteJson(Database& db, const SiteRecord& record);
+
+  std::string Url() const;
+
+  const HubApiParts parts_;
+  mutable std::mutex mutex_;  // guards url_, which is known only when the server listens
+  std::string url_;
+};
+
+// Compact JSON with its content type.
+HttpResponse JsonResponse(const Json& json, int status = 200);
+// A query parameter that is a whole number of at most `most`; `fallback` when absent.
+Result<std::uint64_t> QueryUint(const HttpRequest& request, std::string_view name,
+                                std::uint64_t fallback, std::uint64_t most);
+// What a route answers that serves the app's files: gzipped, with a strict content security policy.
+std::vector<Route> WebRoutes();
+
+}  // namespace skerry

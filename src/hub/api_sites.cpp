@@ -1,0 +1,232 @@
+// Handlers of HubApi: joining, sites, their documents, bundles.
+#include <algorithm>
+
+#include "base/ids.h"
+#include "base/limits.h"
+#include "hub/api.h"
+#include "hub/ledger.h"
+#include "hub/reconciliation.h"
+#include "hub/site_directory.h"
+#include "outbox/site_status.h"
+#include "trust/join.h"
+
+namespace skerry {
+namespace {
+
+constexpr std::string_view kDsseContentType = "application/vnd.dsse.envelope.v1+json";
+
+HttpResponse EnvelopeResponse(std::string envelope) {
+  return HttpResponse::Text(200, std::move(envelope), std::string(kDsseContentType));
+}
+
+Json SetAsideJson(const SetAside& item) {
+  return {{"site", item.site},  {"kind", item.kind},     {"digest", item.digest},
+          {"name", item.name},  {"reason", item.reason}, {"rows", item.rows},
+          {"at_us", item.at_us}};
+}
+
+// What the ledger and the newest status say, under one lock.
+Result<ReconciliationInput> ReadLedger(HubStore& store, std::string_view site,
+                                       std::int64_t now_us) {
+  return store.Read([&](Database& db) -> Result<ReconciliationInput> {
+    ReconciliationInput input;
+    input.site = std::string(site);
+    SKERRY_ASSIGN_OR_RETURN(const SiteRecord record, SiteDirectory(db).Find(site));
+    if (!record.status_json.empty()) {
+      SKERRY_ASSIGN_OR_RETURN(input.status, SiteStatus::FromJson(record.status_json));
+      input.status_age_us = std::max<std::int64_t>(0, now_us - record.status_us);
+    }
+    Ledger ledger(db);
+    SKERRY_ASSIGN_OR_RETURN(input.streams, ledger.Streams(site));
+    SKERRY_ASSIGN_OR_RETURN(input.missing_statements, ledger.MissingStatements(site));
+    SKERRY_ASSIGN_OR_RETURN(input.conflicting_rows, ledger.ConflictingRows(site));
+    input.duplicate_rows = record.duplicate_rows;
+    return input;
+  });
+}
+
+Result<std::uint64_t> HeldPrimaryRows(HubStore& store, LakeReader& lake, std::string_view site,
+                                      const StreamKey& stream, std::uint64_t first,
+                                      std::uint64_t last) {
+  SKERRY_ASSIGN_OR_RETURN(const auto files, store.Read([&](Database& db) {
+    return Ledger(db).FilesOf(site, stream, first, last);
+  }));
+  SKERRY_ASSIGN_OR_RETURN(
+      const Table table,
+      lake.Query(fmt::format("SELECT count(*) FROM {{files}} WHERE \"primary\" AND seq BETWEEN {} "
+                             "AND {}",
+                             first, last),
+                 files));
+  return table.rows() == 0 ? 0 : static_cast<std::uint64_t>(table.columns[0].ints[0]);
+}
+
+// Counts once more from the files themselves, whatever the ledger says.
+Result<Json> Recount(HubStore& store, LakeReader& lake, std::string_view site) {
+  std::uint64_t rows = 0;
+  std::uint64_t primary_rows = 0;
+  std::uint64_t distinct_rows = 0;
+  for (const RecordClass cls :
+       {RecordClass::kAnomaly, RecordClass::kSample, RecordClass::kInsight}) {
+    SKERRY_ASSIGN_OR_RETURN(const auto files, store.Read([&](Database& db) {
+      return Ledger(db).FilesOfClass(cls, site, "", 0);
+    }));
+    SKERRY_ASSIGN_OR_RETURN(const Table table,
+                            lake.Query("SELECT count(*), count(*) FILTER (WHERE \"primary\"), "
+                                       "count(DISTINCT (instance, n)) FROM {files}",
+                                       files));
+    if (table.rows() == 0) continue;
+    rows += static_cast<std::uint64_t>(table.columns[0].ints[0]);
+    primary_rows += static_cast<std::uint64_t>(table.columns[1].ints[0]);
+    distinct_rows += static_cast<std::uint64_t>(table.columns[2].ints[0]);
+  }
+  return Json{{"rows", rows}, {"primary_rows", primary_rows}, {"duplicates", rows - distinct_rows}};
+}
+
+}  // namespace
+
+Result<HttpResponse> HubApi::CreateToken(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body, limits::kJoinDocumentBytes));
+  const JsonObject object(body, "token");
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"site"}));
+  SKERRY_ASSIGN_OR_RETURN(const std::string site, object.String("site"));
+  SKERRY_ASSIGN_OR_RETURN(const JoinToken token, parts_.join->MakeToken(site, Url()));
+  return HttpResponse::JsonText(201, token.ToJson());
+}
+
+Result<HttpResponse> HubApi::Join(const HttpRequest& request) {
+  if (request.body.size() > limits::kJoinDocumentBytes)
+    return Fail(ErrorCode::kTooLarge, "a join request has at most {} bytes",
+                limits::kJoinDocumentBytes);
+  SKERRY_ASSIGN_OR_RETURN(const JoinRequest join, JoinRequest::FromJson(request.body));
+  SKERRY_ASSIGN_OR_RETURN(JoinDesk::Answer answer, parts_.join->Join(join, Road::kLink));
+  return EnvelopeResponse(std::move(answer.grant));
+}
+
+Result<Json> HubApi::SiteJson(Database& db, const SiteRecord& record) {
+  Json status;
+  if (!record.status_json.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(status, ParseJson(record.status_json));
+    // Long, and told better by the reconciliation.
+    status.erase("pending");
+  }
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t set_aside, Ledger(db).CountSetAside(record.site));
+  const std::int64_t last_us = std::max(record.last_link_us, record.last_media_us);
+  return Json{{"site", record.site},
+              {"created_us", record.created_us},
+              {"last_contact_us", last_us},
+              {"last_road", last_us == 0 ? Json()
+                                         : Json(RoadName(record.last_link_us >= record.last_media_us
+                                                             ? Road::kLink
+                                                             : Road::kMedia))},
+              {"last_link_us", record.last_link_us},
+              {"last_media_us", record.last_media_us},
+              {"receipt_counter", record.receipt_counter},
+              {"status_us", record.status_us},
+              {"status", std::move(status)},
+              {"set_aside", set_aside}};
+}
+
+Result<HttpResponse> HubApi::ListSites(const HttpRequest&) {
+  Json sites = Json::array();
+  const Status read = parts_.store->Read([&](Database& db) -> Status {
+    SKERRY_ASSIGN_OR_RETURN(const auto records, SiteDirectory(db).List());
+    for (const SiteRecord& record : records) {
+      SKERRY_ASSIGN_OR_RETURN(Json site, SiteJson(db, record));
+      sites.push_back(std::move(site));
+    }
+    return {};
+  });
+  if (!read) return tl::make_unexpected(read.error());
+  return JsonResponse({{"sites", std::move(sites)}});
+}
+
+Result<HttpResponse> HubApi::GetSite(const HttpRequest& request) {
+  const std::string& name = request.Param("site");
+  Json site;
+  const Status read = parts_.store->Read([&](Database& db) -> Status {
+    SKERRY_ASSIGN_OR_RETURN(const SiteRecord record, SiteDirectory(db).Find(name));
+    SKERRY_ASSIGN_OR_RETURN(site, SiteJson(db, record));
+    SKERRY_ASSIGN_OR_RETURN(const auto items, Ledger(db).SetAsides(name, limits::kListItems));
+    Json list = Json::array();
+    for (const SetAside& item : items) list.push_back(SetAsideJson(item));
+    site["set_aside_items"] = std::move(list);
+    return {};
+  });
+  if (!read) return tl::make_unexpected(read.error());
+  SKERRY_ASSIGN_OR_RETURN(const auto desired, parts_.desired->Current(name));
+  if (desired) {
+    SKERRY_ASSIGN_OR_RETURN(site["desired"], ParseJson(desired->ToJson()));
+  } else {
+    site["desired"] = nullptr;
+  }
+  return JsonResponse(site);
+}
+
+Result<HttpResponse> HubApi::GetReconciliation(const HttpRequest& request) {
+  const std::string& site = request.Param("site");
+  SKERRY_ASSIGN_OR_RETURN(ReconciliationInput input,
+                          ReadLedger(*parts_.store, site, parts_.clock->UtcMicros()));
+  input.held_primary_rows = [&](const StreamKey& stream, std::uint64_t first, std::uint64_t last) {
+    return HeldPrimaryRows(*parts_.store, *parts_.lake, site, stream, first, last);
+  };
+  SKERRY_ASSIGN_OR_RETURN(const Reconciliation reconciliation, Reconcile(input));
+  Json json = reconciliation.ToJson();
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t recount, QueryUint(request, "recount", 0, 1));
+  if (recount == 1) {
+    SKERRY_ASSIGN_OR_RETURN(json["recount"], Recount(*parts_.store, *parts_.lake, site));
+  }
+  return JsonResponse(json);
+}
+
+Result<HttpResponse> HubApi::PostStatus(const HttpRequest& request) {
+  const std::string& site = request.Param("site");
+  SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const bool newer,
+                          parts_.ingest->TakeStatus(site, request.body, Road::kLink));
+  SKERRY_ASSIGN_OR_RETURN(const SiteRecord record, parts_.store->Read([&](Database& db) {
+    return SiteDirectory(db).Find(site);
+  }));
+  return JsonResponse({{"receipt_counter", record.receipt_counter}});
+}
+
+Result<HttpResponse> HubApi::GetReceipt(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(std::string envelope, parts_.ingest->MakeReceipt(request.Param("site")));
+  return EnvelopeResponse(std::move(envelope));
+}
+
+Result<HttpResponse> HubApi::GetDesired(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(std::string envelope, parts_.desired->Envelope(request.Param("site")));
+  return EnvelopeResponse(std::move(envelope));
+}
+
+Result<HttpResponse> HubApi::PutDesired(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body, limits::kDesiredStateBytes));
+  const JsonObject object(body, "desired");
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"model", "fallback", "policy"}));
+  DesiredRequest desired{.site = request.Param("site"), .model = {}, .fallback = {}, .policy = {}};
+  SKERRY_ASSIGN_OR_RETURN(desired.model, object.String("model"));
+  SKERRY_ASSIGN_OR_RETURN(desired.fallback, object.StringOr("fallback", ""));
+  SKERRY_ASSIGN_OR_RETURN(desired.policy, object.StringOr("policy", ""));
+  SKERRY_ASSIGN_OR_RETURN(const DesiredState state, parts_.desired->Set(desired));
+  return HttpResponse::JsonText(200, state.ToJson());
+}
+
+Result<HttpResponse> HubApi::ImportBundle(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body));
+  const JsonObject object(body, "import");
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"path"}));
+  SKERRY_ASSIGN_OR_RETURN(const std::string path, object.String("path"));
+  SKERRY_ASSIGN_OR_RETURN(const BundleReport report, parts_.bundles->Import(path));
+  return JsonResponse(report.ToJson());
+}
+
+Result<HttpResponse> HubApi::ExportBundle(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body));
+  const JsonObject object(body, "export");
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"site", "path"}));
+  SKERRY_ASSIGN_OR_RETURN(const std::string site, object.String("site"));
+  SKERRY_ASSIGN_OR_RETURN(const std::string path, object.String("path"));
+  SKERRY_ASSIGN_OR_RETURN(const BundleReport report, parts_.bundles->Export(site, path));
+  return JsonResponse(report.ToJson());
+}
+
+}  // namespace skerry

@@ -1,0 +1,58 @@
+// The hub's side of bundles: takes in what a courier brings from a site, and writes what one takes
+// back. Everything ends in the functions that the link uses too, so what comes by both roads, or
+// three times, is taken once.
+//
+// Borrows what it is given; thread-safe. Durable on return.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "hub/desired_desk.h"
+#include "hub/ingest.h"
+#include "hub/join_desk.h"
+#include "hub/model_shelf.h"
+#include "hub/store.h"
+#include "oci/registry.h"
+#include "sync/bundle.h"
+
+namespace skerry {
+
+struct BundleDeskParts {
+  HubStore* store = nullptr;
+  Registry* registry = nullptr;
+  Ingest* ingest = nullptr;
+  JoinDesk* join = nullptr;
+  DesiredDesk* desired = nullptr;
+  ModelShelf* shelf = nullptr;
+  const Clock* clock = nullptr;
+};
+
+class BundleDesk {
+ public:
+  explicit BundleDesk(BundleDeskParts parts) : parts_(parts) {}
+
+  // Join request, status, shipments, in this order; one that is refused or damaged stops no other.
+  // kInvalidArgument: no bundle, or one that goes to a site; nothing is applied then. Troubles of
+  // this machine (kResourceExhausted, kInternal) end the import with what was done until then.
+  Result<BundleReport> Import(const std::filesystem::path& directory);
+
+  // Grant (when the site has joined), receipt, desired state, and the models with signatures and
+  // the policy that it names. `directory` is made, or empty (kAlreadyExists).
+  Result<BundleReport> Export(std::string_view site, const std::filesystem::path& directory);
+
+ private:
+  Result<PartOutcome> Apply(const BundleReader& reader, const BundlePart& part);
+  Result<bool> ApplyPart(const BundleReader& reader, const BundlePart& part);
+  Result<bool> ApplyShipment(const BundleReader& reader, const BundlePart& part);
+  Status AddDesired(std::string_view site, BundleWriter& writer);
+  Status AddModel(const ModelRef& model, BundleWriter& writer);
+  Status Note(std::string_view action, const BundleReport& report);
+
+  BundleDeskParts parts_;
+};
+
+}  // namespace skerry

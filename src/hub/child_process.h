@@ -1,0 +1,38 @@
+// One child process at a time, with its output in a file, that does not outlive the hub.
+//
+// Run blocks one thread; Stop may come from another and makes Run return soon. Linux: the kernel
+// kills the child when the thread that started it ends (PR_SET_PDEATHSIG), also after kill -9 of
+// the hub.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace skerry {
+
+class ChildProcess {
+ public:
+  // Runs `program` with `arguments`; stdin is empty, stdout and stderr are appended to `log`.
+  // Returns when it has ended: OK for exit status 0, kInternal with how it ended otherwise,
+  // kUnavailable when it was stopped, before or meanwhile.
+  Status Run(const std::filesystem::path& program, const std::vector<std::string>& arguments,
+             const std::filesystem::path& log);
+  // Kills the child; every later Run is refused. Repeats are harmless.
+  void Stop();
+
+ private:
+  Result<pid_t> Start(const std::filesystem::path& program,
+                      const std::vector<std::string>& arguments, int log_fd);
+
+  std::mutex mutex_;  // guards what follows
+  pid_t pid_ = 0;     // 0: none; else started and not reaped, so the number is still its own
+  bool stopped_ = false;
+};
+
+}  // namespace skerry

@@ -1,0 +1,320 @@
+#include "hub/hub.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <set>
+#include <system_error>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "codec/json.h"
+#include "crypto/certificate.h"
+#include "crypto/key.h"
+#include "http/server.h"
+#include "http/url.h"
+#include "hub/api.h"
+#include "hub/bundle_desk.h"
+#include "hub/desired_desk.h"
+#include "hub/ingest.h"
+#include "hub/join_desk.h"
+#include "hub/lake.h"
+#include "hub/ledger.h"
+#include "hub/model_shelf.h"
+#include "hub/run_desk.h"
+#include "hub/store.h"
+#include "oci/registry.h"
+#include "storage/file.h"
+
+namespace skerry {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::seconds kDrainTime{10};
+constexpr std::size_t kAdminTokenBytes = 32;
+constexpr std::size_t kAdminTokenFileBytes = 1'024;
+constexpr unsigned kSecretMode = 0600;
+constexpr unsigned kPrivateDirectoryMode = 0700;
+constexpr std::string_view kSitesPrefix = "sites/";
+constexpr std::string_view kOutboxSuffix = "/outbox";
+
+Result<std::string> LoadOrCreateAdminToken(const fs::path& file) {
+  const auto kept = ReadFile(file, kAdminTokenFileBytes);
+  if (!kept && kept.error().code() != ErrorCode::kNotFound)
+    return tl::make_unexpected(kept.error());
+  if (kept) {
+    std::error_code error;
+    const fs::perms others = fs::perms::group_all | fs::perms::others_all;
+    if ((fs::status(file, error).permissions() & others) != fs::perms::none || error)
+      return Fail(ErrorCode::kPermissionDenied, "{} may be read by others: chmod 600 {}",
+                  file.string(), file.string());
+    std::string token = *kept;
+    while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
+    if (token.empty())
+      return Fail(ErrorCode::kDataLoss, "{} is empty: remove it and a new one is made",
+                  file.string());
+    return token;
+  }
+  std::string token = RandomHex(kAdminTokenBytes);
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(file, token + "\n", kSecretMode));
+  return token;
+}
+
+std::string HostName() {
+  char host[256] = {};
+  return gethostname(host, sizeof host - 1) == 0 && host[0] != '\0' ? host : "localhost";
+}
+
+bool IsAnyAddress(std::string_view address) { return address == "0.0.0.0" || address == "::"; }
+
+// What a server certificate has to name: loopback in every spelling, this machine, and the address
+// that the hub listens on.
+std::vector<std::string> ServerNames(const std::string& listen_address) {
+  std::set<std::string> others = {"127.0.0.1", "::1", HostName()};
+  if (!IsAnyAddress(listen_address)) others.insert(listen_address);
+  others.erase("localhost");
+  std::vector<std::string> names = {"localhost"};
+  names.insert(names.end(), others.begin(), others.end());
+  return names;
+}
+
+std::string MakeUrl(const HubOptions& options, const std::string& host, std::uint16_t port) {
+  const bool v6 = host.find(':') != std::string::npos;
+  return fmt::format("{}://{}{}{}:{}", options.plain_http ? "http" : "https", v6 ? "[" : "", host,
+                     v6 ? "]" : "", port);
+}
+
+// The site whose outbox a repository is, or "".
+std::string_view OutboxSite(std::string_view repository) {
+  if (!repository.starts_with(kSitesPrefix) || !repository.ends_with(kOutboxSuffix)) return "";
+  repository.remove_prefix(kSitesPrefix.size());
+  repository.remove_suffix(std::min(repository.size(), kOutboxSuffix.size()));
+  return repository.find('/') == std::string_view::npos ? repository : "";
+}
+
+}  // namespace
+
+struct Hub::Parts {
+  HubOptions options;
+  SystemClock system_clock;
+  const Clock* clock = nullptr;
+  MetricRegistry metrics;
+
+  // In the order in which they are made; destroyed in reverse.
+  std::optional<DirectoryLock> lock;
+  PrivateKey hub_key;
+  PrivateKey model_key;
+  std::optional<CertificateAuthority> authority;
+  std::string admin_token;
+  std::unique_ptr<HubStore> store;
+  std::unique_ptr<LakeWriter> lake_writer;
+  std::unique_ptr<LakeReader> lake_reader;
+  std::unique_ptr<Registry> registry;
+  std::unique_ptr<Ingest> ingest;
+  std::unique_ptr<JoinDesk> join;
+  std::unique_ptr<ModelShelf> shelf;
+  std::unique_ptr<DesiredDesk> desired;
+  std::unique_ptr<RunDesk> runs;
+  std::unique_ptr<BundleDesk> bundles;
+  std::unique_ptr<HubApi> api;
+  std::unique_ptr<HttpServer> server;
+  std::string url;
+  bool stopped = false;
+
+  fs::path At(std::string_view name) const { return options.data / name; }
+
+  Status CheckOptions() const;
+  Status OpenSecrets();
+  Status OpenStore();
+  Status OpenRegistry();
+  Status OpenDesks();
+  Status Listen();
+  Status WriteEndpoint() const;
+  Result<std::optional<std::string>> OnManifest(std::string_view repository,
+                                                const Manifest& manifest,
+                                                std::string_view manifest_bytes);
+};
+
+Status Hub::Parts::CheckOptions() const {
+  const bool loopback = IsLoopback(options.listen_address);
+  if (options.plain_http && !loopback)
+    return Fail(ErrorCode::kInvalidArgument,
+                "plain HTTP is for loopback addresses only, not for {}; leave --plain-http out",
+                options.listen_address);
+  if (options.open_registry && !loopback)
+    return Fail(ErrorCode::kInvalidArgument,
+                "an open registry is for loopback addresses only, not for {}; leave "
+                "--open-registry out",
+                options.listen_address);
+  return {};
+}
+
+Status Hub::Parts::OpenSecrets() {
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(options.data, kPrivateDirectoryMode));
+  SKERRY_ASSIGN_OR_RETURN(DirectoryLock taken, DirectoryLock::Acquire(options.data));
+  lock = std::move(taken);
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(At("keys"), kPrivateDirectoryMode));
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(At("ca"), kPrivateDirectoryMode));
+  SKERRY_ASSIGN_OR_RETURN(hub_key, PrivateKey::LoadOrCreate(At("keys") / "hub.key"));
+  SKERRY_ASSIGN_OR_RETURN(model_key, PrivateKey::LoadOrCreate(At("keys") / "model.key"));
+  SKERRY_ASSIGN_OR_RETURN(CertificateAuthority opened,
+                          CertificateAuthority::LoadOrCreate(At("ca"), "skerry hub CA", *clock));
+  authority = std::move(opened);
+  SKERRY_ASSIGN_OR_RETURN(admin_token, LoadOrCreateAdminToken(At("admin.token")));
+  return {};
+}
+
+Status Hub::Parts::OpenStore() {
+  SKERRY_ASSIGN_OR_RETURN(store, HubStore::Open(At("hub.db")));
+  SKERRY_ASSIGN_OR_RETURN(lake_writer, LakeWriter::Open(At("lake")));
+  lake_reader = std::make_unique<LakeReader>(At("lake"));
+  SKERRY_ASSIGN_OR_RETURN(const auto files,
+                          store->Read([](Database& db) { return Ledger(db).AllFiles(); }));
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t swept,
+                          lake_writer->Sweep(std::set<std::string>(files.begin(), files.end())));
+  if (swept > 0) LogInfo("removed files of an interrupted ingest files={}", swept);
+  return CreateDirectories(At("quarantine"), kPrivateDirectoryMode);
+}
+
+Status Hub::Parts::OpenRegistry() {
+  RegistryHooks hooks;
+  hooks.authorize = [this](const HttpRequest& request, std::string_view repository,
+                           RegistryAction action) {
+    return api->AuthorizeRegistry(request, repository, action);
+  };
+  hooks.on_manifest = [this](std::string_view repository, const Manifest& manifest,
+                             std::string_view bytes) {
+    return OnManifest(repository, manifest, bytes);
+  };
+  SKERRY_ASSIGN_OR_RETURN(registry, Registry::Open(At("registry"), std::move(hooks)));
+  return {};
+}
+
+Result<std::optional<std::string>> Hub::Parts::OnManifest(std::string_view repository,
+                                                          const Manifest& manifest,
+                                                          std::string_view manifest_bytes) {
+  const std::string_view site = OutboxSite(repository);
+  if (site.empty()) return std::optional<std::string>();
+  SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const IngestOutcome outcome,
+                          ingest->Take({.site = std::string(site),
+                                        .manifest = manifest,
+                                        .digest = Digest::Sha256(manifest_bytes),
+                                        .road = Road::kLink}));
+  SKERRY_ASSIGN_OR_RETURN(std::string receipt, ingest->MakeReceipt(site));
+  return std::optional<std::string>(std::move(receipt));
+}
+
+Status Hub::Parts::OpenDesks() {
+  ingest = std::make_unique<Ingest>(IngestParts{.store = store.get(),
+                                                .lake = lake_writer.get(),
+                                                .blobs = &registry->blobs(),
+                                                .quarantine = At("quarantine"),
+                                                .hub_key = hub_key,
+                                                .clock = clock,
+                                                .metrics = &metrics});
+  join = std::make_unique<JoinDesk>(*store, *authority, hub_key, *clock);
+  shelf = std::make_unique<ModelShelf>(*registry, model_key, At("models"));
+  desired = std::make_unique<DesiredDesk>(*store, *shelf, hub_key, model_key, *clock);
+  fs::path program = options.retrain_program;
+  if (program.empty()) {
+    std::error_code error;
+    program = fs::read_symlink("/proc/self/exe", error);
+    if (error) return Fail(ErrorCode::kInternal, "finding this program: {}", error.message());
+  }
+  SKERRY_ASSIGN_OR_RETURN(runs, RunDesk::Start({.store = store.get(),
+                                                .shelf = shelf.get(),
+                                                .clock = clock,
+                                                .lake = At("lake"),
+                                                .runs = At("runs"),
+                                                .program = program}));
+  bundles = std::make_unique<BundleDesk>(BundleDeskParts{.store = store.get(),
+                                                         .registry = registry.get(),
+                                                         .ingest = ingest.get(),
+                                                         .join = join.get(),
+                                                         .desired = desired.get(),
+                                                         .shelf = shelf.get(),
+                                                         .clock = clock});
+  api = std::make_unique<HubApi>(HubApiParts{.store = store.get(),
+                                             .ingest = ingest.get(),
+                                             .join = join.get(),
+                                             .desired = desired.get(),
+                                             .shelf = shelf.get(),
+                                             .runs = runs.get(),
+                                             .lake = lake_reader.get(),
+                                             .bundles = bundles.get(),
+                                             .metrics = &metrics,
+                                             .clock = clock,
+                                             .admin_token = admin_token,
+                                             .open_registry = options.open_registry});
+  return {};
+}
+
+Status Hub::Parts::Listen() {
+  HttpServerOptions http{.address = options.listen_address,
+                         .port = options.listen_port,
+                         .loops = options.http_loops,
+                         .workers = options.http_workers,
+                         .tls = std::nullopt};
+  if (!options.plain_http) {
+    SKERRY_ASSIGN_OR_RETURN(const PrivateKey key,
+                            PrivateKey::LoadOrCreate(At("keys") / "server.key"));
+    SKERRY_ASSIGN_OR_RETURN(
+        const std::string certificate,
+        authority->IssueServer(key.public_key(), ServerNames(options.listen_address)));
+    SKERRY_ASSIGN_OR_RETURN(const std::string key_pem, key.ToPem());
+    http.tls = TlsServerOptions{certificate, key_pem, authority->certificate_pem()};
+  }
+  std::vector<Route> routes = api->Routes();
+  for (Route& route : registry->Routes()) routes.push_back(std::move(route));
+  SKERRY_ASSIGN_OR_RETURN(server, HttpServer::Start(std::move(http), std::move(routes), metrics));
+  const bool any = IsAnyAddress(options.listen_address);
+  url = MakeUrl(options, any ? "localhost" : options.listen_address, server->port());
+  api->SetUrl(any ? MakeUrl(options, HostName(), server->port()) : url);
+  return WriteEndpoint();
+}
+
+Status Hub::Parts::WriteEndpoint() const {
+  Json endpoint = {
+      {"url", url}, {"pid", getpid()}, {"token_file", fs::absolute(At("admin.token")).string()}};
+  if (!options.plain_http) endpoint["ca_file"] = fs::absolute(At("ca") / "ca.pem").string();
+  return WriteFileDurably(At("endpoint.json"), DumpJsonPretty(endpoint) + "\n", kSecretMode);
+}
+
+Hub::Hub(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Hub::~Hub() { Stop(); }
+
+Result<std::unique_ptr<Hub>> Hub::Start(HubOptions options, const Clock* clock) {
+  auto parts = std::make_unique<Parts>();
+  parts->options = std::move(options);
+  parts->clock = clock != nullptr ? clock : &parts->system_clock;
+  SKERRY_RETURN_IF_ERROR(parts->CheckOptions());
+  SKERRY_RETURN_IF_ERROR(parts->OpenSecrets());
+  SKERRY_RETURN_IF_ERROR(parts->OpenStore());
+  SKERRY_RETURN_IF_ERROR(parts->OpenRegistry());
+  SKERRY_RETURN_IF_ERROR(parts->OpenDesks());
+  SKERRY_RETURN_IF_ERROR(parts->Listen());
+  LogInfo("hub started url={} data={}", parts->url, parts->options.data.string());
+  return std::unique_ptr<Hub>(new Hub(std::move(parts)));
+}
+
+std::string Hub::url() const { return parts_->url; }
+std::string Hub::admin_token() const { return parts_->admin_token; }
+std::string Hub::ca_pem() const {
+  return parts_->options.plain_http ? "" : parts_->authority->certificate_pem();
+}
+
+void Hub::Stop() {
+  if (std::exchange(parts_->stopped, true)) return;
+  parts_->server->Drain(kDrainTime);
+  parts_->runs->Stop();
+  if (const Status removed = RemoveFile(parts_->At("endpoint.json")); !removed)
+    LogWarning("{}", removed.error().message());
+}
+
+}  // namespace skerry
