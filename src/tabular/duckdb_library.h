@@ -42,6 +42,7 @@ namespace skerry {
   X(vector_size)                             \
   X(vector_get_data)                         \
   X(vector_get_validity)                     \
+  X(vector_ensure_validity_writable)         \
   X(validity_set_row_invalid)                \
   X(unsafe_vector_assign_string_element_len) \
   X(valid_utf8_check)                        \
