@@ -29,7 +29,8 @@ struct PeerIdentity {
   std::string certificate_name;  // its common name; both empty without one
 };
 
-// The body of a request on a streaming route, as it arrives.
+// The body of a request on a streaming route, as it arrives. Not to be read after the answer was
+// sent. An answer that is sent before the end of the body closes the connection.
 class BodyReader {
  public:
   virtual ~BodyReader() = default;

@@ -1,0 +1,260 @@
+#include "http/client.h"
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <mutex>
+
+#include "codec/json.h"
+#include "http/status.h"
+#include "http/url.h"
+
+namespace skerry {
+namespace {
+
+constexpr std::size_t kShownBodyBytes = 200;
+
+void StartCurlOnce() {
+  static std::once_flag once;
+  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+}
+
+// The state of one call, which libcurl's callbacks fill.
+struct Transfer {
+  const HttpCall* call = nullptr;
+  CURL* easy = nullptr;
+  HttpReply reply;
+  Status failure;  // of the sink, or over max_reply_bytes
+  std::uint64_t received = 0;
+  int file = -1;
+  std::uint64_t sent_of_file = 0;
+  std::array<char, CURL_ERROR_SIZE> message{};
+
+  ~Transfer() {
+    if (file >= 0) close(file);
+  }
+};
+
+std::size_t OnHeader(char* data, std::size_t, std::size_t size, void* context) {
+  auto& transfer = *static_cast<Transfer*>(context);
+  std::string_view line(data, size);
+  while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
+  // A status line begins another header: that of an interim answer came before.
+  if (line.starts_with("HTTP/")) transfer.reply.headers.clear();
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return size;
+  std::string_view value = line.substr(colon + 1);
+  while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
+  transfer.reply.headers.emplace_back(line.substr(0, colon), value);
+  return size;
+}
+
+std::size_t OnBody(char* data, std::size_t, std::size_t size, void* context) {
+  auto& transfer = *static_cast<Transfer*>(context);
+  const HttpCall& call = *transfer.call;
+  long status = 0;
+  curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+  transfer.received += size;
+  if (call.sink && status >= 200 && status < 300) {
+    transfer.failure = call.sink({data, size});
+    return transfer.failure ? size : 0;
+  }
+  if (transfer.received > call.max_reply_bytes) {
+    transfer.failure = Fail(ErrorCode::kTooLarge, "the answer is over the limit of {} bytes",
+                            call.max_reply_bytes);
+    return 0;
+  }
+  transfer.reply.body.append(data, size);
+  return size;
+}
+
+std::size_t OnUpload(char* out, std::size_t, std::size_t size, void* context) {
+  auto& transfer = *static_cast<Transfer*>(context);
+  const FileBody& file = *transfer.call->file;
+  const std::uint64_t left = file.length - transfer.sent_of_file;
+  const ssize_t got = pread(transfer.file, out, std::min<std::uint64_t>(size, left),
+                            static_cast<off_t>(file.offset + transfer.sent_of_file));
+  if (got < 0 || (got == 0 && left > 0)) {
+    transfer.failure =
+        Fail(ErrorCode::kDataLoss, "{} became shorter while it was sent", file.path.string());
+    return CURL_READFUNC_ABORT;
+  }
+  transfer.sent_of_file += static_cast<std::uint64_t>(got);
+  return static_cast<std::size_t>(got);
+}
+
+// libcurl sends again on a fresh connection when a kept one turns out to be closed.
+int OnSeek(void* context, curl_off_t offset, int origin) {
+  auto& transfer = *static_cast<Transfer*>(context);
+  if (origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
+  transfer.sent_of_file = static_cast<std::uint64_t>(offset);
+  return CURL_SEEKFUNC_OK;
+}
+
+ErrorCode CodeOf(CURLcode code) {
+  switch (code) {
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL: return ErrorCode::kInvalidArgument;
+    case CURLE_OPERATION_TIMEDOUT: return ErrorCode::kDeadlineExceeded;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_CACERT_BADFILE: return ErrorCode::kPermissionDenied;
+    default: return ErrorCode::kUnavailable;
+  }
+}
+
+curl_blob BlobOf(const std::string& text) {
+  return {const_cast<char*>(text.data()), text.size(), CURL_BLOB_NOCOPY};
+}
+
+}  // namespace
+
+struct HttpClient::Impl {
+  HttpClientOptions options;
+  CURL* easy = nullptr;
+  std::uint64_t sent_body_bytes = 0;
+
+  ~Impl() { curl_easy_cleanup(easy); }
+  void SetConnection();
+  void SetTls();
+  void SetBody(Transfer& transfer);
+  curl_slist* MakeHeaders(const HttpCall& call) const;
+};
+
+void HttpClient::Impl::SetConnection() {
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                   static_cast<long>(options.connect_timeout.count()));
+  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                   std::max(1L, static_cast<long>(options.stall_timeout.count() / 1000)));
+  curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
+  SetTls();
+}
+
+void HttpClient::Impl::SetTls() {
+  curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  if (!options.ca_pem.empty()) {
+    curl_blob ca = BlobOf(options.ca_pem);
+    curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &ca);
+    // Nobody else: not the system's store beside it.
+    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+  }
+  if (options.client_certificate_pem.empty()) return;
+  curl_blob certificate = BlobOf(options.client_certificate_pem);
+  curl_blob key = BlobOf(options.client_key_pem);
+  curl_easy_setopt(easy, CURLOPT_SSLCERT_BLOB, &certificate);
+  curl_easy_setopt(easy, CURLOPT_SSLCERTTYPE, "PEM");
+  curl_easy_setopt(easy, CURLOPT_SSLKEY_BLOB, &key);
+  curl_easy_setopt(easy, CURLOPT_SSLKEYTYPE, "PEM");
+}
+
+curl_slist* HttpClient::Impl::MakeHeaders(const HttpCall& call) const {
+  // Waiting for "100 Continue" costs a round trip.
+  curl_slist* list = curl_slist_append(nullptr, "Expect:");
+  bool typed = false;
+  for (const auto& [name, value] : call.headers) {
+    typed = typed || strcasecmp(name.c_str(), "content-type") == 0;
+    // "Name;" is how libcurl sends a header without a value.
+    list = curl_slist_append(
+        list, (value.empty() ? name + ";" : fmt::format("{}: {}", name, value)).c_str());
+  }
+  if (!typed) list = curl_slist_append(list, "Content-Type:");
+  if (!options.bearer_token.empty())
+    list = curl_slist_append(list,
+                             fmt::format("Authorization: Bearer {}", options.bearer_token).c_str());
+  return list;
+}
+
+void HttpClient::Impl::SetBody(Transfer& transfer) {
+  const HttpCall& call = *transfer.call;
+  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call.method.c_str());
+  if (call.method == "HEAD") curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+  if (call.file) {
+    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(call.file->length));
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, &OnUpload);
+    curl_easy_setopt(easy, CURLOPT_READDATA, &transfer);
+    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, &OnSeek);
+    curl_easy_setopt(easy, CURLOPT_SEEKDATA, &transfer);
+  } else if (!call.body.empty() || call.method == "POST" || call.method == "PUT" ||
+             call.method == "PATCH") {
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(call.body.size()));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call.body.data());
+  }
+}
+
+HttpClient::HttpClient(HttpClientOptions options) : impl_(std::make_unique<Impl>()) {
+  StartCurlOnce();
+  impl_->options = std::move(options);
+  impl_->easy = curl_easy_init();
+}
+HttpClient::HttpClient(HttpClient&&) noexcept = default;
+HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
+HttpClient::~HttpClient() = default;
+std::uint64_t HttpClient::sent_body_bytes() const { return impl_->sent_body_bytes; }
+
+Result<HttpReply> HttpClient::Send(const HttpCall& call) {
+  CURL* easy = impl_->easy;
+  if (easy == nullptr) return Fail(ErrorCode::kInternal, "libcurl could not be started");
+  SKERRY_ASSIGN_OR_RETURN(const Url url, Url::Parse(call.url));
+  Transfer transfer;
+  transfer.call = &call;
+  transfer.easy = easy;
+  if (call.file) {
+    transfer.file = open(call.file->path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (transfer.file < 0)
+      return Fail(ErrorCode::kNotFound, "opening {}: {}", call.file->path.string(),
+                  std::strerror(errno));
+  }
+  curl_easy_reset(easy);  // keeps the connections
+  impl_->SetConnection();
+  const std::string absolute = url.Origin() + url.path;
+  curl_easy_setopt(easy, CURLOPT_URL, absolute.c_str());
+  curl_slist* headers = impl_->MakeHeaders(call);
+  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+  if (!impl_->options.basic_user.empty()) {
+    curl_easy_setopt(easy, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
+    curl_easy_setopt(easy, CURLOPT_USERNAME, impl_->options.basic_user.c_str());
+    curl_easy_setopt(easy, CURLOPT_PASSWORD, impl_->options.basic_password.c_str());
+  }
+  impl_->SetBody(transfer);
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &OnHeader);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &OnBody);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer.message.data());
+  const CURLcode code = curl_easy_perform(easy);
+  curl_slist_free_all(headers);
+  curl_off_t sent = 0;
+  curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+  impl_->sent_body_bytes += static_cast<std::uint64_t>(sent);
+  if (!transfer.failure) return Propagate(std::move(transfer.failure), url.Origin());
+  if (code != CURLE_OK)
+    return Fail(CodeOf(code), "{} {}: {}", call.method, url.Origin(),
+                transfer.message[0] != '\0' ? transfer.message.data() : curl_easy_strerror(code));
+  long status = 0;
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  transfer.reply.status = static_cast<int>(status);
+  return std::move(transfer.reply);
+}
+
+Error ErrorOfReply(const HttpReply& reply, std::string_view doing) {
+  std::string words = reply.body.substr(0, kShownBodyBytes);
+  if (const auto document = ParseJson(reply.body); document && document->is_object())
+    if (const auto error = document->find("error"); error != document->end() && error->is_string())
+      words = error->get<std::string>();
+  if (words.empty()) words = fmt::format("{} {}", reply.status, ReasonPhrase(reply.status));
+  return Error(ErrorCodeOf(reply.status), fmt::format("{}: {}", doing, words));
+}
+
+}  // namespace skerry

@@ -1,0 +1,66 @@
+// Finds the route of a request. Immutable after Make; every thread may call Find.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+#include "http/server.h"
+
+namespace skerry {
+
+class Router {
+ public:
+  // kInvalidArgument for a pattern that does not begin with "/", has an unnamed or unclosed
+  // parameter, or a name twice.
+  static Result<Router> Make(std::vector<Route> routes);
+
+  struct Found {
+    const Route* route = nullptr;  // null: none for this method
+    std::size_t index = 0;         // of the route in routes()
+    bool path_known = false;
+    std::string allow;  // the methods that the path has, when none fits
+  };
+  // `path` is raw; parameters are decoded into `params`. HEAD falls back to GET. The matching of a
+  // literal pattern allocates nothing.
+  Found Find(std::string_view method, std::string_view path,
+             std::map<std::string, std::string, std::less<>>& params) const;
+  const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  struct Segment {
+    enum class Kind { kLiteral, kOne, kMany } kind;
+    std::string text;  // literal, or the parameter's name
+  };
+  struct Pattern {
+    std::size_t route;
+    std::vector<Segment> segments;
+  };
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+  struct Seen {
+    std::size_t get = kNone;
+    std::size_t exact = kNone;
+    std::string allow;
+  };
+  static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+
+  static Result<std::vector<Segment>> ParsePattern(std::string_view pattern);
+  static bool Match(const std::vector<Segment>& segments, std::size_t at,
+                    const std::vector<std::string>& path, std::size_t from,
+                    std::map<std::string, std::string, std::less<>>& params);
+  void Note(std::size_t route, std::string_view method, Seen& seen) const;
+
+  std::vector<Route> routes_;
+  std::unordered_map<std::string, std::vector<std::size_t>, Hash, std::equal_to<>> literal_;
+  std::vector<Pattern> patterns_;
+};
+
+}  // namespace skerry

@@ -1,0 +1,204 @@
+#include "http/server.h"
+
+#include <openssl/ssl.h>
+
+#include <thread>
+
+#include "http/session.h"
+#include "http/status.h"
+#include "http/url.h"
+
+namespace skerry {
+
+using http_detail::Loop;
+using http_detail::ServerShared;
+using http_detail::SessionBase;
+using http_detail::Tcp;
+using http_detail::asio::ip::address;
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+Responder::~Responder() {
+  if (target_) target_->Respond(ErrorResponse(Error(ErrorCode::kInternal, "no answer was made")));
+}
+
+void Responder::Send(HttpResponse response) {
+  if (auto target = std::move(target_)) target->Respond(std::move(response));
+}
+
+namespace {
+
+Result<std::unique_ptr<asio::ssl::context>> MakeTls(const TlsServerOptions& options) {
+  auto context = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_server);
+  error_code error;
+  context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
+                           asio::ssl::context::no_tlsv1_1,
+                       error);
+  if (!error) context->use_certificate_chain(asio::buffer(options.certificate_pem), error);
+  if (error)
+    return Fail(ErrorCode::kInvalidArgument, "the server's certificate: {}", error.message());
+  context->use_private_key(asio::buffer(options.key_pem), asio::ssl::context::pem, error);
+  if (error) return Fail(ErrorCode::kInvalidArgument, "the server's key: {}", error.message());
+  if (options.client_ca_pem.empty()) return context;
+  context->add_certificate_authority(asio::buffer(options.client_ca_pem), error);
+  if (error) return Fail(ErrorCode::kInvalidArgument, "the client CA: {}", error.message());
+  context->set_verify_mode(asio::ssl::verify_peer, error);
+  static constexpr std::string_view kSessionContext = "skerry";
+  SSL_CTX_set_session_id_context(context->native_handle(),
+                                 reinterpret_cast<const unsigned char*>(kSessionContext.data()),
+                                 kSessionContext.size());
+  return context;
+}
+
+std::vector<http_detail::RouteMetrics> MakeMetrics(const std::vector<Route>& routes,
+                                                   MetricRegistry& metrics) {
+  static constexpr std::array<std::string_view, 5> kClasses{"1xx", "2xx", "3xx", "4xx", "5xx"};
+  std::vector<http_detail::RouteMetrics> made;
+  for (std::size_t i = 0; i <= routes.size(); ++i) {
+    const std::string name =
+        i < routes.size() ? routes[i].method + " " + routes[i].pattern : std::string("none");
+    http_detail::RouteMetrics route;
+    for (const std::string_view cls : kClasses) {
+      const std::array<std::pair<std::string_view, std::string_view>, 2> labels{
+          {{"route", name}, {"status", cls}}};
+      route.by_class.push_back(&metrics.AddCounter("skerry_http_requests_total",
+                                                   "HTTP requests by route and class of status",
+                                                   LabelSet(labels)));
+    }
+    const std::array<std::pair<std::string_view, std::string_view>, 1> label{{{"route", name}}};
+    route.seconds = &metrics.AddHistogram("skerry_http_request_seconds",
+                                          "From the end of the header to the end of the answer",
+                                          LatencySecondsBounds(), LabelSet(label));
+    made.push_back(std::move(route));
+  }
+  return made;
+}
+
+}  // namespace
+
+struct HttpServer::Impl {
+  std::shared_ptr<ServerShared> shared = std::make_shared<ServerShared>();
+  std::vector<std::shared_ptr<Loop>> loops;
+  std::vector<std::unique_ptr<Tcp::acceptor>> acceptors;
+  std::vector<std::thread> threads;
+  std::uint16_t port = 0;
+  bool drained = false;
+
+  Status Listen(Loop& loop);
+  void Accept(std::size_t index);
+  void OnAllLoops(const std::function<void(Loop&)>& work);
+};
+
+Status HttpServer::Impl::Listen(Loop& loop) {
+  const HttpServerOptions& options = shared->options;
+  error_code error;
+  const std::string host = options.address == "localhost" ? "127.0.0.1" : options.address;
+  const auto ip = asio::ip::make_address(host, error);
+  if (error) return Fail(ErrorCode::kInvalidArgument, "'{}' is no IP address to listen on", host);
+  const std::uint16_t wanted = port != 0 ? port : options.port;
+  const Tcp::endpoint endpoint(ip, wanted);
+  // With SO_REUSEPORT the kernel would let us share another server's port; without it, it tells.
+  Tcp::acceptor probe(loop.io);
+  probe.open(endpoint.protocol(), error);
+  if (!error) probe.set_option(Tcp::acceptor::reuse_address(true), error);
+  if (!error && acceptors.empty()) probe.bind(endpoint, error);
+  const error_code in_use = error;
+  probe.close(error);
+  error = in_use;
+  auto acceptor = std::make_unique<Tcp::acceptor>(loop.io);
+  if (!error) acceptor->open(endpoint.protocol(), error);
+  if (!error) acceptor->set_option(Tcp::acceptor::reuse_address(true), error);
+  using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
+  if (!error && options.loops > 1) acceptor->set_option(ReusePort(true), error);
+  if (!error) acceptor->bind(endpoint, error);
+  if (!error) acceptor->listen(asio::socket_base::max_listen_connections, error);
+  if (error)
+    return Fail(ErrorCode::kUnavailable,
+                "cannot listen on {}:{}: {}; stop what uses the port or choose another", host,
+                wanted, error.message());
+  port = acceptor->local_endpoint().port();
+  acceptors.push_back(std::move(acceptor));
+  return {};
+}
+
+void HttpServer::Impl::Accept(std::size_t index) {
+  acceptors[index]->async_accept(
+      loops[index]->io, [this, index](error_code error, Tcp::socket socket) {
+        if (error == asio::error::operation_aborted) return;
+        // Out of file descriptors and the like: the next one may do better.
+        if (!error && shared->connections.load() < shared->options.max_connections)
+          http_detail::MakeSession(std::move(socket), shared, loops[index])->Begin();
+        Accept(index);
+      });
+}
+
+void HttpServer::Impl::OnAllLoops(const std::function<void(Loop&)>& work) {
+  for (auto& loop : loops) asio::post(loop->io, [&loop, work] { work(*loop); });
+}
+
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpServer::~HttpServer() { Drain(std::chrono::milliseconds(0)); }
+std::uint16_t HttpServer::port() const { return impl_->port; }
+
+Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options,
+                                                      std::vector<Route> routes,
+                                                      MetricRegistry& metrics) {
+  if (!options.tls && !IsLoopback(options.address))
+    return Fail(ErrorCode::kInvalidArgument,
+                "plain HTTP may listen on loopback alone, not on {}; use TLS, or 127.0.0.1",
+                options.address);
+  auto impl = std::make_unique<Impl>();
+  ServerShared& shared = *impl->shared;
+  if (options.tls) {
+    SKERRY_ASSIGN_OR_RETURN(shared.tls, MakeTls(*options.tls));
+  }
+  shared.options = std::move(options);
+  SKERRY_ASSIGN_OR_RETURN(shared.router, Router::Make(std::move(routes)));
+  shared.route_metrics = MakeMetrics(shared.router.routes(), metrics);
+  shared.connections_gauge = &metrics.AddGauge("skerry_http_connections", "Open HTTP connections");
+  shared.pool = std::make_unique<asio::thread_pool>(
+      static_cast<std::size_t>(std::max(1, shared.options.workers)));
+  for (int i = 0; i < std::max(1, shared.options.loops); ++i) {
+    impl->loops.push_back(std::make_shared<Loop>());
+    SKERRY_RETURN_IF_ERROR(impl->Listen(*impl->loops.back()));
+  }
+  for (std::size_t i = 0; i < impl->loops.size(); ++i) {
+    impl->Accept(i);
+    impl->threads.emplace_back([loop = impl->loops[i]] { loop->io.run(); });
+  }
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+void HttpServer::Drain(std::chrono::milliseconds longest) {
+  if (std::exchange(impl_->drained, true)) return;
+  ServerShared& shared = *impl_->shared;
+  shared.draining.store(true);
+  for (std::size_t i = 0; i < impl_->loops.size(); ++i)
+    asio::post(impl_->loops[i]->io, [acceptor = impl_->acceptors[i].get(), loop = impl_->loops[i]] {
+      error_code ignored;  // closing a listening socket has no other outcome
+      acceptor->close(ignored);
+      for (SessionBase* session : loop->sessions) session->CloseIfIdle();
+    });
+  const auto until = std::chrono::steady_clock::now() + longest;
+  while (shared.connections.load() > 0 && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  impl_->OnAllLoops([](Loop& loop) {
+    for (SessionBase* session : loop.sessions) session->CloseNow();
+  });
+  // Handlers that wait for a body get an error from the closed connections, so the pool ends.
+  shared.pool->join();
+  for (auto& loop : impl_->loops) {
+    {
+      const std::lock_guard lock(loop->mutex);
+      loop->stopped = true;
+    }
+    loop->io.stop();
+  }
+  for (std::thread& thread : impl_->threads) thread.join();
+  for (auto& loop : impl_->loops) {
+    loop->io.restart();
+    loop->io.poll();  // what was posted last; nothing waits for the network any more
+  }
+}
+
+}  // namespace skerry

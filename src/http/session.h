@@ -1,0 +1,80 @@
+// One connection of the server: a chain of asynchronous steps on its loop. Internal to http.
+//
+//   WaitForRequest -> ReadHeader -> RouteRequest -> (ReadBody) -> handler -> Respond -> Write ->
+//   ...
+//
+// Owned by the pending operation or by the Responder that a handler holds, whichever there is;
+// everything but Respond and StreamBody::Read runs on the loop's thread.
+#pragma once
+
+#include <atomic>
+#include <boost/asio.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/metrics.h"
+#include "http/router.h"
+#include "http/server.h"
+
+namespace skerry::http_detail {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using Tcp = asio::ip::tcp;
+
+// The series of one route, found once at the start.
+struct RouteMetrics {
+  std::vector<Counter*> by_class;  // 1xx .. 5xx
+  Histogram* seconds = nullptr;
+};
+
+// What all sessions of a server share; read-only but for the counters.
+struct ServerShared {
+  HttpServerOptions options;
+  Router router;
+  std::vector<RouteMetrics> route_metrics;  // one a route, the last for requests without one
+  Gauge* connections_gauge = nullptr;
+  std::unique_ptr<asio::ssl::context> tls;
+  std::unique_ptr<asio::thread_pool> pool;
+  std::atomic<std::size_t> connections{0};
+  std::atomic<bool> draining{false};
+
+  void NoteConnections() { connections_gauge->Set(static_cast<double>(connections.load())); }
+  void NoteAnswer(std::size_t route, int status, double seconds) {
+    const RouteMetrics& metrics = route_metrics[route];
+    metrics.by_class[static_cast<std::size_t>(std::clamp(status / 100, 1, 5) - 1)]->Add();
+    metrics.seconds->Observe(seconds);
+  }
+};
+
+class SessionBase;
+
+// One event loop. `stopped` says that nobody runs `io` any more: late answers are dropped then.
+struct Loop {
+  asio::io_context io{1};
+  std::mutex mutex;
+  bool stopped = false;
+  std::set<SessionBase*> sessions;  // the loop's thread alone
+};
+
+class SessionBase : public Responder::Target {
+ public:
+  virtual void Begin() = 0;
+  // Closes it when it waits for a request; else it closes after its answer.
+  virtual void CloseIfIdle() = 0;
+  virtual void CloseNow() = 0;
+};
+
+// Makes a session for an accepted socket, with TLS when the server has it.
+std::shared_ptr<SessionBase> MakeSession(Tcp::socket socket, std::shared_ptr<ServerShared> shared,
+                                         std::shared_ptr<Loop> loop);
+
+}  // namespace skerry::http_detail

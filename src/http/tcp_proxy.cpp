@@ -1,0 +1,166 @@
+#include "http/tcp_proxy.h"
+
+#include <array>
+#include <atomic>
+#include <boost/asio.hpp>
+#include <limits>
+#include <set>
+#include <thread>
+
+namespace skerry {
+namespace {
+
+namespace asio = boost::asio;
+using Tcp = asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
+
+struct Link {
+  std::atomic<std::uint64_t> to_upstream{0}, from_upstream{0};
+  std::atomic<std::uint64_t> left{kNoLimit};  // bytes that may still pass to the upstream side
+  std::atomic<bool> down{false};
+};
+
+// Both directions of one connection. Kept alive by its pending operations; one thread.
+class Pipe : public std::enable_shared_from_this<Pipe> {
+ public:
+  Pipe(Tcp::socket near_side, Link& link, std::set<Pipe*>& all)
+      : near_(std::move(near_side)), far_(near_.get_executor()), link_(link), all_(all) {
+    all_.insert(this);
+  }
+  ~Pipe() { all_.erase(this); }
+
+  void Begin(std::uint16_t upstream_port) {
+    far_.async_connect({asio::ip::address_v4::loopback(), upstream_port},
+                       [self = shared_from_this()](error_code error) {
+                         if (error) return self->Reset();
+                         self->ReadNear();
+                         self->ReadFar();
+                       });
+  }
+
+  // Both sides see a reset, as when a cable is pulled and the peer's kernel gives up.
+  void Reset() {
+    error_code ignored;  // it is going away either way
+    for (Tcp::socket* socket : {&near_, &far_}) {
+      socket->set_option(asio::socket_base::linger(true, 0), ignored);
+      socket->close(ignored);
+    }
+  }
+
+ private:
+  void ReadNear() {
+    near_.async_read_some(asio::buffer(near_bytes_),
+                          [self = shared_from_this()](error_code error, std::size_t size) {
+                            if (error) return self->HalfClose(self->far_, error);
+                            self->PassToFar(size);
+                          });
+  }
+
+  void PassToFar(std::size_t size) {
+    const std::uint64_t left = link_.left.load();
+    const bool cut = size >= left;
+    if (cut) size = left;
+    if (!cut && left != kNoLimit) link_.left.store(left - size);
+    asio::async_write(far_, asio::buffer(near_bytes_, size),
+                      [self = shared_from_this(), cut](error_code error, std::size_t written) {
+                        self->link_.to_upstream += written;
+                        if (!cut && !error) return self->ReadNear();
+                        if (cut) self->link_.down.store(true);
+                        self->Reset();
+                      });
+  }
+
+  void ReadFar() {
+    far_.async_read_some(asio::buffer(far_bytes_),
+                         [self = shared_from_this()](error_code error, std::size_t size) {
+                           if (error) return self->HalfClose(self->near_, error);
+                           self->link_.from_upstream += size;
+                           asio::async_write(self->near_, asio::buffer(self->far_bytes_, size),
+                                             [self](error_code failed, std::size_t) {
+                                               if (failed) return self->Reset();
+                                               self->ReadFar();
+                                             });
+                         });
+  }
+
+  void HalfClose(Tcp::socket& other, error_code why) {
+    if (why != asio::error::eof) return Reset();
+    error_code ignored;  // the other side may be gone already
+    other.shutdown(Tcp::socket::shutdown_send, ignored);
+  }
+
+  Tcp::socket near_, far_;
+  Link& link_;
+  std::set<Pipe*>& all_;
+  std::array<char, 16'384> near_bytes_{}, far_bytes_{};
+};
+
+}  // namespace
+
+struct TcpProxy::Impl {
+  Link link;
+  std::set<Pipe*> pipes;  // the proxy's thread alone
+  asio::io_context io{1};
+  Tcp::acceptor acceptor{io};
+  std::uint16_t upstream_port = 0;
+  std::thread thread;
+
+  void Accept() {
+    acceptor.async_accept([this](error_code error, Tcp::socket socket) {
+      if (error == asio::error::operation_aborted) return;
+      if (!error) {
+        auto pipe = std::make_shared<Pipe>(std::move(socket), link, pipes);
+        if (link.down.load())
+          pipe->Reset();
+        else
+          pipe->Begin(upstream_port);
+      }
+      Accept();
+    });
+  }
+  void ResetAll() {
+    for (Pipe* pipe : pipes) pipe->Reset();
+  }
+};
+
+TcpProxy::TcpProxy(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Result<std::unique_ptr<TcpProxy>> TcpProxy::Start(std::uint16_t upstream_port) {
+  auto impl = std::make_unique<Impl>();
+  impl->upstream_port = upstream_port;
+  error_code error;
+  impl->acceptor.open(Tcp::v4(), error);
+  if (!error) impl->acceptor.bind({asio::ip::address_v4::loopback(), 0}, error);
+  if (!error) impl->acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error) return Fail(ErrorCode::kUnavailable, "the proxy cannot listen: {}", error.message());
+  impl->Accept();
+  impl->thread = std::thread([raw = impl.get()] { raw->io.run(); });
+  return std::unique_ptr<TcpProxy>(new TcpProxy(std::move(impl)));
+}
+
+TcpProxy::~TcpProxy() {
+  asio::post(impl_->io, [raw = impl_.get()] {
+    error_code ignored;  // closing a listening socket has no other outcome
+    raw->acceptor.close(ignored);
+    raw->ResetAll();
+  });
+  impl_->thread.join();
+}
+
+std::uint16_t TcpProxy::port() const { return impl_->acceptor.local_endpoint().port(); }
+void TcpProxy::CutAfterBytes(std::uint64_t to_upstream) { impl_->link.left.store(to_upstream); }
+void TcpProxy::SetDown() {
+  impl_->link.down.store(true);
+  asio::post(impl_->io, [raw = impl_.get()] { raw->ResetAll(); });
+}
+void TcpProxy::SetUp() {
+  impl_->link.left.store(kNoLimit);
+  impl_->link.down.store(false);
+}
+bool TcpProxy::is_down() const { return impl_->link.down.load(); }
+std::uint64_t TcpProxy::bytes_to_upstream() const { return impl_->link.to_upstream.load(); }
+std::uint64_t TcpProxy::bytes_from_upstream() const { return impl_->link.from_upstream.load(); }
+
+}  // namespace skerry
