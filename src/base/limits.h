@@ -97,7 +97,6 @@ constexpr std::size_t kJoinDocumentBytes = 1U << 20U;  // token, join request, j
 constexpr std::size_t kDesiredStateBytes = 1U << 20U;
 constexpr std::size_t kTrustedKeys = 64;           // keys listed in one grant or desired state
 constexpr std::size_t kSignaturesPerPackage = 32;  // cosign bundles looked at for one manifest
-constexpr std::size_t kSignatureBundleBytes = 1U << 20U;
 
 // Exchange.
 constexpr std::chrono::seconds kRefusedRetry{60};  // a refused package is asked for again
