@@ -9,19 +9,12 @@
 #include "insight/reasons.h"
 #include "model/scorer.h"
 #include "model/tests/fixture_package.h"
-#include "storage/file.h"
 
 namespace skerry {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::shared_ptr<const ModelPackage> FixturePackage() {
-  const auto directory = TemporaryDirectory::Create("insight").value();
-  fixture::WritePackage(directory.path());
-  return LoadPackage(directory.path(), {}).value();
-}
 
 RowBatch Scored(const std::shared_ptr<const ModelPackage>& package, std::vector<float> features,
                 std::int64_t event_time_us = 1000) {
@@ -58,7 +51,7 @@ TEST(Psi, HasItsKnownValues) {
 }
 
 TEST(FeatureHistograms, CountsEveryRowInOneBinAFeature) {
-  const auto package = FixturePackage();
+  const auto package = fixture::LoadFixture();
   FeatureHistograms histograms(package);
   const float missing = std::nanf("");
   histograms.Add(Scored(package, {0, 30, 10, 2, 31, 150, 3, 75, missing, missing, missing, 201}));
@@ -70,13 +63,13 @@ TEST(FeatureHistograms, CountsEveryRowInOneBinAFeature) {
   EXPECT_THAT(CountsOf(summary, kSummaryPrediction, ""), ElementsAre(3, 1));
   EXPECT_THAT(CountsOf(summary, kSummaryAnomaly, ""), ElementsAre(3, 1));
   EXPECT_EQ(summary.Find("window")->ints[0], 7);
-  EXPECT_EQ(summary.Find("model")->texts[0], "milling:0");
+  EXPECT_EQ(summary.Find("model")->texts[0], "milling:1");
   EXPECT_EQ(summary.Find("rows")->ints[0], 4);
   EXPECT_EQ(summary.Find("label")->texts[3], "unseen");
 }
 
 TEST(FeatureHistograms, SmallGroupsAreNull) {
-  const auto package = FixturePackage();
+  const auto package = fixture::LoadFixture();
   FeatureHistograms histograms(package);
   for (int i = 0; i < 5; ++i) histograms.Add(Scored(package, {0, 35, 10}));
   histograms.Add(Scored(package, {1, 45, 10}));
@@ -85,7 +78,7 @@ TEST(FeatureHistograms, SmallGroupsAreNull) {
 }
 
 TEST(FeatureHistograms, MergingEqualsCountingBoth) {
-  const auto package = FixturePackage();
+  const auto package = fixture::LoadFixture();
   FeatureHistograms one(package);
   FeatureHistograms other(package);
   FeatureHistograms both(package);
@@ -115,7 +108,7 @@ Table SummaryOf(const std::shared_ptr<const ModelPackage>& package, float shift)
 }
 
 TEST(Drift, IsQuietWithoutAShiftAndAlarmsForTheShiftedFeatureAlone) {
-  const auto package = FixturePackage();
+  const auto package = fixture::LoadFixture();
   const auto quiet = DriftOf(package->schema, package->reference, SummaryOf(package, 0)).value();
   ASSERT_EQ(quiet.size(), 4U);
   for (std::size_t i = 0; i < 3; ++i) {
@@ -132,7 +125,7 @@ TEST(Drift, IsQuietWithoutAShiftAndAlarmsForTheShiftedFeatureAlone) {
 }
 
 TEST(Drift, TakesWhatPolicyLeftOfTheSummary) {
-  const auto package = FixturePackage();
+  const auto package = fixture::LoadFixture();
   Table summary = SummaryOf(package, 10);
   Table only;
   for (const Column& column : summary.columns) only.columns.push_back({column.name, column.type});
@@ -146,7 +139,7 @@ TEST(Drift, TakesWhatPolicyLeftOfTheSummary) {
 }
 
 TEST(Drift, SummariesThatDoNotFitAreRefused) {
-  const auto package = FixturePackage();
+  const auto package = fixture::LoadFixture();
   Table summary = SummaryOf(package, 0);
   summary.Find("bin")->ints[0] = 99;
   EXPECT_THAT(DriftOf(package->schema, package->reference, summary).error().message(),
@@ -157,7 +150,7 @@ TEST(Drift, SummariesThatDoNotFitAreRefused) {
 }
 
 TEST(Reasons, AreGivenOnlyWhenTrue) {
-  const auto package = FixturePackage();
+  const auto package = fixture::LoadFixture();
   const RowBatch batch = Scored(package, {0, 42, 10, 3, 81.25F, 10, 1, 5, std::nanf("")});
   EXPECT_TRUE(ReasonsOf(batch, 0).empty());
   const auto reasons = ReasonsOf(batch, 1);
