@@ -44,7 +44,6 @@ constexpr std::uint64_t kShipmentBytes = 8U << 20U;  // a shipment takes no more
 constexpr std::size_t kCommitRows = 16'384;          // rows that one group commit takes on
 constexpr std::uint64_t kLedgerRows = 20'000'000;    // fates kept for look-ups; older are summed
 constexpr std::size_t kGapsPerStatement = 4'096;
-constexpr std::size_t kAnchorsPerStatement = 1'024;
 constexpr std::size_t kStatementsKept = 1'000;  // covered ones, for the chain's last links
 constexpr std::size_t kReceiptIntervals = 100'000;
 constexpr std::size_t kReceiptStreams = 10'000;
