@@ -92,9 +92,11 @@ std::string CsvCall(const std::filesystem::path& path, const CsvHeader& header,
                     const ReadOptions& options) {
   // The delimiter is told and not sniffed: else a ragged file is taken for one wide column. All
   // rows are looked at for types: else a late word in a column of numbers fails the whole read.
+  // Truth values stay as written: "yes", "True" and "t" are words that whoever scores will send.
   return fmt::format(
-      "read_csv({}, delim={}, quote='\"', escape='\"', header={}, all_varchar={}, "
-      "sample_size=-1, max_line_size={})",
+      "read_csv({}, delim={}, quote='\"', escape='\"', header={}, all_varchar={}, sample_size=-1, "
+      "max_line_size={}, auto_type_candidates=['BIGINT', 'DOUBLE', 'TIME', 'DATE', 'TIMESTAMP', "
+      "'TIMESTAMPTZ', 'VARCHAR'])",
       QuoteLiteral(path.string()), QuoteLiteral(std::string(1, header.delimiter)), options.header,
       options.csv_types == CsvTypes::kText,
       std::max(limits::kFieldBytes * 2, limits::kCsvHeaderBytes));
