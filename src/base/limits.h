@@ -36,6 +36,10 @@ constexpr std::size_t kCsvHeaderBytes = 4U << 20U;
 constexpr std::size_t kEncodedTableRows = 1'000'000;    // one binary table (codec/columns.h)
 constexpr std::size_t kEncodedTableCells = 64'000'000;  // rows x columns of one
 
+// Training.
+constexpr std::size_t kBaselineRows = 100'000;  // that the logistic regression is fitted to
+constexpr std::size_t kTrainingReportBytes = 16U << 20U;
+
 // Outbox.
 constexpr std::size_t kCaptureQueueRows = 65'536;  // beyond it: 503 (sync), not captured (async)
 constexpr std::uint64_t kSegmentRows = 20'000;
@@ -44,6 +48,7 @@ constexpr std::uint64_t kShipmentBytes = 8U << 20U;  // a shipment takes no more
 constexpr std::size_t kCommitRows = 16'384;          // rows that one group commit takes on
 constexpr std::uint64_t kLedgerRows = 20'000'000;    // fates kept for look-ups; older are summed
 constexpr std::size_t kGapsPerStatement = 4'096;
+constexpr std::size_t kAnchorsPerStatement = 1'024;
 constexpr std::size_t kStatementsKept = 1'000;  // covered ones, for the chain's last links
 constexpr std::size_t kReceiptIntervals = 100'000;
 constexpr std::size_t kReceiptStreams = 10'000;

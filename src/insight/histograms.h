@@ -54,9 +54,11 @@ class FeatureHistograms {
     std::vector<std::string> labels;
   };
   std::size_t BinOfFeature(std::size_t feature, float value) const;
+  void NoteTimes(std::int64_t first_us, std::int64_t last_us);
 
   std::shared_ptr<const ModelPackage> package_;
-  std::vector<Counts> histograms_;  // features in order, then score, prediction, anomaly
+  std::vector<Counts> histograms_;         // features in order, then score, prediction, anomaly
+  std::vector<std::uint8_t> categorical_;  // one a feature
   std::uint64_t rows_ = 0;
   std::int64_t first_event_us_ = 0;
   std::int64_t last_event_us_ = 0;

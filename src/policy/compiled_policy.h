@@ -84,6 +84,8 @@ struct FieldExplanation {
 
 class CompiledPolicy {
  public:
+  struct Impl;  // policy_plan.h, for the module alone
+
   // kInvalidArgument with the line and column: a rule for a field that the schema does not have
   // (lists those that there are), an action that does not fit the field's type, a condition on a
   // dropped or unknown field. `hmac_key` is the site's (32 bytes); kInvalidArgument when it is
@@ -105,7 +107,8 @@ class CompiledPolicy {
 
   // What of a summary (insight/histograms.h ToSummary) leaves; none when the class does not.
   std::optional<Table> ReleaseSummary(const Table& summary) const;
-  // Rows of the batch that a summary may count: those not withheld. Shares `batch` when it is all.
+  // Rows of the batch that a summary may count: those not withheld. `batch` itself when it is all
+  // of them; null when it is none, or when the summary does not leave. Requires a scored batch.
   std::shared_ptr<const RowBatch> RowsForSummary(std::shared_ptr<const RowBatch> batch) const;
 
   const std::string& name() const;     // "" for DenyAll
@@ -119,7 +122,6 @@ class CompiledPolicy {
 
  private:
   friend std::shared_ptr<const CompiledPolicy> DenyAll();
-  struct Impl;
   explicit CompiledPolicy(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -22,36 +22,49 @@ std::vector<std::uint32_t> ByFallingScore(std::span<const float> scores) {
   return order;
 }
 
-// Calls `visit(positives, negatives, score)` once for each group of tied scores, best first.
-template <typename Visit>
-void ForEachTie(const ScoredRows& rows, const Visit& visit) {
-  const std::vector<std::uint32_t> order = ByFallingScore(rows.scores);
-  for (std::size_t i = 0; i < order.size();) {
-    const float score = rows.scores[order[i]];
-    double positives = 0;
-    double negatives = 0;
-    for (; i < order.size() && rows.scores[order[i]] == score; ++i)
-      (rows.labels[order[i]] != 0 ? positives : negatives) += 1;
-    visit(positives, negatives, static_cast<double>(score));
+// Counts rows by score, given how often each row is taken.
+class Ranking {
+ public:
+  explicit Ranking(std::span<const float> scores) : group_(scores.size()) {
+    const std::vector<std::uint32_t> order = ByFallingScore(scores);
+    for (const std::uint32_t row : order) {
+      if (counts_.scores.empty() || counts_.scores.back() != scores[row])
+        counts_.scores.push_back(scores[row]);
+      group_[row] = static_cast<std::uint32_t>(counts_.scores.size() - 1);
+    }
   }
+
+  const ScoreCounts& Count(std::span<const std::uint8_t> labels,
+                           std::span<const std::uint32_t> times) {
+    counts_.positives.assign(counts_.scores.size(), 0);
+    counts_.negatives.assign(counts_.scores.size(), 0);
+    for (std::size_t row = 0; row < labels.size(); ++row)
+      (labels[row] != 0 ? counts_.positives : counts_.negatives)[group_[row]] += times[row];
+    return counts_;
+  }
+
+ private:
+  std::vector<std::uint32_t> group_;  // by row: index into counts_.scores
+  ScoreCounts counts_;
+};
+
+double Sum(const std::vector<std::uint32_t>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), 0.0);
 }
 
-double CountPositives(std::span<const std::uint8_t> labels) {
-  return static_cast<double>(
-      std::count_if(labels.begin(), labels.end(), [](std::uint8_t label) { return label != 0; }));
-}
-
-// A resample that has both classes, or after many tries none (then the caller has no interval).
+// How often each row is drawn in a resample that has both classes; false when none can be had.
 bool DrawRows(std::span<const std::uint8_t> labels, SeededRandom& random,
-              std::vector<std::uint32_t>& drawn) {
+              std::vector<std::uint32_t>& times) {
   constexpr int kTries = 100;
   for (int attempt = 0; attempt < kTries; ++attempt) {
+    std::fill(times.begin(), times.end(), 0U);
     std::size_t positives = 0;
-    for (std::uint32_t& row : drawn) {
-      row = static_cast<std::uint32_t>(random.NextBelow(labels.size()));
+    for (std::size_t i = 0; i < times.size(); ++i) {
+      const std::uint64_t row = random.NextBelow(labels.size());
+      ++times[row];
       positives += labels[row] != 0;
     }
-    if (positives > 0 && positives < drawn.size()) return true;
+    if (positives > 0 && positives < times.size()) return true;
   }
   return false;
 }
@@ -69,45 +82,37 @@ Interval PercentileInterval(double value, std::vector<double> values) {
   return {value, at(0.025), at(0.975)};
 }
 
-std::vector<float> Gather(std::span<const float> values, const std::vector<std::uint32_t>& rows) {
-  std::vector<float> gathered(rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) gathered[i] = values[rows[i]];
-  return gathered;
-}
-
-std::vector<std::uint8_t> Gather(std::span<const std::uint8_t> values,
-                                 const std::vector<std::uint32_t>& rows) {
-  std::vector<std::uint8_t> gathered(rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) gathered[i] = values[rows[i]];
-  return gathered;
-}
-
 }  // namespace
 
-double AreaUnderRoc(const ScoredRows& rows) {
-  const double positives = CountPositives(rows.labels);
-  const double negatives = static_cast<double>(rows.labels.size()) - positives;
+ScoreCounts CountScores(const ScoredRows& rows) {
+  const std::vector<std::uint32_t> once(rows.labels.size(), 1);
+  return Ranking(rows.scores).Count(rows.labels, once);
+}
+
+double AreaUnderRoc(const ScoreCounts& counts) {
+  const double positives = Sum(counts.positives);
+  const double negatives = Sum(counts.negatives);
   if (positives == 0 || negatives == 0) return kNan;
   double below = negatives;  // negatives with a lower score
   double wins = 0;
-  ForEachTie(rows, [&](double tied_positives, double tied_negatives, double) {
-    below -= tied_negatives;
-    wins += tied_positives * (below + 0.5 * tied_negatives);
-  });
+  for (std::size_t i = 0; i < counts.scores.size(); ++i) {
+    below -= counts.negatives[i];
+    wins += counts.positives[i] * (below + 0.5 * counts.negatives[i]);
+  }
   return wins / (positives * negatives);
 }
 
-double AveragePrecision(const ScoredRows& rows) {
-  const double positives = CountPositives(rows.labels);
+double AveragePrecision(const ScoreCounts& counts) {
+  const double positives = Sum(counts.positives);
   if (positives == 0) return kNan;
   double found = 0;
   double taken = 0;
   double sum = 0;
-  ForEachTie(rows, [&](double tied_positives, double tied_negatives, double) {
-    found += tied_positives;
-    taken += tied_positives + tied_negatives;
-    sum += tied_positives / positives * (found / taken);
-  });
+  for (std::size_t i = 0; i < counts.scores.size(); ++i) {
+    found += counts.positives[i];
+    taken += counts.positives[i] + counts.negatives[i];
+    if (counts.positives[i] > 0) sum += counts.positives[i] / positives * (found / taken);
+  }
   return sum;
 }
 
@@ -132,70 +137,74 @@ Json Confusion::ToJson() const {
           {"precision", precision()},         {"recall", recall()}};
 }
 
-Confusion ConfusionAt(const ScoredRows& rows, double threshold) {
+double Between(float upper, float lower) {
+  const float middle = lower + (upper - lower) / 2;
+  return middle > lower ? middle : upper;
+}
+
+Confusion ConfusionAt(const ScoreCounts& counts, double threshold) {
   Confusion confusion;
-  for (std::size_t i = 0; i < rows.scores.size(); ++i) {
-    const bool predicted = static_cast<double>(rows.scores[i]) >= threshold;
-    const bool actual = rows.labels[i] != 0;
-    confusion.true_positive += predicted && actual;
-    confusion.false_positive += predicted && !actual;
-    confusion.false_negative += !predicted && actual;
-    confusion.true_negative += !predicted && !actual;
+  for (std::size_t i = 0; i < counts.scores.size(); ++i) {
+    const bool predicted = static_cast<double>(counts.scores[i]) >= threshold;
+    (predicted ? confusion.true_positive : confusion.false_negative) += counts.positives[i];
+    (predicted ? confusion.false_positive : confusion.true_negative) += counts.negatives[i];
   }
   return confusion;
 }
 
-double ThresholdOfMaxF1(const ScoredRows& rows) {
-  const double positives = CountPositives(rows.labels);
+double ThresholdOfMaxF1(const ScoreCounts& counts) {
+  const double positives = Sum(counts.positives);
   if (positives == 0) return 0.5;
   double found = 0;
   double taken = 0;
-  double best = -1;
-  double threshold = 0.5;
-  bool next_is_lower_neighbour = false;
-  ForEachTie(rows, [&](double tied_positives, double tied_negatives, double score) {
-    if (next_is_lower_neighbour) threshold = (threshold + score) / 2;
-    next_is_lower_neighbour = false;
-    found += tied_positives;
-    taken += tied_positives + tied_negatives;
+  double best_f1 = -1;
+  std::size_t best = 0;
+  for (std::size_t i = 0; i < counts.scores.size(); ++i) {
+    found += counts.positives[i];
+    taken += counts.positives[i] + counts.negatives[i];
     const double f1 = 2 * found / (taken + positives);
-    if (f1 <= best) return;
-    best = f1;
-    threshold = score;
-    next_is_lower_neighbour = true;
-  });
-  return threshold;
+    if (f1 <= best_f1) continue;
+    best_f1 = f1;
+    best = i;
+  }
+  if (best + 1 == counts.scores.size()) return counts.scores[best];
+  return Between(counts.scores[best], counts.scores[best + 1]);
 }
 
 Json Interval::ToJson() const { return {{"value", value}, {"low", low}, {"high", high}}; }
 
-Interval BootstrapInterval(const ScoredRows& rows, const Metric& metric,
-                           const BootstrapOptions& options) {
+std::vector<Interval> BootstrapIntervals(const ScoredRows& rows, std::span<const Metric> metrics,
+                                         const BootstrapOptions& options) {
   SeededRandom random(options.seed);
-  std::vector<std::uint32_t> drawn(rows.labels.size());
-  std::vector<double> values;
-  for (int i = 0; i < options.resamples && DrawRows(rows.labels, random, drawn); ++i) {
-    const std::vector<float> scores = Gather(rows.scores, drawn);
-    const std::vector<std::uint8_t> labels = Gather(rows.labels, drawn);
-    values.push_back(metric({scores, labels}));
+  Ranking ranking(rows.scores);
+  std::vector<std::uint32_t> times(rows.labels.size());
+  std::vector<std::vector<double>> values(metrics.size());
+  for (int i = 0; i < options.resamples && DrawRows(rows.labels, random, times); ++i) {
+    const ScoreCounts& counts = ranking.Count(rows.labels, times);
+    for (std::size_t m = 0; m < metrics.size(); ++m) values[m].push_back(metrics[m](counts));
   }
-  return PercentileInterval(metric(rows), std::move(values));
+  const ScoreCounts counts = CountScores(rows);
+  std::vector<Interval> intervals;
+  for (std::size_t m = 0; m < metrics.size(); ++m)
+    intervals.push_back(PercentileInterval(metrics[m](counts), std::move(values[m])));
+  return intervals;
 }
 
 Interval PairedBootstrap(std::span<const float> champion, std::span<const float> challenger,
                          std::span<const std::uint8_t> labels, const Metric& metric,
                          const BootstrapOptions& options) {
   SeededRandom random(options.seed);
-  std::vector<std::uint32_t> drawn(labels.size());
+  Ranking old_ranking(champion);
+  Ranking new_ranking(challenger);
+  const auto gain = [&](std::span<const std::uint32_t> times) {
+    return metric(new_ranking.Count(labels, times)) - metric(old_ranking.Count(labels, times));
+  };
+  std::vector<std::uint32_t> times(labels.size());
   std::vector<double> values;
-  for (int i = 0; i < options.resamples && DrawRows(labels, random, drawn); ++i) {
-    const std::vector<std::uint8_t> resampled = Gather(labels, drawn);
-    const std::vector<float> old_scores = Gather(champion, drawn);
-    const std::vector<float> new_scores = Gather(challenger, drawn);
-    values.push_back(metric({new_scores, resampled}) - metric({old_scores, resampled}));
-  }
-  const double value = metric({challenger, labels}) - metric({champion, labels});
-  return PercentileInterval(value, std::move(values));
+  for (int i = 0; i < options.resamples && DrawRows(labels, random, times); ++i)
+    values.push_back(gain(times));
+  std::fill(times.begin(), times.end(), 1U);
+  return PercentileInterval(gain(times), std::move(values));
 }
 
 }  // namespace skerry

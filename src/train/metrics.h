@@ -18,12 +18,20 @@ struct ScoredRows {
   std::span<const std::uint8_t> labels;
 };
 
+// Rows counted by score: what every metric here is a function of. Resampling changes the counts
+// alone, so that a bootstrap sorts once.
+struct ScoreCounts {
+  std::vector<float> scores{};                          // distinct, falling
+  std::vector<std::uint32_t> positives{}, negatives{};  // rows at that score, by label
+};
+ScoreCounts CountScores(const ScoredRows& rows);
+
 // Area under the ROC curve, ties counted half (Mann-Whitney). NaN when one class is absent.
-double AreaUnderRoc(const ScoredRows& rows);
+double AreaUnderRoc(const ScoreCounts& counts);
 
 // Average precision: sum over thresholds of (recall step) * precision, tied scores taken together
 // (scikit-learn's definition, no interpolation). NaN without a positive row.
-double AveragePrecision(const ScoredRows& rows);
+double AveragePrecision(const ScoreCounts& counts);
 
 struct Confusion {
   std::uint64_t true_negative = 0, false_positive = 0, false_negative = 0, true_positive = 0;
@@ -34,11 +42,14 @@ struct Confusion {
 };
 
 // Predicts class 1 where score >= threshold.
-Confusion ConfusionAt(const ScoredRows& rows, double threshold);
+Confusion ConfusionAt(const ScoreCounts& counts, double threshold);
 
-// The threshold of greatest F1, mid-way between the two neighbouring scores. 0.5 without a
-// positive.
-double ThresholdOfMaxF1(const ScoredRows& rows);
+// A threshold that tells two neighbouring scores apart (score >= threshold): mid-way, and exact as
+// a float32, since scorers compare in float32. Requires lower < upper.
+double Between(float upper, float lower);
+
+// The threshold of greatest F1, between two neighbouring scores. 0.5 without a positive.
+double ThresholdOfMaxF1(const ScoreCounts& counts);
 
 struct Interval {
   double value = 0;          // on the rows themselves
@@ -47,16 +58,17 @@ struct Interval {
 };
 
 // Bootstrap over rows (Efron 1979), percentile interval. Resamples without both classes are
-// redrawn.
+// redrawn; where none can be had (one class), low and high are NaN.
 struct BootstrapOptions {
   std::uint64_t seed = 1;
   int resamples = 1'000;
 };
-using Metric = std::function<double(const ScoredRows&)>;
-Interval BootstrapInterval(const ScoredRows& rows, const Metric& metric,
-                           const BootstrapOptions& options);
+using Metric = std::function<double(const ScoreCounts&)>;
+// One interval a metric, all on the same resamples.
+std::vector<Interval> BootstrapIntervals(const ScoredRows& rows, std::span<const Metric> metrics,
+                                         const BootstrapOptions& options);
 
-// The same, for the difference metric(challenger) - metric(champion) on the same resampled rows.
+// The interval of the difference metric(challenger) - metric(champion) on the same resampled rows.
 // The two score vectors are of the same length as the labels.
 Interval PairedBootstrap(std::span<const float> champion, std::span<const float> challenger,
                          std::span<const std::uint8_t> labels, const Metric& metric,

@@ -18,21 +18,23 @@ struct RetrainOptions {
   // Rows with the schema's raw columns and its label column. May be empty.
   Table base{};
   // Labelled rows with released columns: `in_<field>`, or `in_<field>__bucket` (lower edge) and
-  // `in_<field>__round`; a field without a column is missing throughout. Label column (0/1, the
-  // class index) and sampling probability (0 < p <= 1; weight 1/p; absent: 1).
+  // `in_<field>__round`, `in_<field>__allow`; a field without a column is missing throughout. Label
+  // column (0/1, the class index) and sampling probability (0 < p <= 1; weight 1/p; absent: 1).
   Table released{};
   std::string label_column = "label";
   std::string probability_column = "sample_prob";
   // By field: width of its bucket; half of it is added to the lower edge. Absent: the least
   // distance between two values that occur.
   std::map<std::string, double> bucket_widths{};
-  // The share of all training weight that the released rows get together, when they are fewer than
-  // that: new conditions would drown in old rows otherwise. See docs/adr of this module's study.
-  double released_share = 0.5;
+  // What a released row counts on average against a base row. Within the released rows weights are
+  // as 1/p. Measured on AI4I (6,000 base rows, 1,500 labelled drifted ones, 10 seeds): 0.7 gains
+  // about as much on drifted rows as 1 and loses least on clean ones.
+  double released_weight = 0.7;
   std::string version{};
   std::uint64_t seed = 1;
   std::filesystem::path out{};  // must not exist
   ProgressSink progress{};
+  CancelCheck cancelled{};
 };
 
 // Writes a package like Train does (no held-out report: the gate judges). Schema, field order and

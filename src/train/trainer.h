@@ -20,6 +20,10 @@ namespace skerry {
 // Called with one line for a person at each stage, on the training thread. May be empty.
 using ProgressSink = std::function<void(std::string_view)>;
 
+// Asked often, on the training thread; true makes the training end with kUnavailable "interrupted".
+// May be empty.
+using CancelCheck = std::function<bool()>;
+
 struct HyperParameters {
   int trees = 400;  // at most; early stopping on an inner fold chooses
   int depth = 6;
@@ -41,6 +45,7 @@ struct DetectorParameters {
   double alarm_rate = 0.01;  // share of the training rows at or above the anomaly threshold
 
   Json ToJson() const;
+  static Result<DetectorParameters> FromJson(const Json& json);
 };
 
 struct TrainOptions {
@@ -57,13 +62,16 @@ struct TrainOptions {
   std::uint64_t seed = 1;
   std::filesystem::path out{};  // must not exist
   // Share of the rows (one input row is one source row) held out for the report, after one shuffle
-  // with `seed`. 0: train on every row, and report nothing on held-out rows.
+  // with `seed`. 0: train on every row of `data`.
   double holdout = 0.2;
+  // Files of held-out rows, with the same columns, instead: `holdout` must be 0 then.
+  std::vector<std::filesystem::path> holdout_data{};
   std::string weight_column{};  // optional, finite and >= 0; no feature
   std::size_t max_categories = 100;
   HyperParameters parameters{};
   DetectorParameters detector{};
   ProgressSink progress{};
+  CancelCheck cancelled{};
 };
 
 struct ModelScores {  // of one model on the held-out rows
@@ -77,13 +85,15 @@ struct TrainReport {
   std::uint64_t seed = 0;
   std::uint64_t rows = 0, training_rows = 0, holdout_rows = 0;
   std::uint64_t training_positives = 0, holdout_positives = 0;
-  std::string data_digest{};  // sha256 over the input files' bytes (their digests, when several)
+  std::string data_digest{};  // of the file; of the files' digests, when several; "" without files
   int trees = 0;              // that early stopping kept
   double threshold = 0, anomaly_threshold = 0;
   // Largest |trainer - ONNX Runtime| over every row: probability, and anomaly score.
   double max_model_difference = 0, max_detector_difference = 0;
   // On held-out rows; all zero when there are none (holdout_rows == 0).
   ModelScores model, logistic_regression, majority;
+  // Of the training rows, each scored by a model of the inner folds that did not see it.
+  ModelScores cross_validation;
   // Total gain by feature (schema's field name), greatest first.
   std::vector<std::pair<std::string, double>> gains;
   double seconds = 0;

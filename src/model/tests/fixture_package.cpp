@@ -6,6 +6,8 @@
 #include <fstream>
 #include <string_view>
 
+#include "storage/file.h"
+
 namespace skerry::fixture {
 namespace {
 
@@ -196,6 +198,13 @@ void WritePackage(const std::filesystem::path& directory, const PackageFiles& fi
   detector.high = 0.8F;
   detector.output = "anomaly_score";
   WriteBytes(directory / "detector.onnx", TreeModelBytes(detector));
+}
+
+std::shared_ptr<const ModelPackage> LoadFixture(const PackageFiles& files,
+                                                const std::string& version) {
+  const TemporaryDirectory directory = TemporaryDirectory::Create("fixture").value();
+  WritePackage(directory.path(), files);
+  return LoadPackage(directory.path(), {.name = files.name, .version = version}).value();
 }
 
 }  // namespace skerry::fixture

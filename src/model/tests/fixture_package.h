@@ -4,9 +4,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "model/package.h"
 #include "model/reference.h"
 #include "model/schema.h"
 
@@ -47,6 +50,9 @@ struct PackageFiles {
 // Writes model.onnx, detector.onnx, schema.json, reference.json and card.md; aborts where it
 // cannot.
 void WritePackage(const std::filesystem::path& directory, const PackageFiles& files = {});
+// Written to a temporary directory and loaded; aborts where it cannot.
+std::shared_ptr<const ModelPackage> LoadFixture(const PackageFiles& files = {},
+                                                const std::string& version = "1");
 void WriteBytes(const std::filesystem::path& path, std::string_view bytes);
 
 }  // namespace skerry::fixture

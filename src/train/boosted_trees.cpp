@@ -1,0 +1,284 @@
+#include "train/boosted_trees.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "base/limits.h"
+#include "base/random.h"
+#include "codec/json.h"
+#include "train/xgboost_library.h"
+
+namespace skerry {
+namespace {
+
+constexpr std::size_t kManyRows = 100'000;
+
+Status XgboostError(const XgboostFunctions& xgb, std::string_view doing) {
+  return Fail(ErrorCode::kInternal, "XGBoost, {}: {}", doing, xgb.last_error());
+}
+
+// NumPy's array interface (version 3), which the C API takes for dense data.
+std::string ArrayInterface(const float* data, std::size_t rows, std::size_t columns) {
+  const std::string shape =
+      columns == 0 ? fmt::format("[{}]", rows) : fmt::format("[{}, {}]", rows, columns);
+  return fmt::format(R"({{"data": [{}, true], "shape": {}, "typestr": "<f4", "version": 3}})",
+                     reinterpret_cast<std::uintptr_t>(data), shape);
+}
+
+// Owns a DMatrix with labels and weights; copies the data at Create.
+class DataMatrix {
+ public:
+  static Result<DataMatrix> Create(const XgboostFunctions& xgb, const LabelledRows& rows,
+                                   int threads) {
+    DataMatrix matrix(xgb);
+    const std::string data =
+        ArrayInterface(rows.features.values.data(), rows.rows(), rows.features.columns);
+    const std::string config = fmt::format(R"({{"missing": NaN, "nthread": {}}})", threads);
+    if (xgb.matrix_create(data.c_str(), config.c_str(), &matrix.handle_) != 0)
+      return tl::make_unexpected(XgboostError(xgb, "taking the rows").error());
+    const std::vector<float> labels(rows.labels.begin(), rows.labels.end());
+    const std::string label_data = ArrayInterface(labels.data(), labels.size(), 0);
+    const std::string weight_data = ArrayInterface(rows.weights.data(), rows.weights.size(), 0);
+    if (xgb.matrix_set_info(matrix.handle_, "label", label_data.c_str()) != 0 ||
+        xgb.matrix_set_info(matrix.handle_, "weight", weight_data.c_str()) != 0)
+      return tl::make_unexpected(XgboostError(xgb, "taking labels and weights").error());
+    return matrix;
+  }
+  DataMatrix(DataMatrix&& other) noexcept
+      : xgb_(other.xgb_), handle_(std::exchange(other.handle_, nullptr)) {}
+  DataMatrix& operator=(DataMatrix&&) = delete;
+  ~DataMatrix() {
+    if (handle_ != nullptr) xgb_->matrix_free(handle_);
+  }
+  DMatrixHandle handle() const { return handle_; }
+
+ private:
+  explicit DataMatrix(const XgboostFunctions& xgb) : xgb_(&xgb) {}
+  const XgboostFunctions* xgb_;
+  DMatrixHandle handle_ = nullptr;
+};
+
+// Owns a Booster that learns from the first of `matrices` and caches predictions for all of them.
+class Booster {
+ public:
+  static Result<Booster> Create(const XgboostFunctions& xgb, std::vector<DMatrixHandle> matrices,
+                                const HyperParameters& parameters, std::uint64_t seed) {
+    Booster booster(xgb);
+    if (xgb.booster_create(matrices.data(), matrices.size(), &booster.handle_) != 0)
+      return tl::make_unexpected(XgboostError(xgb, "starting").error());
+    const std::pair<const char*, std::string> settings[] = {
+        {"objective", "binary:logistic"},
+        {"tree_method", "hist"},
+        {"max_depth", std::to_string(parameters.depth)},
+        {"eta", fmt::format("{}", parameters.learning_rate)},
+        {"min_child_weight", fmt::format("{}", parameters.min_child_weight)},
+        {"subsample", fmt::format("{}", parameters.row_fraction)},
+        {"colsample_bytree", fmt::format("{}", parameters.feature_fraction)},
+        {"lambda", fmt::format("{}", parameters.l2)},
+        {"nthread", std::to_string(parameters.threads)},
+        // XGBoost's seed is a signed 64-bit number that it narrows: keep within 31 bits.
+        {"seed", std::to_string(seed & 0x7FFFFFFFU)},
+    };
+    for (const auto& [name, value] : settings)
+      if (xgb.booster_set_param(booster.handle_, name, value.c_str()) != 0)
+        return tl::make_unexpected(XgboostError(xgb, name).error());
+    return booster;
+  }
+  Booster(Booster&& other) noexcept
+      : xgb_(other.xgb_), handle_(std::exchange(other.handle_, nullptr)) {}
+  Booster& operator=(Booster&&) = delete;
+  ~Booster() {
+    if (handle_ != nullptr) xgb_->booster_free(handle_);
+  }
+
+  Status Update(int round, DMatrixHandle matrix) {
+    if (xgb_->booster_update(handle_, round, matrix) != 0) return XgboostError(*xgb_, "learning");
+    return {};
+  }
+
+  Result<std::vector<float>> Predict(DMatrixHandle matrix) {
+    constexpr const char* kConfig =
+        R"({"type": 0, "training": false, "iteration_begin": 0, "iteration_end": 0, )"
+        R"("strict_shape": false})";
+    const bst_ulong* shape = nullptr;
+    bst_ulong dimensions = 0;
+    const float* scores = nullptr;
+    if (xgb_->booster_predict(handle_, matrix, kConfig, &shape, &dimensions, &scores) != 0)
+      return tl::make_unexpected(XgboostError(*xgb_, "predicting").error());
+    return std::vector<float>(scores, scores + shape[0]);
+  }
+
+  Result<Json> Save() {
+    bst_ulong size = 0;
+    const char* text = nullptr;
+    if (xgb_->booster_save(handle_, R"({"format": "json"})", &size, &text) != 0)
+      return tl::make_unexpected(XgboostError(*xgb_, "saving").error());
+    return ParseJson({text, size}, limits::kModelBytes);
+  }
+
+ private:
+  explicit Booster(const XgboostFunctions& xgb) : xgb_(&xgb) {}
+  const XgboostFunctions* xgb_;
+  BoosterHandle handle_ = nullptr;
+};
+
+// Weighted log loss, clipped as XGBoost clips it.
+double LogLoss(const LabelledRows& rows, const std::vector<float>& scores) {
+  double sum = 0;
+  double weight = 0;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const double p = std::clamp(static_cast<double>(scores[i]), 1e-16, 1 - 1e-16);
+    sum -= rows.weights[i] * std::log(rows.labels[i] != 0 ? p : 1 - p);
+    weight += rows.weights[i];
+  }
+  return sum / weight;
+}
+
+// "[3.39E-2]" since XGBoost 3, "3.39E-2" before: the probability that the margin starts from.
+Result<double> ReadBaseScore(const Json& learner) {
+  JsonObject object(learner, "learner");
+  SKERRY_ASSIGN_OR_RETURN(const JsonObject parameters, object.Object("learner_model_param"));
+  SKERRY_ASSIGN_OR_RETURN(std::string text, parameters.String("base_score"));
+  std::erase_if(text, [](char c) { return c == '[' || c == ']'; });
+  char* end = nullptr;
+  const double score = std::strtod(text.c_str(), &end);
+  if (end == text.c_str() || *end != 0 || !(score > 0 && score < 1))
+    return Fail(ErrorCode::kInternal, "XGBoost's model has base_score '{}'", text);
+  return score;
+}
+
+Status ReadTree(const Json& tree, BoostedTrees& ensemble) {
+  std::vector<TreeNode> nodes(tree.at("left_children").size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    TreeNode& node = nodes[i];
+    node.left = tree.at("left_children")[i].get<int>();
+    node.right = tree.at("right_children")[i].get<int>();
+    const auto condition = tree.at("split_conditions")[i].get<double>();
+    if (node.left < 0) {
+      node.value = static_cast<float>(condition);
+      continue;
+    }
+    node.feature = tree.at("split_indices")[i].get<int>();
+    node.threshold = static_cast<float>(condition);
+    node.missing_left = tree.at("default_left")[i].get<int>() != 0;
+    if (node.feature < 0 || static_cast<std::size_t>(node.feature) >= ensemble.gains.size())
+      return Fail(ErrorCode::kInternal, "XGBoost's model splits on feature {}", node.feature);
+    ensemble.gains[static_cast<std::size_t>(node.feature)] +=
+        tree.at("loss_changes")[i].get<double>();
+  }
+  ensemble.trees.push_back(std::move(nodes));
+  return {};
+}
+
+Result<BoostedTrees> ReadEnsemble(const Json& model, std::size_t features) {
+  BoostedTrees ensemble{.gains = std::vector<double>(features, 0)};
+  try {
+    const Json& learner = model.at("learner");
+    SKERRY_ASSIGN_OR_RETURN(const double base_score, ReadBaseScore(learner));
+    ensemble.base_margin = std::log(base_score / (1 - base_score));
+    for (const Json& tree : learner.at("gradient_booster").at("model").at("trees"))
+      SKERRY_RETURN_IF_ERROR(ReadTree(tree, ensemble));
+  } catch (const Json::exception& error) {
+    return Fail(ErrorCode::kInternal, "XGBoost's model is not as version 3 writes it: {}",
+                error.what());
+  }
+  return ensemble;
+}
+
+// A fold number a row, so that every fold has its share of both classes.
+std::vector<std::uint8_t> StratifiedFolds(const LabelledRows& rows, std::size_t folds,
+                                          std::uint64_t seed) {
+  std::vector<std::size_t> order(rows.rows());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  SeededRandom random(seed);
+  random.Shuffle(order);
+  std::vector<std::uint8_t> fold(rows.rows());
+  std::size_t dealt[2] = {0, 0};
+  for (const std::size_t row : order)
+    fold[row] = static_cast<std::uint8_t>(dealt[rows.labels[row]]++ % folds);
+  return fold;
+}
+
+struct EarlyStopped {
+  int rounds = 1;
+  std::vector<float> scores{};  // of the validation rows, at that round
+};
+
+Result<EarlyStopped> FitWithEarlyStopping(const LabelledRows& training,
+                                          const LabelledRows& validation,
+                                          const HyperParameters& parameters, std::uint64_t seed,
+                                          const CancelCheck& cancelled) {
+  SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
+  SKERRY_ASSIGN_OR_RETURN(const DataMatrix fit,
+                          DataMatrix::Create(*xgb, training, parameters.threads));
+  SKERRY_ASSIGN_OR_RETURN(const DataMatrix check,
+                          DataMatrix::Create(*xgb, validation, parameters.threads));
+  SKERRY_ASSIGN_OR_RETURN(Booster booster,
+                          Booster::Create(*xgb, {fit.handle(), check.handle()}, parameters, seed));
+  EarlyStopped best;
+  double least = std::numeric_limits<double>::infinity();
+  for (int round = 0; round < parameters.trees; ++round) {
+    if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
+    SKERRY_RETURN_IF_ERROR(booster.Update(round, fit.handle()));
+    SKERRY_ASSIGN_OR_RETURN(std::vector<float> scores, booster.Predict(check.handle()));
+    const double loss = LogLoss(validation, scores);
+    if (loss < least) {
+      least = loss;
+      best = {round + 1, std::move(scores)};
+    } else if (round + 1 - best.rounds >= parameters.early_stopping_rounds) {
+      break;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& parameters,
+                             int rounds, std::uint64_t seed, const LabelledRows& compared,
+                             const CancelCheck& cancelled) {
+  SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
+  SKERRY_ASSIGN_OR_RETURN(const DataMatrix matrix,
+                          DataMatrix::Create(*xgb, rows, parameters.threads));
+  SKERRY_ASSIGN_OR_RETURN(Booster booster,
+                          Booster::Create(*xgb, {matrix.handle()}, parameters, seed));
+  for (int round = 0; round < rounds; ++round) {
+    if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
+    SKERRY_RETURN_IF_ERROR(booster.Update(round, matrix.handle()));
+  }
+  FittedTrees fitted;
+  SKERRY_ASSIGN_OR_RETURN(const Json model, booster.Save());
+  SKERRY_ASSIGN_OR_RETURN(fitted.ensemble, ReadEnsemble(model, rows.features.columns));
+  SKERRY_ASSIGN_OR_RETURN(const DataMatrix other,
+                          DataMatrix::Create(*xgb, compared, parameters.threads));
+  SKERRY_ASSIGN_OR_RETURN(fitted.scores, booster.Predict(other.handle()));
+  return fitted;
+}
+
+Result<CrossValidation> CrossValidate(const LabelledRows& rows, const HyperParameters& parameters,
+                                      std::uint64_t seed, const CancelCheck& cancelled) {
+  const std::size_t folds = rows.rows() < kManyRows ? 5 : 2;
+  const std::vector<std::uint8_t> fold_of = StratifiedFolds(rows, folds, seed);
+  CrossValidation result{.scores = std::vector<float>(rows.rows(), 0)};
+  double rounds = 0;
+  for (std::size_t fold = 0; fold < folds; ++fold) {
+    std::vector<std::size_t> inside;
+    std::vector<std::size_t> outside;
+    for (std::size_t row = 0; row < rows.rows(); ++row)
+      (fold_of[row] == fold ? outside : inside).push_back(row);
+    SKERRY_ASSIGN_OR_RETURN(const EarlyStopped stopped,
+                            FitWithEarlyStopping(rows.Select(inside), rows.Select(outside),
+                                                 parameters, seed, cancelled));
+    rounds += stopped.rounds;
+    for (std::size_t i = 0; i < outside.size(); ++i) result.scores[outside[i]] = stopped.scores[i];
+  }
+  result.rounds = std::max(1, static_cast<int>(std::lround(rounds / static_cast<double>(folds))));
+  return result;
+}
+
+}  // namespace skerry

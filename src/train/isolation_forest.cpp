@@ -1,0 +1,152 @@
+#include "train/isolation_forest.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "base/random.h"
+#include "train/metrics.h"
+
+namespace skerry {
+namespace {
+
+class TreeGrower {
+ public:
+  TreeGrower(const FeatureMatrix& rows, SeededRandom& random, int max_depth)
+      : rows_(rows), random_(random), max_depth_(max_depth), order_(rows.columns) {
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+  }
+
+  std::vector<TreeNode> Grow(std::vector<std::size_t> sample) {
+    nodes_.clear();
+    GrowNode(std::move(sample), 0);
+    return std::move(nodes_);
+  }
+
+ private:
+  float At(std::size_t row, std::size_t feature) const {
+    return rows_.values[row * rows_.columns + feature];
+  }
+
+  // A random feature with two different values among the node's rows, and a random split of it.
+  bool ChooseSplit(const std::vector<std::size_t>& sample, TreeNode& node) {
+    random_.Shuffle(order_);
+    for (const std::size_t feature : order_) {
+      float least = std::numeric_limits<float>::infinity();
+      float greatest = -least;
+      for (const std::size_t row : sample) {
+        const float value = At(row, feature);
+        if (std::isnan(value)) continue;
+        least = std::min(least, value);
+        greatest = std::max(greatest, value);
+      }
+      if (!(least < greatest)) continue;
+      const double span = static_cast<double>(greatest) - static_cast<double>(least);
+      node.feature = static_cast<int>(feature);
+      node.threshold = static_cast<float>(least + random_.NextDouble() * span);
+      // Both sides must get a row: value < threshold goes left.
+      if (!(node.threshold > least)) node.threshold = std::nextafter(least, greatest);
+      node.threshold = std::min(node.threshold, greatest);
+      return true;
+    }
+    return false;
+  }
+
+  int GrowNode(std::vector<std::size_t> sample, int depth) {
+    const int index = static_cast<int>(nodes_.size());
+    nodes_.emplace_back();
+    TreeNode node;
+    if (depth >= max_depth_ || sample.size() <= 1 || !ChooseSplit(sample, node)) {
+      nodes_.back().value = static_cast<float>(depth + MeanPathLength(sample.size()));
+      return index;
+    }
+    const auto feature = static_cast<std::size_t>(node.feature);
+    std::vector<std::size_t> left;
+    std::vector<std::size_t> right;
+    std::vector<std::size_t> missing;
+    for (const std::size_t row : sample) {
+      const float value = At(row, feature);
+      (std::isnan(value) ? missing : value < node.threshold ? left : right).push_back(row);
+    }
+    node.missing_left = left.size() >= right.size();
+    std::vector<std::size_t>& larger = node.missing_left ? left : right;
+    larger.insert(larger.end(), missing.begin(), missing.end());
+    node.left = GrowNode(std::move(left), depth + 1);
+    node.right = GrowNode(std::move(right), depth + 1);
+    nodes_[static_cast<std::size_t>(index)] = node;
+    return index;
+  }
+
+  const FeatureMatrix& rows_;
+  SeededRandom& random_;
+  int max_depth_;
+  std::vector<std::size_t> order_;
+  std::vector<TreeNode> nodes_;
+};
+
+float LeafValue(const std::vector<TreeNode>& tree, std::span<const float> row) {
+  std::size_t index = 0;
+  while (tree[index].left >= 0) {
+    const TreeNode& node = tree[index];
+    const float value = row[static_cast<std::size_t>(node.feature)];
+    const bool left = std::isnan(value) ? node.missing_left : value < node.threshold;
+    index = static_cast<std::size_t>(left ? node.left : node.right);
+  }
+  return tree[index].value;
+}
+
+}  // namespace
+
+double MeanPathLength(std::size_t rows) {
+  constexpr double kEulerGamma = 0.5772156649015329;
+  if (rows <= 1) return 0;
+  if (rows == 2) return 1;
+  const auto n = static_cast<double>(rows);
+  return 2 * (std::log(n - 1) + kEulerGamma) - 2 * (n - 1) / n;
+}
+
+std::vector<float> IsolationForest::Score(const FeatureMatrix& rows) const {
+  std::vector<float> scores;
+  scores.reserve(rows.rows());
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    double sum = 0;
+    for (const std::vector<TreeNode>& tree : trees)
+      sum += static_cast<double>(LeafValue(tree, rows.row(i)));
+    const double mean = sum / static_cast<double>(trees.size());
+    scores.push_back(static_cast<float>(std::exp2(-mean / normal_path)));
+  }
+  return scores;
+}
+
+IsolationForest GrowIsolationForest(const FeatureMatrix& rows, const DetectorParameters& parameters,
+                                    std::uint64_t seed) {
+  const std::size_t samples =
+      std::min(rows.rows(), static_cast<std::size_t>(std::max(parameters.samples, 2)));
+  const int max_depth = static_cast<int>(std::bit_width(std::max<std::size_t>(samples, 2) - 1));
+  SeededRandom random(seed);
+  TreeGrower grower(rows, random, max_depth);
+  // A score needs a scale even when there is one row alone.
+  IsolationForest forest{.normal_path = std::max(MeanPathLength(samples), 1e-6)};
+  std::vector<std::size_t> order(rows.rows());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  for (int tree = 0; tree < parameters.trees; ++tree) {
+    for (std::size_t i = 0; i < samples; ++i)  // the first steps of a Fisher-Yates shuffle
+      std::swap(order[i], order[i + random.NextBelow(order.size() - i)]);
+    forest.trees.push_back(grower.Grow(std::vector<std::size_t>(
+        order.begin(), order.begin() + static_cast<std::ptrdiff_t>(samples))));
+  }
+  return forest;
+}
+
+double AlarmThreshold(std::span<const float> scores, double alarm_rate) {
+  std::vector<float> sorted(scores.begin(), scores.end());
+  std::sort(sorted.begin(), sorted.end(), std::greater<>());
+  const auto alarms = static_cast<std::size_t>(alarm_rate * static_cast<double>(sorted.size()));
+  if (sorted.empty() || alarms >= sorted.size()) return 0;
+  const float above = alarms == 0 ? 1.0F : sorted[alarms - 1];
+  return above > sorted[alarms] ? Between(above, sorted[alarms]) : static_cast<double>(above);
+}
+
+}  // namespace skerry

@@ -1,0 +1,53 @@
+// The part that training and retraining share: encoded rows in; exported, compared and judged
+// models out. Nothing is written here.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "model/reference.h"
+#include "model/schema.h"
+#include "model/session.h"
+#include "train/matrix.h"
+#include "train/trainer.h"
+
+namespace skerry {
+
+struct FitInput {
+  ModelSchema schema{};
+  LabelledRows training{};
+  LabelledRows holdout{};  // may be empty
+  HyperParameters parameters{};
+  DetectorParameters detector{};
+  std::uint64_t seed = 1;
+  ProgressSink progress{};
+  CancelCheck cancelled{};
+};
+
+// What goes into the package directory, and the figures so far (everything but name, version, rows
+// read, digest and seconds).
+struct FittedPackage {
+  std::string model_onnx{}, detector_onnx{};
+  ModelSchema schema{};
+  ModelReference reference{};
+  TrainReport report{};
+};
+
+// kInvalidArgument: fewer than kMinRowsPerClass rows of a class in training, or a hold-out of one
+// class. kInternal: an exported graph that differs from its trainer by more than
+// kMaxOnnxDifference on any row.
+constexpr std::size_t kMinRowsPerClass = 10;
+constexpr double kMaxOnnxDifference = 1e-5;
+Result<FittedPackage> FitPackage(const FitInput& input);
+
+// Column `column` of the float32 output `output` [N, out_columns], for every row.
+Result<std::vector<float>> RunGraph(const OnnxSession& session, const FeatureMatrix& rows,
+                                    std::string_view output, std::size_t out_columns,
+                                    std::size_t column);
+
+// AUC, average precision and F1 at the threshold, with intervals.
+ModelScores JudgeScores(const ScoredRows& rows, double threshold, const BootstrapOptions& options);
+
+}  // namespace skerry

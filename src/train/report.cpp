@@ -1,0 +1,144 @@
+// How TrainReport and what it holds are written, read and printed.
+#include <fmt/format.h>
+
+#include "train/trainer.h"
+
+namespace skerry {
+namespace {
+
+std::string ScoresLine(std::string_view name, const ModelScores& scores) {
+  const auto text = [](const Interval& interval) {
+    return fmt::format("{:.3f} [{:.3f}, {:.3f}]", interval.value, interval.low, interval.high);
+  };
+  const Confusion& c = scores.confusion;
+  return fmt::format("{:<20} {:<22} {:<22} {:<22} {} / {} / {} / {}\n", name, text(scores.auc),
+                     text(scores.average_precision), text(scores.f1), c.true_positive,
+                     c.false_positive, c.false_negative, c.true_negative);
+}
+
+Json GainsToJson(const std::vector<std::pair<std::string, double>>& gains) {
+  Json list = Json::array();
+  for (const auto& [field, gain] : gains) list.push_back({{"field", field}, {"gain", gain}});
+  return list;
+}
+
+}  // namespace
+
+Json HyperParameters::ToJson() const {
+  return {{"trees", trees},
+          {"depth", depth},
+          {"learning_rate", learning_rate},
+          {"min_child_weight", min_child_weight},
+          {"row_fraction", row_fraction},
+          {"feature_fraction", feature_fraction},
+          {"l2", l2},
+          {"early_stopping_rounds", early_stopping_rounds},
+          {"threads", threads}};
+}
+
+Result<HyperParameters> HyperParameters::FromJson(const Json& json) {
+  HyperParameters parameters;
+  const JsonObject object(json, "parameters");
+  const std::pair<const char*, int*> counts[] = {
+      {"trees", &parameters.trees},
+      {"depth", &parameters.depth},
+      {"early_stopping_rounds", &parameters.early_stopping_rounds},
+      {"threads", &parameters.threads}};
+  for (const auto& [key, value] : counts) {
+    SKERRY_ASSIGN_OR_RETURN(const std::int64_t number, object.IntOr(key, *value));
+    if (number < 1 || number > 1'000'000)
+      return Fail(ErrorCode::kInvalidArgument, "parameters.{} is {}; it is from 1 to 1000000", key,
+                  number);
+    *value = static_cast<int>(number);
+  }
+  const std::pair<const char*, double*> numbers[] = {
+      {"learning_rate", &parameters.learning_rate},
+      {"min_child_weight", &parameters.min_child_weight},
+      {"row_fraction", &parameters.row_fraction},
+      {"feature_fraction", &parameters.feature_fraction},
+      {"l2", &parameters.l2}};
+  for (const auto& [key, value] : numbers) {
+    SKERRY_ASSIGN_OR_RETURN(*value, object.NumberOr(key, *value));
+    if (!(*value >= 0)) return Fail(ErrorCode::kInvalidArgument, "parameters.{} is negative", key);
+  }
+  return parameters;
+}
+
+Json DetectorParameters::ToJson() const {
+  return {{"trees", trees}, {"samples", samples}, {"alarm_rate", alarm_rate}};
+}
+
+Result<DetectorParameters> DetectorParameters::FromJson(const Json& json) {
+  DetectorParameters parameters;
+  const JsonObject object(json, "detector");
+  SKERRY_ASSIGN_OR_RETURN(const std::int64_t trees, object.IntOr("trees", parameters.trees));
+  SKERRY_ASSIGN_OR_RETURN(const std::int64_t samples, object.IntOr("samples", parameters.samples));
+  SKERRY_ASSIGN_OR_RETURN(parameters.alarm_rate,
+                          object.NumberOr("alarm_rate", parameters.alarm_rate));
+  if (trees < 1 || trees > 100'000 || samples < 2 || samples > 1'000'000 ||
+      !(parameters.alarm_rate >= 0 && parameters.alarm_rate < 1))
+    return Fail(ErrorCode::kInvalidArgument, "detector: trees, samples or alarm_rate out of range");
+  parameters.trees = static_cast<int>(trees);
+  parameters.samples = static_cast<int>(samples);
+  return parameters;
+}
+
+Json ModelScores::ToJson() const {
+  return {{"auc", auc.ToJson()},
+          {"average_precision", average_precision.ToJson()},
+          {"f1", f1.ToJson()},
+          {"confusion", confusion.ToJson()}};
+}
+
+Json TrainReport::ToJson() const {
+  Json json = {{"format", "skerry-train-report/1"},
+               {"name", name},
+               {"version", version},
+               {"seed", seed},
+               {"rows", rows},
+               {"training_rows", training_rows},
+               {"holdout_rows", holdout_rows},
+               {"training_positives", training_positives},
+               {"holdout_positives", holdout_positives},
+               {"data_digest", data_digest},
+               {"trees", trees},
+               {"threshold", threshold},
+               {"anomaly_threshold", anomaly_threshold},
+               {"max_model_difference", max_model_difference},
+               {"max_detector_difference", max_detector_difference},
+               {"cross_validation", cross_validation.ToJson()},
+               {"gains", GainsToJson(gains)},
+               {"seconds", seconds},
+               {"parameters", parameters.ToJson()},
+               {"detector", detector.ToJson()}};
+  if (holdout_rows > 0)
+    json["holdout"] = {{"model", model.ToJson()},
+                       {"logistic_regression", logistic_regression.ToJson()},
+                       {"majority", majority.ToJson()}};
+  return json;
+}
+
+std::string TrainReport::ToText() const {
+  std::string text =
+      fmt::format("{}:{}  {} trees on {} rows ({} of class 1), seed {}, {:.1f} s\n", name, version,
+                  trees, training_rows, training_positives, seed, seconds);
+  text +=
+      fmt::format("ONNX against trainer, largest difference: {:.1e} probability, {:.1e} anomaly\n",
+                  max_model_difference, max_detector_difference);
+  text += fmt::format("threshold {:.4f} (best F1 on inner folds), anomaly from {:.4f} on\n\n",
+                      threshold, anomaly_threshold);
+  text += fmt::format("{:<20} {:<22} {:<22} {:<22} {}\n",
+                      holdout_rows > 0 ? fmt::format("{} held-out rows", holdout_rows) : "rows",
+                      "AUC", "average precision", "F1", "TP / FP / FN / TN");
+  if (holdout_rows > 0) {
+    text += ScoresLine("model", model);
+    text += ScoresLine("logistic regression", logistic_regression);
+    text += ScoresLine("majority", majority);
+  }
+  text += ScoresLine("inner folds", cross_validation);
+  text += "\ngain by feature:";
+  for (const auto& [field, gain] : gains) text += fmt::format(" {} {:.0f}", field, gain);
+  return text + "\n";
+}
+
+}  // namespace skerry

@@ -1,0 +1,331 @@
+#include "train/training_set.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "base/limits.h"
+
+namespace skerry {
+namespace {
+
+std::string Lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+// "2, 3, 8 and 12 more", 1-based.
+std::string RowList(const std::vector<std::size_t>& rows) {
+  constexpr std::size_t kShown = 5;
+  std::string text;
+  for (std::size_t i = 0; i < rows.size() && i < kShown; ++i)
+    text += fmt::format("{}{}", i == 0 ? "" : ", ", rows[i] + 1);
+  if (rows.size() > kShown) text += fmt::format(" and {} more", rows.size() - kShown);
+  return text;
+}
+
+std::string NameList(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 40;
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < kShown; ++i)
+    text += fmt::format("{}'{}'", i == 0 ? "" : ", ", names[i]);
+  if (names.size() > kShown) text += fmt::format(" and {} more", names.size() - kShown);
+  return text;
+}
+
+std::vector<std::string> ColumnNames(const Table& table) {
+  std::vector<std::string> names;
+  for (const Column& column : table.columns) names.push_back(column.name);
+  return names;
+}
+
+Result<const Column*> FindColumn(const Table& table, const std::string& name, const char* what) {
+  const Column* column = table.Find(name);
+  if (column == nullptr)
+    return Fail(ErrorCode::kInvalidArgument, "the data has no {} '{}'; it has {}", what, name,
+                NameList(ColumnNames(table)));
+  return column;
+}
+
+// Label text -> rows of it. Refuses blanks.
+Result<std::map<std::string, std::size_t>> CountLabels(const Column& label) {
+  std::map<std::string, std::size_t> counts;
+  std::vector<std::size_t> blank;
+  for (std::size_t row = 0; row < label.rows(); ++row) {
+    std::string text = CellText(label, row);
+    if (text.empty())
+      blank.push_back(row);
+    else if (counts.size() <= limits::kCategoriesPerField)
+      ++counts[std::move(text)];
+  }
+  if (!blank.empty())
+    return Fail(ErrorCode::kInvalidArgument,
+                "label '{}' is blank in {} of {} rows (row {}): fill them in or remove these rows",
+                label.name, blank.size(), label.rows(), RowList(blank));
+  return counts;
+}
+
+// The two classes, negative first.
+Result<std::array<std::string, 2>> ChooseClasses(const Column& label, const std::string& positive) {
+  SKERRY_ASSIGN_OR_RETURN(const auto counts, CountLabels(label));
+  if (counts.size() == 1)
+    return Fail(ErrorCode::kInvalidArgument,
+                "label '{}' has one class only: every row says '{}', so there is nothing to learn",
+                label.name, counts.begin()->first);
+  if (counts.size() != 2)
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "label '{}' has {} different values; it needs exactly two (is it the right column?)",
+        label.name,
+        counts.size() > limits::kCategoriesPerField
+            ? fmt::format("over {}", limits::kCategoriesPerField)
+            : std::to_string(counts.size()));
+  const auto& [first, first_rows] = *counts.begin();
+  const auto& [second, second_rows] = *counts.rbegin();
+  if (!positive.empty() && positive != first && positive != second)
+    return Fail(ErrorCode::kInvalidArgument, "label '{}' is '{}' or '{}', never '{}'", label.name,
+                first, second, positive);
+  bool second_is_positive = second_rows <= first_rows;
+  for (const auto& [negative_word, positive_word] :
+       {std::pair("0", "1"), std::pair("false", "true"), std::pair("no", "yes")})
+    if (Lower(first) == negative_word && Lower(second) == positive_word) second_is_positive = true;
+  if (!positive.empty()) second_is_positive = positive == second;
+  return second_is_positive ? std::array{first, second} : std::array{second, first};
+}
+
+// Why a text column of many different values is no id: most of its cells are numbers.
+Status CheckNotBrokenNumbers(const Column& column) {
+  std::size_t numbers = 0;
+  std::size_t present = 0;
+  std::size_t first_word = column.rows();
+  for (std::size_t row = 0; row < column.rows(); ++row) {
+    if (column.IsNull(row)) continue;
+    ++present;
+    if (EncodeNumber(column.texts[row]))
+      ++numbers;
+    else
+      first_word = std::min(first_word, row);
+  }
+  if (numbers * 10 < present * 9 || first_word == column.rows()) return {};
+  return Fail(
+      ErrorCode::kInvalidArgument,
+      "column '{}' holds numbers, but row {} says '{}': mend the cell (blank means missing), "
+      "or ignore the column or name it as an id",
+      column.name, first_word + 1, column.texts[first_word]);
+}
+
+class SchemaChooser {
+ public:
+  SchemaChooser(const Table& table, const TrainOptions& options)
+      : table_(table), options_(options) {}
+
+  Result<ChosenSchema> Choose() {
+    SKERRY_RETURN_IF_ERROR(CheckNamed());
+    SKERRY_ASSIGN_OR_RETURN(const Column* label,
+                            FindColumn(table_, options_.label, "label column"));
+    SKERRY_ASSIGN_OR_RETURN(const auto classes, ChooseClasses(*label, options_.positive));
+    ModelSchema& schema = chosen_.schema;
+    schema.model = options_.name;
+    schema.task = "binary";
+    schema.label_column = options_.label;
+    schema.positive = classes[1];
+    schema.classes = {classes[0], classes[1]};
+    for (const Column& column : table_.columns) SKERRY_RETURN_IF_ERROR(AddField(column));
+    if (schema.feature_count() == 0)
+      return Fail(ErrorCode::kInvalidArgument,
+                  "no column is left to learn from: {} are ignored, carried or not usable",
+                  NameList(ColumnNames(table_)));
+    return std::move(chosen_);
+  }
+
+ private:
+  // Every column that the options name is there, and named once.
+  Status CheckNamed() {
+    std::vector<std::pair<std::string, const char*>> named = {{options_.label, "label column"}};
+    if (!options_.weight_column.empty())
+      named.emplace_back(options_.weight_column, "weight column");
+    for (const auto& name : options_.ignore) named.emplace_back(name, "column to ignore");
+    for (const auto& name : options_.context) named.emplace_back(name, "context column");
+    for (const auto& name : options_.id) named.emplace_back(name, "id column");
+    for (const auto& [name, what] : named) {
+      SKERRY_RETURN_IF_ERROR(FindColumn(table_, name, what));
+      const auto [first, inserted] = roles_.emplace(name, what);
+      if (!inserted)
+        return Fail(ErrorCode::kInvalidArgument, "column '{}' is named twice: as {} and as {}",
+                    name, first->second, what);
+    }
+    return {};
+  }
+
+  Status AddField(const Column& column) {
+    const auto role = roles_.find(column.name);
+    if (role != roles_.end()) {
+      const std::string_view what = role->second;
+      if (what == "context column") AddText(column, FieldRole::kContext);
+      if (what == "id column") AddText(column, FieldRole::kId);
+      return {};
+    }
+    if (column.type == ColumnType::kInt64 || column.type == ColumnType::kDouble) {
+      Add(column, FieldRole::kFeature, FieldType::kNumber, {});
+      return {};
+    }
+    if (column.type == ColumnType::kTimestamp) {
+      chosen_.notes.push_back(
+          fmt::format("column '{}' is a time: carried as context, not learnt from", column.name));
+      AddText(column, FieldRole::kContext);
+      return {};
+    }
+    return AddTextOrCategory(column);
+  }
+
+  Status AddTextOrCategory(const Column& column) {
+    const std::size_t limit = std::min(options_.max_categories, limits::kCategoriesPerField);
+    std::set<std::string> values;
+    for (std::size_t row = 0; row < column.rows() && values.size() <= limit; ++row)
+      if (std::string text = CellText(column, row); !text.empty()) values.insert(std::move(text));
+    if (values.empty()) {
+      chosen_.notes.push_back(
+          fmt::format("column '{}' is blank throughout: left out", column.name));
+      return {};
+    }
+    if (values.size() <= limit) {
+      Add(column, FieldRole::kFeature, FieldType::kCategory, {values.begin(), values.end()});
+      return {};
+    }
+    SKERRY_RETURN_IF_ERROR(CheckNotBrokenNumbers(column));
+    chosen_.notes.push_back(
+        fmt::format("column '{}' has over {} different texts: carried as an id, not learnt from",
+                    column.name, limit));
+    AddText(column, FieldRole::kId);
+    return {};
+  }
+
+  void AddText(const Column& column, FieldRole role) { Add(column, role, FieldType::kText, {}); }
+
+  void Add(const Column& column, FieldRole role, FieldType type,
+           std::vector<std::string> categories) {
+    const std::string base = FieldNameOf(column.name);
+    std::string name = base;
+    for (int i = 2; !names_.insert(name).second; ++i) name = fmt::format("{}_{}", base, i);
+    chosen_.schema.fields.push_back({.name = std::move(name),
+                                     .column = column.name,
+                                     .role = role,
+                                     .type = type,
+                                     .categories = std::move(categories)});
+  }
+
+  const Table& table_;
+  const TrainOptions& options_;
+  ChosenSchema chosen_;
+  std::map<std::string, const char*> roles_;
+  std::set<std::string> names_;
+};
+
+Status ReadWeights(const Table& table, const std::string& name, std::vector<float>& weights) {
+  SKERRY_ASSIGN_OR_RETURN(const Column* column, FindColumn(table, name, "weight column"));
+  SKERRY_ASSIGN_OR_RETURN(weights,
+                          EncodeColumn(*column, {.name = name, .column = name, .categories = {}}));
+  std::vector<std::size_t> wrong;
+  for (std::size_t row = 0; row < weights.size(); ++row)
+    if (!(weights[row] > 0)) wrong.push_back(row);
+  if (!wrong.empty())
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "weight column '{}' is blank, zero or negative in row {}: weights are positive numbers",
+        name, RowList(wrong));
+  const double mean =
+      std::accumulate(weights.begin(), weights.end(), 0.0) / static_cast<double>(weights.size());
+  for (float& weight : weights) weight = static_cast<float>(weight / mean);
+  return {};
+}
+
+}  // namespace
+
+std::string CellText(const Column& column, std::size_t row) {
+  if (column.IsNull(row)) return {};
+  switch (column.type) {
+    case ColumnType::kBool: return column.ints[row] != 0 ? "true" : "false";
+    case ColumnType::kInt64:
+    case ColumnType::kTimestamp: return std::to_string(column.ints[row]);
+    case ColumnType::kDouble:
+      return std::isnan(column.doubles[row]) ? "" : fmt::format("{}", column.doubles[row]);
+    case ColumnType::kText: break;
+  }
+  return column.texts[row];
+}
+
+Result<ChosenSchema> ChooseSchema(const Table& table, const TrainOptions& options) {
+  return SchemaChooser(table, options).Choose();
+}
+
+Result<std::vector<float>> EncodeColumn(const Column& column, const Field& field) {
+  std::vector<float> values;
+  values.reserve(column.rows());
+  const bool is_number = column.type == ColumnType::kDouble || column.type == ColumnType::kInt64;
+  for (std::size_t row = 0; row < column.rows(); ++row) {
+    if (column.IsNull(row)) {
+      values.push_back(std::numeric_limits<float>::quiet_NaN());
+    } else if (field.type == FieldType::kNumber && is_number) {
+      values.push_back(column.type == ColumnType::kDouble ? static_cast<float>(column.doubles[row])
+                                                          : static_cast<float>(column.ints[row]));
+    } else {
+      Result<float> value = EncodeFeature(field, CellText(column, row));
+      if (!value)
+        return Propagate(std::move(value),
+                         fmt::format("column '{}', row {}", column.name, row + 1));
+      values.push_back(*value);
+    }
+    if (std::isinf(values.back()))
+      return Fail(
+          ErrorCode::kInvalidArgument,
+          "column '{}', row {}: infinite or over the range of 32-bit floats; leave the cell "
+          "blank if the value is missing",
+          column.name, row + 1);
+  }
+  return values;
+}
+
+Result<FeatureMatrix> EncodeFeatures(const Table& table, const ModelSchema& schema) {
+  const std::vector<const Field*> fields = schema.features();
+  FeatureMatrix matrix{.columns = fields.size()};
+  matrix.values.resize(table.rows() * fields.size());
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    SKERRY_ASSIGN_OR_RETURN(const Column* column,
+                            FindColumn(table, fields[i]->column, "column for a feature"));
+    SKERRY_ASSIGN_OR_RETURN(const std::vector<float> values, EncodeColumn(*column, *fields[i]));
+    for (std::size_t row = 0; row < values.size(); ++row)
+      matrix.values[row * fields.size() + i] = values[row];
+  }
+  return matrix;
+}
+
+Result<LabelledRows> EncodeRows(const Table& table, const ModelSchema& schema,
+                                const std::string& weight_column) {
+  LabelledRows rows;
+  SKERRY_ASSIGN_OR_RETURN(const Column* label,
+                          FindColumn(table, schema.label_column, "label column"));
+  std::vector<std::size_t> unknown;
+  for (std::size_t row = 0; row < label->rows(); ++row) {
+    const std::string text = CellText(*label, row);
+    const auto found = std::find(schema.classes.begin(), schema.classes.end(), text);
+    if (found == schema.classes.end()) unknown.push_back(row);
+    rows.labels.push_back(found != schema.classes.begin() ? 1 : 0);
+  }
+  if (!unknown.empty())
+    return Fail(ErrorCode::kInvalidArgument, "label '{}' is neither '{}' nor '{}' in row {}",
+                label->name, schema.classes[0], schema.classes[1], RowList(unknown));
+  SKERRY_ASSIGN_OR_RETURN(rows.features, EncodeFeatures(table, schema));
+  rows.weights.assign(rows.rows(), 1);
+  if (!weight_column.empty())
+    SKERRY_RETURN_IF_ERROR(ReadWeights(table, weight_column, rows.weights));
+  return rows;
+}
+
+}  // namespace skerry

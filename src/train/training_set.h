@@ -1,0 +1,40 @@
+// From a table to numbers: which columns are features, what the label's words mean, and the same
+// encoding that scoring uses (model/schema.h).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "codec/columns.h"
+#include "model/schema.h"
+#include "train/matrix.h"
+#include "train/trainer.h"
+
+namespace skerry {
+
+struct ChosenSchema {
+  ModelSchema schema{};
+  std::vector<std::string> notes{};  // what was decided about columns, for a person
+};
+
+// Chooses the fields of a table for training. The errors are those of Train.
+Result<ChosenSchema> ChooseSchema(const Table& table, const TrainOptions& options);
+
+// The features, labels and weights of every row, by the schema's column names. Weights are scaled
+// to mean 1; `weight_column` may be empty. Errors (kInvalidArgument): a missing column, a label
+// that is blank or none of the classes, a cell that is no number, a weight that is not positive;
+// each with its column and rows (1 = the first row of the table).
+Result<LabelledRows> EncodeRows(const Table& table, const ModelSchema& schema,
+                                const std::string& weight_column);
+
+// The features alone; as above.
+Result<FeatureMatrix> EncodeFeatures(const Table& table, const ModelSchema& schema);
+
+// One column's cells as the model takes them. `field` gives type and categories.
+Result<std::vector<float>> EncodeColumn(const Column& column, const Field& field);
+
+// A cell as text, as CSV would write it: "" when missing or NaN; 1.0 is "1".
+std::string CellText(const Column& column, std::size_t row);
+
+}  // namespace skerry
