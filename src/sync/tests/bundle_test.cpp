@@ -1,0 +1,259 @@
+#include "sync/bundle.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/ids.h"
+#include "base/limits.h"
+#include "oci/cosign.h"
+#include "oci/modelpack.h"
+#include "sync/shipment_artifact.h"
+#include "sync/tests/site_fixture.h"
+
+namespace skerry {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class BundleTest : public SiteFixture {
+ protected:
+  BundleTest() { OpenSite(); }
+
+  // What a hub puts on the medium for the site.
+  void WriteToSite(const std::filesystem::path& path, const std::string& site,
+                   const std::vector<std::pair<BundleKind, std::string>>& documents,
+                   const std::vector<ModelRef>& models = {},
+                   const std::optional<PolicyRef>& policy = std::nullopt) {
+    BundleWriter writer =
+        BundleWriter::Create(path, {RandomHex(16), BundleDirection::kToSite, site}).value();
+    for (const auto& [kind, document] : documents)
+      Must(writer.AddDocument(kind, BundleKindName(kind), document));
+    for (const ModelRef& model : models) {
+      const std::string repository = "models/" + model.name;
+      Must(writer.AddArtifact(
+          BundleKind::kModel, model.ToString(),
+          hub_.registry().GetArtifact(repository, model.digest.ToString()).value()));
+      for (const Descriptor& signature :
+           hub_.registry().Referrers(repository, model.digest, "").value())
+        writer Must(
+                .AddArtifact(
+                    BundleKind::kSignature, model.ToString(),
+                    hub_.registry().GetArtifact(repository, signature.digest.ToString()).value()));
+    }
+    if (policy)
+      Must(
+          writer.AddArtifact(BundleKind::kPolicy, policy->ToString(),
+                             hub_.registry()
+                                 .GetArtifact("policies/" + policy->name, policy->digest.ToString())
+                                 .value()));
+    Must(writer.Finish());
+  }
+
+  // Grant, desired state, policy and model in one.
+  std::filesystem::path WriteWholeBundle(const std::string& name) {
+    Must(identity_->TakeToken(hub_.MakeToken("north", "")));
+    const std::string grant = hub_.Grant(identity_->MakeRequest().value()).value();
+    model_ = hub_.Publish(MakePackage("one"), "milling", "1");
+    policy_ref_ = hub_.PublishPolicy("milling", "1", OpenPolicyYaml());
+    DesiredState state;
+    state.version = 1;
+    state.active = model_;
+    state.policy = policy_ref_;
+    WriteToSite(Path(name), "north",
+                {{BundleKind::kDesiredState, hub_.SetDesired(state)},
+                 {BundleKind::kJoinGrant, grant},
+                 {BundleKind::kReceipt, hub_.CurrentReceipt()}},
+                {model_}, policy_ref_);
+    return Path(name);
+  }
+
+  static std::string Describe(const BundleReport& report) {
+    return DumpJsonPretty(report.ToJson());
+  }
+
+  TestHub hub_{Path("hub"), TestHub::Transport::kPlain, clock_};
+  ModelRef model_;
+  PolicyRef policy_ref_;
+};
+
+TEST_F(BundleTest, WhatIsWrittenIsReadInTheOrderOfItsUse) {
+  WriteToSite(Path("b"), "north",
+              {{BundleKind::kDesiredState, "desired"}, {BundleKind::kJoinGrant, "grant"}});
+  const BundleReader reader = BundleReader::Open(Path("b")).value();
+  EXPECT_EQ(reader.header().site, "north");
+  EXPECT_EQ(reader.header().direction, BundleDirection::kToSite);
+  ASSERT_EQ(reader.parts().size(), 2U);
+  EXPECT_EQ(reader.parts()[0].kind, BundleKind::kJoinGrant);
+  EXPECT_EQ(reader.ReadDocument(reader.parts()[0], 100).value(), "grant");
+  EXPECT_EQ(reader.ReadDocument(reader.parts()[1], 100).value(), "desired");
+}
+
+TEST_F(BundleTest, PartsThatGoTheOtherWayAreNotWritten) {
+  BundleWriter writer =
+      BundleWriter::Create(Path("b"), {"1", BundleDirection::kToHub, "north"}).value();
+  EXPECT_EQ(writer.AddDocument(BundleKind::kReceipt, "receipt", "x").error().code(),
+            ErrorCode::kInvalidArgument);
+  EXPECT_FALSE(BundleReader::Open(Path("b"))) << "not finished: no bundle";
+}
+
+TEST_F(BundleTest, DirectoryThatIsNoBundleIsRefused) {
+  EXPECT_FALSE(BundleReader::Open(Path("nothing")));
+  std::filesystem::create_directory(Path("empty"));
+  EXPECT_FALSE(BundleReader::Open(Path("empty")));
+}
+
+TEST_F(BundleTest, OneBundleJoinsDeploysAndIsHarmlessThreeTimes) {
+  const auto path = WriteWholeBundle("b");
+  const auto first = ImportSiteBundle(BundleParts(), path);
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(first->Count(PartResult::kRefused), 0U) << Describe(*first);
+  EXPECT_EQ(first->Count(PartResult::kMissing), 0U) << Describe(*first);
+  EXPECT_TRUE(identity_->joined());
+  EXPECT_THAT(target_.models, ElementsAre(model_));
+  EXPECT_THAT(target_.policies, ElementsAre(policy_ref_));
+  for (int i = 0; i < 2; ++i) {
+    const auto again = ImportSiteBundle(BundleParts(), path);
+    ASSERT_TRUE(again) << again.error().message();
+    EXPECT_EQ(again->Count(PartResult::kRepeated), again->parts.size()) << Describe(*again);
+  }
+  EXPECT_EQ(target_.models.size(), 1U);
+}
+
+TEST_F(BundleTest, AnotherSitesBundleIsRefusedAsAWhole) {
+  WriteToSite(Path("b"), "south", {{BundleKind::kReceipt, hub_.CurrentReceipt()}});
+  const auto report = ImportSiteBundle(BundleParts(), Path("b"));
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code(), ErrorCode::kPermissionDenied);
+  EXPECT_THAT(report.error().message(), HasSubstr("south"));
+}
+
+TEST_F(BundleTest, BundleOnItsWayToTheHubIsRefused) {
+  BundleWriter writer =
+      BundleWriter::Create(Path("b"), {"1", BundleDirection::kToHub, "north"}).value();
+  Must(writer.AddDocument(BundleKind::kStatus, "status", "x"));
+  Must(writer.Finish());
+  EXPECT_EQ(ImportSiteBundle(BundleParts(), Path("b")).error().code(), ErrorCode::kInvalidArgument);
+}
+
+TEST_F(BundleTest, ForgedAndOlderDocumentsAreRefusedOneByOne) {
+  const auto path = WriteWholeBundle("b");
+  ImportSiteBundle(BundleParts(), path).value();
+  TestHub stranger(Path("stranger"), TestHub::Transport::kPlain, clock_);
+  stranger.MakeToken("north", "");
+  DesiredState state;
+  state.version = 9;
+  state.active = model_;
+  WriteToSite(Path("forged"), "north",
+              {{BundleKind::kDesiredState, stranger.SetDesired(state)},
+               {BundleKind::kReceipt, stranger.CurrentReceipt()}});
+  const auto report = ImportSiteBundle(BundleParts(), Path("forged")).value();
+  EXPECT_EQ(report.Count(PartResult::kRefused), 2U) << Describe(report);
+  EXPECT_EQ(identity_->desired()->version, 1U);
+}
+
+TEST_F(BundleTest, EveryFlippedBitIsFoundAndTheOtherPartsAreUsed) {
+  const auto path = WriteWholeBundle("b");
+  std::vector<std::filesystem::path> blobs;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path / "blobs"))
+    if (entry.is_regular_file()) blobs.push_back(entry.path());
+  for (std::size_t i = 0; i < blobs.size(); ++i) {
+    const std::string copy_name = "copy" + std::to_string(i);
+    std::filesystem::copy(path, Path(copy_name), std::filesystem::copy_options::recursive);
+    const auto blob = Path(copy_name) / std::filesystem::relative(blobs[i], path);
+    std::string bytes = ReadFile(blob, 1U << 30U).value();
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 4);
+    std::filesystem::remove(blob);
+    std::ofstream(blob, std::ios::binary) << bytes;
+
+    CloseSite();
+    std::filesystem::remove_all(Path("site/packages"));
+    std::filesystem::remove_all(Path("site/sync"));
+    std::filesystem::remove_all(Path("site/policies"));
+    target_ = RecordingTarget();
+    OpenSite();
+    const auto report = ImportSiteBundle(BundleParts(), Path(copy_name));
+    ASSERT_TRUE(report) << report.error().message();
+    EXPECT_GE(report->Count(PartResult::kMissing), 1U) << Describe(*report);
+    for (const PartOutcome& part : report->parts)
+      if (part.result == PartResult::kMissing) EXPECT_NE(part.reason, "");
+    EXPECT_LE(report->Count(PartResult::kMissing) + report->Count(PartResult::kRefused), 2U)
+        << Describe(*report);
+    std::filesystem::remove_all(Path(copy_name));
+  }
+}
+
+TEST_F(BundleTest, HalfCopiedBundleGivesItsWholePartsAndNamesTheOthers) {
+  const auto path = WriteWholeBundle("b");
+  const auto large = Path("b") / "blobs" / "sha256";
+  const Artifact model = hub_.registry().GetArtifact("models/milling", "1").value();
+  std::filesystem::remove(large / std::string(model.blobs.back().descriptor.digest.hex()));
+  const auto report = ImportSiteBundle(BundleParts(), path).value();
+  EXPECT_TRUE(identity_->joined());
+  EXPECT_THAT(target_.policies, ElementsAre(policy_ref_));
+  EXPECT_THAT(target_.models, IsEmpty());
+  EXPECT_THAT(report.ToJson()["missing"].dump(), HasSubstr("model milling:1"));
+  // A second, whole copy brings the rest.
+  WriteToSite(Path("second"), "north", {}, {model_});
+  ImportSiteBundle(BundleParts(), Path("second")).value();
+  EXPECT_THAT(target_.models, ElementsAre(model_));
+}
+
+TEST_F(BundleTest, ModelThatNoDesiredStateNamesIsRefused) {
+  const auto path = WriteWholeBundle("b");
+  ImportSiteBundle(BundleParts(), path).value();
+  const ModelRef other = hub_.Publish(MakePackage("two", 50), "milling", "2");
+  WriteToSite(Path("other"), "north", {}, {other});
+  const auto report = ImportSiteBundle(BundleParts(), Path("other")).value();
+  EXPECT_EQ(report.Count(PartResult::kRefused), 2U) << Describe(report);
+  EXPECT_THAT(target_.models, ElementsAre(model_));
+}
+
+TEST_F(BundleTest, ExportCarriesTheRequestTheStatusAndEveryPendingShipment) {
+  Must(identity_->TakeToken(hub_.MakeToken("north", "")));
+  Capture(1200);
+  const auto report = ExportSiteBundle(BundleParts(), Path("out"));
+  ASSERT_TRUE(report) << report.error().message();
+  const BundleReader reader = BundleReader::Open(Path("out")).value();
+  EXPECT_EQ(reader.header().direction, BundleDirection::kToHub);
+  std::uint64_t rows = 0;
+  bool request = false;
+  bool status = false;
+  for (const BundlePart& part : reader.parts()) {
+    if (part.kind == BundleKind::kJoinRequest) {
+      const auto parsed = JoinRequest::FromJson(reader.ReadDocument(part, 1 << 20).value());
+      request = hub_.Grant(parsed.value()).has_value();
+    }
+    if (part.kind == BundleKind::kStatus) {
+      const std::vector<PublicKey> keys{identity_->key().public_key()};
+      status = VerifyStatus(reader.ReadDocument(part, 1 << 20).value(), keys).has_value();
+    }
+    if (part.kind != BundleKind::kShipment) continue;
+    const Artifact artifact = reader.ReadArtifact(part).value();
+    const Manifest manifest = Manifest::Parse(artifact.manifest_bytes).value();
+    const std::vector<PublicKey> keys{identity_->key().public_key()};
+    const auto statement =
+        VerifyStatement(artifact.FindBlob(manifest.config->digest)->Read(1 << 20).value(), keys);
+    ASSERT_TRUE(statement) << statement.error().message();
+    for (const SegmentEntry& segment : statement->segments) {
+      EXPECT_NE(artifact.FindBlob(segment.digest), nullptr);
+      rows += segment.primary_rows;
+    }
+  }
+  EXPECT_TRUE(request);
+  EXPECT_TRUE(status);
+  EXPECT_EQ(rows, 1200U);
+}
+
+TEST_F(BundleTest, ExportIntoADirectoryThatHoldsSomethingIsRefused) {
+  std::filesystem::create_directory(Path("full"));
+  std::ofstream(Path("full") / "holiday.jpg") << "x";
+  EXPECT_EQ(ExportSiteBundle(BundleParts(), Path("full")).error().code(),
+            ErrorCode::kAlreadyExists);
+}
+
+}  // namespace
+}  // namespace skerry

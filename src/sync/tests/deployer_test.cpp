@@ -1,0 +1,211 @@
+#include "sync/deployer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/limits.h"
+#include "http/client.h"
+#include "sync/tests/site_fixture.h"
+
+namespace skerry {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class DeployerTest : public SiteFixture {
+ protected:
+  DeployerTest() {
+    OpenSite();
+    JoinDirectly(hub_);
+    first_ = hub_.Publish(MakePackage("one", 60), "milling", "1");
+    second_ = hub_.Publish(MakePackage("two", 50), "milling", "2");
+  }
+
+  std::vector<DeployOutcome> Follow(DesiredState state) {
+    identity_->AcceptDesired(hub_.SetDesired(std::move(state))).value();
+    return deployer_->Reconcile(source_);
+  }
+
+  DesiredState State(std::uint64_t version, const ModelRef& active) {
+    DesiredState state;
+    state.version = version;
+    state.active = active;
+    return state;
+  }
+
+  TestHub hub_{Path("hub"), TestHub::Transport::kPlain, clock_};
+  HttpClient http_{HttpClientOptions{}};
+  RegistryClient client_{hub_.url(), http_};
+  RegistrySource source_{client_, Path("site/sync/incoming"), {}};
+  ModelRef first_;
+  ModelRef second_;
+};
+
+TEST_F(DeployerTest, FetchesChecksAndActivatesWhatTheDesiredStateNames) {
+  DesiredState state = State(1, first_);
+  state.policy = hub_.PublishPolicy("milling", "1", OpenPolicyYaml());
+  const auto outcomes = Follow(state);
+  ASSERT_EQ(outcomes.size(), 2U);
+  for (const DeployOutcome& outcome : outcomes)
+    EXPECT_EQ(outcome.result, DeployResult::kApplied) << outcome.what << ": " << outcome.reason;
+  EXPECT_THAT(target_.models, ElementsAre(first_));
+  EXPECT_THAT(target_.policies, ElementsAre(state.policy));
+  EXPECT_THAT(deployer_->facts().alarms, IsEmpty());
+  for (const DeployOutcome& outcome : deployer_->Reconcile(source_))
+    EXPECT_EQ(outcome.result, DeployResult::kHeld) << outcome.what;
+  EXPECT_EQ(target_.models.size(), 1U) << "what runs is not loaded again";
+}
+
+TEST_F(DeployerTest, RestoresFromTheDiskWithoutAnySource) {
+  DesiredState state = State(1, first_);
+  state.policy = hub_.PublishPolicy("milling", "1", OpenPolicyYaml());
+  Follow(state);
+  CloseSite();
+  target_ = RecordingTarget();
+  OpenSite();
+  EXPECT_THAT(target_.models, ElementsAre(first_));
+  EXPECT_THAT(target_.policies, ElementsAre(state.policy));
+}
+
+TEST_F(DeployerTest, UnsignedPackageIsRefusedAndTheOldOneGoesOn) {
+  Follow(State(1, first_));
+  const ModelRef unsigned_ref =
+      hub_.Publish(MakePackage("three", 40), "milling", "3", TestHub::Signing::kUnsigned);
+  const auto outcomes = Follow(State(2, unsigned_ref));
+  ASSERT_EQ(outcomes.size(), 1U);
+  EXPECT_EQ(outcomes[0].result, DeployResult::kRefused);
+  EXPECT_THAT(outcomes[0].reason, HasSubstr("signature"));
+  EXPECT_THAT(target_.models, ElementsAre(first_));
+  EXPECT_THAT(deployer_->facts().alarms, testing::Contains(HasSubstr("signature check")));
+}
+
+TEST_F(DeployerTest, SignatureThatComesLaterIsFoundAfterAWhile) {
+  const ModelRef ref =
+      hub_.Publish(MakePackage("three", 40), "milling", "3", TestHub::Signing::kUnsigned);
+  Follow(State(1, ref));
+  hub_.Publish(Path("three"), "milling", "3");
+  EXPECT_EQ(deployer_->Reconcile(source_)[0].result, DeployResult::kRefused)
+      << "not asked for again at once";
+  clock_.Advance(std::chrono::microseconds(limits::kRefusedRetry).count());
+  EXPECT_EQ(deployer_->Reconcile(source_)[0].result, DeployResult::kApplied);
+  EXPECT_THAT(deployer_->facts().alarms, IsEmpty());
+}
+
+TEST_F(DeployerTest, PackageSignedByAnotherKeyIsRefused) {
+  const ModelRef ref =
+      hub_.Publish(MakePackage("three", 40), "milling", "3", TestHub::Signing::kByAnotherKey);
+  EXPECT_EQ(Follow(State(1, ref))[0].result, DeployResult::kRefused);
+  EXPECT_THAT(target_.models, IsEmpty());
+}
+
+TEST_F(DeployerTest, OlderPackageIsRefusedUnlessItIsTheNamedFallback) {
+  Follow(State(1, second_));
+  EXPECT_EQ(Follow(State(2, first_))[0].result, DeployResult::kRefused);
+  EXPECT_THAT(target_.models, ElementsAre(second_));
+  DesiredState back = State(3, first_);
+  back.fallback = first_;
+  EXPECT_EQ(Follow(back)[0].result, DeployResult::kApplied);
+  EXPECT_THAT(target_.models, ElementsAre(second_, first_));
+}
+
+TEST_F(DeployerTest, PackageThatKillsItsReaderIsSetAsideAndNotFetchedAgain) {
+  Follow(State(1, first_));
+  const std::filesystem::path directory = MakePackage("crash", 30);
+  std::ofstream(directory / "crash.md") << "the test's child dies of this";
+  const ModelRef crashing = hub_.Publish(directory, "milling", "3");
+  const auto outcomes = Follow(State(2, crashing));
+  EXPECT_EQ(outcomes[0].result, DeployResult::kRefused);
+  EXPECT_THAT(outcomes[0].reason, HasSubstr("smoke run"));
+  EXPECT_THAT(target_.models, ElementsAre(first_));
+
+  CloseSite();  // also after a restart it stays aside, and the old one comes back
+  target_ = RecordingTarget();
+  OpenSite();
+  EXPECT_THAT(target_.models, ElementsAre(first_));
+  const auto again = deployer_->Reconcile(source_);
+  EXPECT_EQ(again[0].result, DeployResult::kRefused);
+  EXPECT_THAT(again[0].reason, HasSubstr("smoke run"));
+  EXPECT_TRUE(identity_->CheckFloor(second_, State(2, second_))) << "it raised no floor";
+}
+
+TEST_F(DeployerTest, FallbackRunsWhenTheActivePackageCannotBeUsedAndNothingElseRuns) {
+  const ModelRef bad =
+      hub_.Publish(MakePackage("three", 40), "milling", "3", TestHub::Signing::kByAnotherKey);
+  DesiredState state = State(1, bad);
+  state.fallback = first_;
+  Follow(state);
+  EXPECT_THAT(target_.models, ElementsAre(first_));
+  EXPECT_THAT(deployer_->facts().alarms, testing::Contains(HasSubstr("is in use")));
+}
+
+TEST_F(DeployerTest, FallbackIsFetchedBesideTheActiveOneAndUsedWhenThatIsDamagedOnDisk) {
+  DesiredState state = State(1, second_);
+  state.fallback = first_;
+  Follow(state);
+  CloseSite();
+  const std::filesystem::path model =
+      Path("site") / "packages" /
+      fmt::format("{}-{}", second_.digest.algorithm(), second_.digest.hex()) / "model.onnx";
+  std::ofstream(model, std::ios::app) << "rot";
+  target_ = RecordingTarget();
+  OpenSite();
+  EXPECT_THAT(target_.models, ElementsAre(first_));
+  EXPECT_EQ(deployer_->Reconcile(source_)[0].result, DeployResult::kApplied)
+      << "the damaged one is fetched anew";
+  EXPECT_THAT(target_.models, ElementsAre(first_, second_));
+}
+
+TEST_F(DeployerTest, PackagesThatNoDesiredStateNamesAreRemoved) {
+  Follow(State(1, first_));
+  Follow(State(2, second_));
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(Path("site/packages")))
+    if (entry.is_directory()) names.push_back(entry.path().filename());
+  EXPECT_THAT(names, ElementsAre(HasSubstr(std::string(second_.digest.hex()))));
+}
+
+TEST_F(DeployerTest, ExpiredDesiredStateIsFollowedWithAnAlarm) {
+  DesiredState state = State(1, first_);
+  state.issued_at_us = 1;
+  state.expires_us = 2;
+  EXPECT_EQ(Follow(state)[0].result, DeployResult::kApplied);
+  EXPECT_THAT(deployer_->facts().alarms, testing::Contains(HasSubstr("expired")));
+}
+
+TEST_F(DeployerTest, WithdrawnPolicyLetsNothingLeave) {
+  DesiredState state = State(1, first_);
+  state.policy = hub_.PublishPolicy("milling", "1", OpenPolicyYaml());
+  Follow(state);
+  Follow(State(2, first_));
+  EXPECT_THAT(target_.policies, ElementsAre(state.policy, std::nullopt));
+}
+
+TEST_F(DeployerTest, RefusedPolicyLeavesTheOneInForce) {
+  DesiredState state = State(1, first_);
+  state.policy = hub_.PublishPolicy("milling", "1", OpenPolicyYaml());
+  Follow(state);
+  DesiredState next = State(2, first_);
+  next.policy = hub_.PublishPolicy("milling", "2", "skerry: policy/1\nnonsense: here\n");
+  EXPECT_EQ(Follow(next)[0].result, DeployResult::kRefused);
+  EXPECT_THAT(target_.policies, ElementsAre(state.policy));
+  EXPECT_EQ(deployer_->facts().policy, state.policy);
+}
+
+TEST_F(DeployerTest, PackageThatEndedTheProcessTooOftenIsSetAside) {
+  Follow(State(1, first_));
+  CloseSite();
+  const std::string stem = fmt::format("{}-{}", first_.digest.algorithm(), first_.digest.hex());
+  Must(WriteFileDurably(Path("site/packages") / (stem + ".loading"),
+                        std::to_string(limits::kLoadAttempts)));
+  target_ = RecordingTarget();
+  OpenSite();
+  EXPECT_THAT(target_.models, IsEmpty());
+  EXPECT_THAT(deployer_->facts().alarms, testing::Contains(HasSubstr("process ended")));
+}
+
+}  // namespace
+}  // namespace skerry

@@ -1,0 +1,241 @@
+#include "sync/tests/test_hub.h"
+
+#include "base/limits.h"
+#include "codec/json.h"
+#include "http/status.h"
+#include "oci/cosign.h"
+#include "oci/media_types.h"
+#include "oci/modelpack.h"
+#include "storage/file.h"
+
+namespace skerry {
+namespace {
+
+constexpr std::int64_t kYearUs = std::int64_t{365} * 24 * 3600 * 1'000'000;
+
+std::filesystem::path Made(const std::filesystem::path& directory) {
+  Must(CreateDirectories(directory, 0700));
+  return directory;
+}
+
+}  // namespace
+
+TestHub::TestHub(std::filesystem::path directory, Transport transport, const Clock& clock)
+    : clock_(&clock),
+      transport_(transport),
+      key_(PrivateKey::Generate().value()),
+      model_key_(PrivateKey::Generate().value()),
+      ca_(CertificateAuthority::LoadOrCreate(Made(directory / "ca"), "test hub", clock).value()) {
+  RegistryHooks hooks;
+  hooks.on_manifest = [this](std::string_view repository, const Manifest& manifest,
+                             std::string_view) { return Take(repository, manifest); };
+  registry_ = Registry::Open(Made(directory / "registry"), std::move(hooks)).value();
+  HttpServerOptions options;
+  if (transport == Transport::kTls) {
+    const PrivateKey server_key = PrivateKey::Generate().value();
+    const std::vector<std::string> names{"127.0.0.1"};
+    options.tls =
+        TlsServerOptions{.certificate_pem = ca_.IssueServer(server_key.public_key(), names).value(),
+                         .key_pem = server_key.ToPem().value(),
+                         .client_ca_pem = ca_.certificate_pem()};
+  }
+  server_ = HttpServer::Start(std::move(options), Routes(), metrics_).value();
+}
+
+TestHub::~TestHub() { server_->Drain(std::chrono::seconds(5)); }
+
+std::string TestHub::url() const {
+  return fmt::format("{}://127.0.0.1:{}", transport_ == Transport::kTls ? "https" : "http",
+                     server_->port());
+}
+
+JoinToken TestHub::MakeToken(const std::string& site, const std::string& hub_url) {
+  const std::lock_guard lock(mutex_);
+  JoinToken token{.site = site,
+                  .hub_url = hub_url,
+                  .token_id = RandomHex(8),
+                  .secret = RandomHex(32),
+                  .ca_pem = ca_.certificate_pem(),
+                  .hub_key_pem = key_.public_key().ToPem()};
+  secrets_[token.token_id] = token.secret;
+  site_ = site;
+  return token;
+}
+
+Result<std::string> TestHub::Grant(const JoinRequest& request) {
+  const std::lock_guard lock(mutex_);
+  const auto secret = secrets_.find(request.token_id);
+  if (used_tokens_.contains(request.token_id))
+    return Fail(ErrorCode::kConflict, "token {} was used", request.token_id);
+  if (secret == secrets_.end())
+    return Fail(ErrorCode::kUnauthenticated, "no token {}", request.token_id);
+  SKERRY_ASSIGN_OR_RETURN(const PublicKey key, VerifyJoinRequest(request, secret->second));
+  used_tokens_.insert(request.token_id);
+  site_keys_.push_back(key);
+  SKERRY_ASSIGN_OR_RETURN(std::string certificate, ca_.IssueSite(key, request.site));
+  return SignJoinGrant({.site = request.site,
+                        .certificate_pem = std::move(certificate),
+                        .ca_pem = ca_.certificate_pem(),
+                        .hub_key_pems = {key_.public_key().ToPem()},
+                        .issued_at_us = clock_->UtcMicros()},
+                       key_);
+}
+
+ModelRef TestHub::Publish(const std::filesystem::path& package, const std::string& name,
+                          const std::string& version, Signing signing) {
+  const Artifact artifact = PackModel(package, name, version).value();
+  const Digest digest = registry_->PutArtifact("models/" + name, version, artifact).value();
+  if (signing != Signing::kUnsigned) {
+    const PrivateKey other = PrivateKey::Generate().value();
+    const Artifact bundle =
+        MakeCosignBundle(artifact.manifest, signing == Signing::kSigned ? model_key_ : other)
+            .value();
+    registry_->PutArtifact("models/" + name, "", bundle).value();
+  }
+  return {name, version, digest};
+}
+
+PolicyRef TestHub::PublishPolicy(const std::string& name, const std::string& version,
+                                 const std::string& yaml) {
+  const Artifact artifact =
+      MakeDocumentArtifact(media_types::kPolicyArtifact, media_types::kPolicyLayer, yaml).value();
+  return {name, version, registry_->PutArtifact("policies/" + name, version, artifact).value()};
+}
+
+std::string TestHub::SetDesired(DesiredState state) {
+  const std::lock_guard lock(mutex_);
+  state.site = site_;
+  if (state.issued_at_us == 0) state.issued_at_us = clock_->UtcMicros();
+  if (state.expires_us == 0) state.expires_us = clock_->UtcMicros() + kYearUs;
+  state.model_key_pems = {model_key_.public_key().ToPem()};
+  desired_ = SignDesiredState(state, key_).value();
+  return desired_;
+}
+
+std::string TestHub::CurrentReceipt() {
+  const std::lock_guard lock(mutex_);
+  return SignedReceipt();
+}
+
+Result<std::optional<std::string>> TestHub::Take(std::string_view repository,
+                                                 const Manifest& manifest) {
+  if (!repository.starts_with("sites/")) return std::optional<std::string>();
+  SKERRY_ASSIGN_OR_RETURN(
+      const std::string envelope,
+      ReadFile(registry_->blobs().PathOf(manifest.config->digest), limits::kStatementBytes));
+  std::string receipt;
+  {
+    const std::lock_guard lock(mutex_);
+    SKERRY_ASSIGN_OR_RETURN(const ShipmentStatement statement,
+                            VerifyStatement(envelope, site_keys_));
+    if (refuse) SKERRY_RETURN_IF_ERROR(refuse(statement));
+    std::set<Digest> offered;
+    for (const Descriptor& layer : manifest.layers) offered.insert(layer.digest);
+    for (const SegmentEntry& segment : statement.segments)
+      if (offered.contains(segment.digest)) TakeSegment(segment);
+    for (const GapEntry& gap : statement.gaps) {
+      StreamReceipt& stream = streams_[{gap.epoch, gap.cls}];
+      stream.accepted_gaps.Add(gap.first_seq, gap.last_seq);
+    }
+    ++receipt_counter_;
+    receipt = SignedReceipt();
+  }
+  if (before_answer) SKERRY_RETURN_IF_ERROR(before_answer());
+  return std::optional<std::string>(std::move(receipt));
+}
+
+void TestHub::TakeSegment(const SegmentEntry& segment) {
+  const Stream key{segment.epoch, segment.cls};
+  StreamReceipt& stream = streams_[key];
+  const auto held = segments_.find({key, segment.first_seq});
+  if (held != segments_.end() && held->second == segment.digest) {
+    ++repeated_;
+    return;
+  }
+  if (stream.received.Overlaps(segment.first_seq, segment.last_seq)) {
+    ++conflicts_;
+    return;
+  }
+  segments_.emplace(std::pair(key, segment.first_seq), segment.digest);
+  stream.received.Add(segment.first_seq, segment.last_seq);
+  primary_rows_ += segment.primary_rows;
+}
+
+std::string TestHub::SignedReceipt() {
+  Receipt receipt;
+  receipt.hub_incarnation = "test";
+  receipt.counter = receipt_counter_;
+  receipt.site = site_;
+  receipt.issued_at_us = clock_->UtcMicros();
+  for (auto& [key, stream] : streams_) {
+    stream.epoch = key.first;
+    stream.cls = key.second;
+    receipt.streams.push_back(stream);
+  }
+  return SignReceipt(receipt, key_).value();
+}
+
+Result<HttpResponse> TestHub::Join(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const JoinRequest join, JoinRequest::FromJson(request.body));
+  SKERRY_ASSIGN_OR_RETURN(std::string grant, Grant(join));
+  return HttpResponse::JsonText(200, std::move(grant));
+}
+
+Result<HttpResponse> TestHub::PostStatus(const HttpRequest& request) {
+  const std::lock_guard lock(mutex_);
+  SKERRY_ASSIGN_OR_RETURN(status_, VerifyStatus(request.body, site_keys_));
+  return HttpResponse::JsonText(200, DumpJson(Json{{"receipt_counter", receipt_counter_}}));
+}
+
+std::vector<Route> TestHub::Routes() {
+  const auto pooled = [](std::string method, std::string pattern, auto answer) {
+    return Route{
+        std::move(method), std::move(pattern), RouteKind::kPooled,
+        [answer](HttpRequest& request, Responder responder) {
+          Result<HttpResponse> response = answer(request);
+          responder.Send(response ? std::move(*response) : ErrorResponse(response.error()));
+        }};
+  };
+  std::vector<Route> routes = registry_->Routes();
+  routes.push_back(pooled("POST", "/v1/join", [this](HttpRequest& r) { return Join(r); }));
+  routes.push_back(
+      pooled("POST", "/v1/sites/{site}/status", [this](HttpRequest& r) { return PostStatus(r); }));
+  routes.push_back(
+      pooled("GET", "/v1/sites/{site}/desired", [this](HttpRequest&) -> Result<HttpResponse> {
+        const std::lock_guard lock(mutex_);
+        if (desired_.empty()) return Fail(ErrorCode::kNotFound, "none is set");
+        return HttpResponse::JsonText(200, desired_);
+      }));
+  routes.push_back(
+      pooled("GET", "/v1/sites/{site}/receipt", [this](HttpRequest&) -> Result<HttpResponse> {
+        return HttpResponse::JsonText(200, CurrentReceipt());
+      }));
+  return routes;
+}
+
+std::uint64_t TestHub::primary_rows() const {
+  const std::lock_guard lock(mutex_);
+  return primary_rows_;
+}
+
+std::uint64_t TestHub::taken_segments() const {
+  const std::lock_guard lock(mutex_);
+  return segments_.size();
+}
+
+std::uint64_t TestHub::repeated_segments() const {
+  const std::lock_guard lock(mutex_);
+  return repeated_;
+}
+
+std::uint64_t TestHub::conflicts() const {
+  const std::lock_guard lock(mutex_);
+  return conflicts_;
+}
+
+std::optional<SiteStatus> TestHub::status() const {
+  const std::lock_guard lock(mutex_);
+  return status_;
+}
+
+}  // namespace skerry

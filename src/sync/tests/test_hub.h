@@ -1,0 +1,107 @@
+// A hub for the tests of the exchange: the real registry, the real trust functions and documents,
+// over real TLS, with a ledger that refuses to take a record twice. (The product's hub is in hub/.)
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "crypto/certificate.h"
+#include "crypto/key.h"
+#include "http/server.h"
+#include "oci/registry.h"
+#include "outbox/receipt.h"
+#include "outbox/site_status.h"
+#include "outbox/statement.h"
+#include "trust/desired_state.h"
+#include "trust/join.h"
+
+namespace skerry {
+
+// For what a test cannot go on without: throws the error's message.
+inline void Must(const Status& status) {
+  if (!status) throw std::runtime_error(status.error().ToString());
+}
+
+class TestHub {
+ public:
+  enum class Transport { kTls, kPlain };
+  TestHub(std::filesystem::path directory, Transport transport, const Clock& clock);
+  ~TestHub();
+
+  std::string url() const;
+  std::uint16_t port() const { return server_->port(); }
+  const PrivateKey& key() const { return key_; }
+  const PrivateKey& model_key() const { return model_key_; }
+  const CertificateAuthority& ca() const { return ca_; }
+  Registry& registry() { return *registry_; }
+
+  JoinToken MakeToken(const std::string& site, const std::string& hub_url);
+  Result<std::string> Grant(const JoinRequest& request);
+  // Packs, signs and stores a package directory; the same for a policy.
+  enum class Signing { kSigned, kUnsigned, kByAnotherKey };
+  ModelRef Publish(const std::filesystem::path& package, const std::string& name,
+                   const std::string& version, Signing signing = Signing::kSigned);
+  PolicyRef PublishPolicy(const std::string& name, const std::string& version,
+                          const std::string& yaml);
+  std::string SetDesired(DesiredState state);  // fills in site, times and keys; the envelope
+  std::string CurrentReceipt();
+
+  // Refuses the manifest when it returns an error; called before anything is taken.
+  std::function<Status(const ShipmentStatement&)> refuse;
+  // Runs after the shipment is taken and before the answer: an error loses the answer.
+  std::function<Status()> before_answer;
+
+  // What was taken.
+  std::uint64_t primary_rows() const;
+  std::uint64_t taken_segments() const;
+  std::uint64_t repeated_segments() const;  // offered again, with the same content: ignored
+  std::uint64_t conflicts() const;          // the same range with other content
+  std::optional<SiteStatus> status() const;
+
+ private:
+  using Stream = std::pair<InstanceId, RecordClass>;
+  Result<std::optional<std::string>> Take(std::string_view repository, const Manifest& manifest);
+  void TakeSegment(const SegmentEntry& segment);
+  std::string SignedReceipt();
+  std::vector<Route> Routes();
+  Result<HttpResponse> Join(const HttpRequest& request);
+  Result<HttpResponse> PostStatus(const HttpRequest& request);
+
+  const Clock* clock_;
+  Transport transport_;
+  MetricRegistry metrics_;
+  PrivateKey key_;
+  PrivateKey model_key_;
+  CertificateAuthority ca_;
+  std::unique_ptr<Registry> registry_;
+
+  mutable std::mutex mutex_;
+  std::map<std::string, std::string> secrets_;  // of unused tokens
+  std::set<std::string> used_tokens_;
+  std::vector<PublicKey> site_keys_;
+  std::string site_;
+  std::string desired_;
+  std::map<Stream, StreamReceipt> streams_;
+  std::map<std::pair<Stream, std::uint64_t>, Digest> segments_;  // by first seq
+  std::uint64_t receipt_counter_ = 0;
+  std::uint64_t primary_rows_ = 0;
+  std::uint64_t repeated_ = 0;
+  std::uint64_t conflicts_ = 0;
+  std::optional<SiteStatus> status_;
+
+  std::unique_ptr<HttpServer> server_;  // last: its handlers use all of the above
+};
+
+}  // namespace skerry
