@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 
 #include "base/error.h"
 #include "model/package.h"
@@ -25,7 +26,8 @@ struct ScoreFileReport {
 // Errors: kInvalidArgument names missing columns, or the line and field of a bad value, or says
 // that the file has no rows; kTooLarge over limits::kTableColumns or kFieldBytes;
 // kFailedPrecondition for a bare model.
-Result<ScoreFileReport> ScoreFile(const std::filesystem::path& in, const ModelPackage& package,
+Result<ScoreFileReport> ScoreFile(const std::filesystem::path& in,
+                                  std::shared_ptr<const ModelPackage> package,
                                   const std::filesystem::path& out,
                                   const std::function<void(std::uint64_t)>& progress = {});
 

@@ -30,7 +30,7 @@ struct ScoringParts {
   MetricRegistry* metrics = nullptr;
   CaptureSink* capture = nullptr;  // null: every model is served as with capture off
   std::string server_name = "skerry";
-  std::string server_version;
+  std::string server_version{};
 };
 
 // Infer and score run inline on the event loop that read the request.

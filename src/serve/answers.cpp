@@ -1,0 +1,189 @@
+#include "serve/answers.h"
+
+#include <array>
+#include <string_view>
+
+#include "insight/reasons.h"
+#include "serve/json_text.h"
+
+namespace skerry {
+namespace {
+
+void AppendMember(std::string& out, std::string_view name, std::string_view text) {
+  out += '"';
+  out += name;
+  out += "\":";
+  AppendJsonString(out, text);
+}
+
+void AppendRowIds(std::string& out, const RowBatch& batch) {
+  AppendMember(out, "instance", batch.instance.ToString());
+  out += ",\"first_n\":";
+  AppendJsonNumber(out, batch.first_n);
+  out += ",\"rows\":";
+  AppendJsonNumber(out, std::uint64_t{batch.rows});
+  if (!batch.package->digest) return;
+  out += ',';
+  AppendMember(out, "model_digest", batch.package->digest->ToString());
+}
+
+void AppendHead(std::string& out, const ModelPackage& package, const InferRequest& request) {
+  out += '{';
+  AppendMember(out, "model_name", package.name);
+  out += ',';
+  AppendMember(out, "model_version", package.version);
+  if (request.id.empty()) return;
+  out += ',';
+  AppendMember(out, "id", request.id);
+}
+
+void AppendOutputHead(std::string& out, std::string_view name, std::string_view datatype,
+                      std::size_t rows, std::string_view columns) {
+  out += fmt::format("{{\"name\":\"{}\",\"datatype\":\"{}\",\"shape\":[{}{}],\"data\":[", name,
+                     datatype, rows, columns);
+}
+
+template <typename Append>
+void AppendOutputRows(std::string& out, std::size_t rows, Append append) {
+  for (std::size_t row = 0; row < rows; ++row) {
+    if (row > 0) out += ',';
+    append(row);
+  }
+  out += "]}";
+}
+
+using OutputWriter = void (*)(std::string& out, const RowBatch& batch);
+struct PackageOutput {
+  std::string_view name;
+  OutputWriter write;
+};
+
+void WriteProbabilities(std::string& out, const RowBatch& batch) {
+  AppendOutputHead(out, "probabilities", "FP32", batch.rows, ",2");
+  AppendOutputRows(out, batch.rows, [&](std::size_t row) {
+    AppendJsonNumber(out, 1.0F - batch.score[row]);
+    out += ',';
+    AppendJsonNumber(out, batch.score[row]);
+  });
+}
+
+void WritePrediction(std::string& out, const RowBatch& batch) {
+  AppendOutputHead(out, "prediction", "BYTES", batch.rows, "");
+  AppendOutputRows(out, batch.rows, [&](std::size_t row) {
+    AppendJsonString(out, batch.package->schema.classes[batch.prediction[row]]);
+  });
+}
+
+void WriteScore(std::string& out, const RowBatch& batch) {
+  AppendOutputHead(out, "score", "FP32", batch.rows, "");
+  AppendOutputRows(out, batch.rows,
+                   [&](std::size_t row) { AppendJsonNumber(out, batch.score[row]); });
+}
+
+void WriteAnomalyScore(std::string& out, const RowBatch& batch) {
+  AppendOutputHead(out, "anomaly_score", "FP32", batch.rows, "");
+  AppendOutputRows(out, batch.rows,
+                   [&](std::size_t row) { AppendJsonNumber(out, batch.anomaly_score[row]); });
+}
+
+constexpr std::array<PackageOutput, 4> kOutputs = {{{"probabilities", WriteProbabilities},
+                                                    {"prediction", WritePrediction},
+                                                    {"score", WriteScore},
+                                                    {"anomaly_score", WriteAnomalyScore}}};
+
+std::span<const PackageOutput> OutputsOf(const ModelPackage& package) {
+  return std::span(kOutputs).first(package.detector ? kOutputs.size() : kOutputs.size() - 1);
+}
+
+const PackageOutput* FindOutput(const ModelPackage& package, std::string_view name) {
+  for (const PackageOutput& output : OutputsOf(package))
+    if (output.name == name) return &output;
+  return nullptr;
+}
+
+void AppendScoredRow(std::string& out, const RowBatch& batch, std::size_t row,
+                     const std::vector<const Field*>& features) {
+  out += '{';
+  AppendMember(out, "row", batch.row_id(row).ToString());
+  out += ',';
+  AppendMember(out, "prediction", batch.package->schema.classes[batch.prediction[row]]);
+  out += ",\"score\":";
+  AppendJsonNumber(out, batch.score[row]);
+  out += ",\"anomaly_score\":";
+  if (batch.anomaly_score.empty())
+    out += "null";
+  else
+    AppendJsonNumber(out, batch.anomaly_score[row]);
+  out += batch.IsAnomaly(row) ? ",\"anomaly\":true" : ",\"anomaly\":false";
+  out += ",\"out_of_range\":[";
+  for (const std::uint16_t index : batch.out_of_range[row]) {
+    if (out.back() != '[') out += ',';
+    AppendJsonString(out, features[index]->name);
+  }
+  out += "],\"reasons\":[";
+  for (const Reason& reason : ReasonsOf(batch, row)) {
+    if (out.back() != '[') out += ',';
+    AppendJsonString(out, reason.text);
+  }
+  out += "]}";
+}
+
+}  // namespace
+
+Status CheckOutputs(const ModelPackage& package, const InferRequest& request) {
+  for (const std::string& name : request.outputs) {
+    if (FindOutput(package, name) != nullptr) continue;
+    std::string offered;
+    for (const PackageOutput& output : OutputsOf(package))
+      offered += fmt::format("{}{}", offered.empty() ? "" : ", ", output.name);
+    return Fail(ErrorCode::kInvalidArgument, "no output named \"{}\"; the model has {}", name,
+                offered);
+  }
+  return {};
+}
+
+std::string InferAnswer(const RowBatch& batch, const InferRequest& request) {
+  std::string out;
+  AppendHead(out, *batch.package, request);
+  out += ",\"parameters\":{";
+  AppendRowIds(out, batch);
+  out += "},\"outputs\":[";
+  const auto append = [&](const PackageOutput& output) {
+    if (out.back() != '[') out += ',';
+    output.write(out, batch);
+  };
+  if (request.outputs.empty())
+    for (const PackageOutput& output : OutputsOf(*batch.package)) append(output);
+  for (const std::string& name : request.outputs) append(*FindOutput(*batch.package, name));
+  out += "]}";
+  return out;
+}
+
+std::string TensorAnswer(const ModelPackage& package, const InferRequest& request,
+                         std::span<const Tensor> outputs) {
+  std::string out;
+  AppendHead(out, package, request);
+  out += ",\"outputs\":[";
+  for (const Tensor& tensor : outputs) {
+    if (out.back() != '[') out += ',';
+    AppendTensor(out, tensor);
+  }
+  out += "]}";
+  return out;
+}
+
+std::string ScoreAnswer(const RowBatch& batch) {
+  std::string out = "{";
+  AppendMember(out, "model", batch.package->name);
+  out += ',';
+  AppendMember(out, "version", batch.package->version);
+  out += ",\"parameters\":{";
+  AppendRowIds(out, batch);
+  out += "},\"results\":[";
+  const std::vector<const Field*> features = batch.package->schema.features();
+  AppendOutputRows(out, batch.rows,
+                   [&](std::size_t row) { AppendScoredRow(out, batch, row, features); });
+  return out;
+}
+
+}  // namespace skerry

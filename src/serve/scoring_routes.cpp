@@ -1,0 +1,37 @@
+#include "serve/scoring_routes.h"
+
+#include <memory>
+#include <utility>
+
+#include "serve/scoring_service.h"
+
+namespace skerry {
+
+std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
+  const auto service = std::make_shared<const ScoringService>(parts);
+  using Call = void (ScoringService::*)(HttpRequest&, Responder) const;
+  const auto call = [&service](Call handler) {
+    return [service, handler](HttpRequest& request, Responder responder) {
+      ((*service).*handler)(request, std::move(responder));
+    };
+  };
+  constexpr RouteKind kInline = RouteKind::kInline;
+  std::vector<Route> routes = {
+      {"GET", "/v2", kInline, call(&ScoringService::ServerMetadata)},
+      {"GET", "/v2/health/live", kInline, call(&ScoringService::Live)},
+      {"GET", "/v2/health/ready", kInline, call(&ScoringService::Ready)},
+      {"GET", "/v2/models/{model}", kInline, call(&ScoringService::ModelMetadata)},
+      {"GET", "/v2/models/{model}/ready", kInline, call(&ScoringService::ModelReady)},
+      {"GET", "/v2/models/{model}/versions/{version}", kInline,
+       call(&ScoringService::ModelMetadata)},
+      {"GET", "/v2/models/{model}/versions/{version}/ready", kInline,
+       call(&ScoringService::ModelReady)},
+      {"POST", "/v2/models/{model}/infer", kInline, call(&ScoringService::Infer)},
+      {"POST", "/v2/models/{model}/versions/{version}/infer", kInline,
+       call(&ScoringService::Infer)},
+      {"GET", "/v1/models", kInline, call(&ScoringService::ListModels)},
+      {"POST", "/v1/score", kInline, call(&ScoringService::Score)}};
+  return routes;
+}
+
+}  // namespace skerry

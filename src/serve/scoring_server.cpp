@@ -1,0 +1,40 @@
+#include "serve/scoring_server.h"
+
+#include <iterator>
+#include <utility>
+
+namespace skerry {
+
+ScoringServer::ScoringServer(ModelRepository& repository, std::unique_ptr<HttpServer> server)
+    : repository_(&repository), server_(std::move(server)) {}
+
+ScoringServer::~ScoringServer() = default;
+
+Result<std::unique_ptr<ScoringServer>> ScoringServer::Start(ScoringServerOptions options) {
+  const ScoringParts& parts = options.parts;
+  if (parts.repository == nullptr || parts.row_numbers == nullptr || parts.clock == nullptr ||
+      parts.metrics == nullptr)
+    return Fail(ErrorCode::kInvalidArgument,
+                "a scoring server needs a repository, row numbers, a clock and metrics");
+  std::vector<Route> routes = std::move(options.more_routes);
+  std::vector<Route> scoring = ScoringRoutes(parts);
+  std::move(scoring.begin(), scoring.end(), std::back_inserter(routes));
+  MetricRegistry* metrics = parts.metrics;
+  routes.push_back(
+      {"GET", "/metrics", RouteKind::kPooled, [metrics](HttpRequest&, Responder responder) {
+         responder.Send(
+             HttpResponse::Text(200, metrics->RenderPrometheusText(), "text/plain; version=0.0.4"));
+       }});
+  SKERRY_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server,
+                          HttpServer::Start(std::move(options.http), std::move(routes), *metrics));
+  return std::unique_ptr<ScoringServer>(new ScoringServer(*parts.repository, std::move(server)));
+}
+
+std::uint16_t ScoringServer::port() const { return server_->port(); }
+
+void ScoringServer::Drain(std::chrono::milliseconds longest) {
+  repository_->SetReady(false);
+  server_->Drain(longest);
+}
+
+}  // namespace skerry
