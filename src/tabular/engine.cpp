@@ -131,6 +131,7 @@ struct TabularEngine::Impl {
   Status RunPrepared(duckdb_prepared_statement statement, Table* rows);
   Status AppendRows(const std::string& name, const Table& table);
   Result<Source> SourceOf(const std::filesystem::path& path, const ReadOptions& options);
+  Result<CsvHeader> HeaderOf(const std::filesystem::path& path);
   Result<Table> Describe(const Source& source);
   Result<Table> ReadSource(const Source& source, const std::string& file,
                            const ReadOptions& options);
@@ -245,13 +246,30 @@ Result<Source> TabularEngine::Impl::SourceOf(const std::filesystem::path& path,
   if (EndsWithAny(path, {".ndjson", ".jsonl"}))
     return Source{
         fmt::format("read_json({}, format='newline_delimited', sample_size=-1)", literal), {}, {}};
-  SKERRY_ASSIGN_OR_RETURN(CsvHeader header, ReadCsvHeader(path));
+  SKERRY_ASSIGN_OR_RETURN(CsvHeader header, HeaderOf(path));
   if (!options.header) return Source{CsvCall(path, header, options), {}, {}};
   SKERRY_RETURN_IF_ERROR(CheckDistinct(header.fields, path.string()));
   if (!header.more_lines)
     return Fail(ErrorCode::kInvalidArgument, "{} has a header and no rows", path.string());
   std::string checking_call = CheckingCsvCall(path, header);
   return Source{CsvCall(path, header, options), std::move(header.fields), std::move(checking_call)};
+}
+
+// Of a compressed file the library gives the first two lines, each as one cell.
+Result<CsvHeader> TabularEngine::Impl::HeaderOf(const std::filesystem::path& path) {
+  if (!EndsWithAny(path, {".gz"})) return ReadCsvHeader(path);
+  Table lines;
+  SKERRY_RETURN_IF_ERROR(
+      Run(fmt::format(
+              "SELECT line FROM read_csv({}, auto_detect=false, columns={{'line': 'VARCHAR'}}, "
+              "delim='\x1F', quote='', escape='', header=false, compression='gzip', "
+              "max_line_size={}) LIMIT 2",
+              QuoteLiteral(path.string()), limits::kCsvHeaderBytes),
+          &lines),
+      path.string());
+  std::string text;
+  for (const std::string& line : lines.columns[0].texts) text += line + "\n";
+  return ParseCsvHeader(text, path.string());
 }
 
 // The names and types of its columns, as the library calls them.

@@ -69,11 +69,11 @@ class TabularEngine {
   Status Register(std::string_view name, const Table& table);
 
   // Reads a whole file. By the name's end: .parquet; .ndjson and .jsonl; everything else is CSV
-  // (also .tsv and .gz; delimiter and quoting are sniffed; a byte order mark is taken off; blank
-  // cells are missing; truth values stay the words that they are). kNotFound; kInvalidArgument: no
-  // rows, no columns, ragged lines, a missing column, bytes that are no UTF-8. More than
-  // limits::kTableColumns columns are kTooLarge, counted on the first line before the library sees
-  // the file.
+  // (also .tsv, and gzip with .gz; delimiter and quoting are sniffed; a byte order mark is taken
+  // off; blank cells are missing; truth values stay the words that they are). kNotFound;
+  // kInvalidArgument: no rows, no columns, ragged lines, a missing column, bytes that are no UTF-8.
+  // More than limits::kTableColumns columns are kTooLarge, counted on the first line before the
+  // library sees the file.
   Result<Table> ReadFile(const std::filesystem::path& path, const ReadOptions& options);
 
   // Parquet (PARQUET_VERSION v2, zstd) or CSV with a header line. Same table and library version,

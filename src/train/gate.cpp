@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
+#include "base/limits.h"
 #include "model/package.h"
+#include "storage/file.h"
 #include "train/model_fit.h"
 #include "train/training_set.h"
 
@@ -73,6 +77,25 @@ Condition LossCondition(const std::string& name, const CompareReport& report, do
             fmt::format("on '{}' the loss is within {:.3f}: {}", name, max_loss, Figures(report))};
   return {false,
           fmt::format("on '{}' the loss is over {:.3f}: {}", name, max_loss, Figures(report))};
+}
+
+// None for a challenger that no rows came back to, or rows of one class.
+Result<std::optional<Condition>> LabelsCondition(const std::filesystem::path& challenger) {
+  Result<std::string> text = ReadFile(challenger / "report.json", limits::kTrainingReportBytes);
+  if (!text && text.error().code() == ErrorCode::kNotFound) return std::nullopt;
+  if (!text) return Propagate(std::move(text));
+  SKERRY_ASSIGN_OR_RETURN(const Json json, ParseJson(*text), "report.json of the challenger");
+  const Json auc = json.value("/released/auc"_json_pointer, Json());
+  if (!auc.is_object() || !auc.value("low", Json()).is_number()) return std::nullopt;
+  const JsonObject interval(auc, "report.released.auc");
+  SKERRY_ASSIGN_OR_RETURN(const double value, interval.Number("value"));
+  SKERRY_ASSIGN_OR_RETURN(const double low, interval.Number("low"));
+  SKERRY_ASSIGN_OR_RETURN(const double high, interval.Number("high"));
+  const bool met = low > 0.5;
+  return Condition{
+      met, fmt::format("the labels that came back {}: AUC {:.3f} ({:.3f} to {:.3f}) on "
+                       "rows that the inner folds left out",
+                       met ? "can be learnt" : "cannot be told from chance", value, low, high)};
 }
 
 Status CheckNamed(const GateOptions& options) {
@@ -158,6 +181,8 @@ Result<GateReport> Gate(const GateOptions& options) {
       GainCondition(options.gain_on, gate.holdouts[options.gain_on])};
   for (const auto& [name, max_loss] : options.max_loss)
     conditions.push_back(LossCondition(name, gate.holdouts[name], max_loss));
+  SKERRY_ASSIGN_OR_RETURN(const auto labels, LabelsCondition(options.challenger));
+  if (labels) conditions.push_back(*labels);
   gate.passed = true;
   for (const bool met : {false, true})  // what failed is told first
     for (const Condition& condition : conditions) {

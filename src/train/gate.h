@@ -46,7 +46,10 @@ struct GateOptions {
   std::map<std::string, const Table*> holdouts{};  // by name; rows that neither was trained on
   // The hold-out on which the lower 95 % bound of the gain must be above 0.
   std::string gain_on{};
-  // By hold-out: how much average precision may be lost there (the point estimate).
+  // (A challenger from Retrain must also have learnt something from the labels that came back: the
+  // lower 95 % bound of its report's `released.auc` must be above 0.5. Else labels that mean
+  // nothing could pass, since rows of new conditions help even with wrong labels.) By hold-out: how
+  // much average precision may be lost there (the point estimate).
   std::map<std::string, double> max_loss{};
   BootstrapOptions bootstrap{};
 };

@@ -64,6 +64,18 @@ Result<double> LargestDifference(std::span<const float> trainer, std::span<const
   return largest;
 }
 
+// How well the inner folds tell the released rows' labels apart.
+void JudgeReleased(const FitInput& input, std::span<const float> out_of_fold, TrainReport& report) {
+  report.released_rows = input.released_rows;
+  if (input.released_rows == 0) return;
+  const std::size_t first = input.training.rows() - input.released_rows;
+  const Metric metrics[] = {AreaUnderRoc};
+  report.released_auc = BootstrapIntervals({out_of_fold.subspan(first),
+                                            std::span(input.training.labels).subspan(first)},
+                                           metrics, {.seed = input.seed})
+                            .front();
+}
+
 // Fits, exports and compares the classifier. `all` are the training rows followed by the held-out.
 Result<std::vector<float>> FitClassifier(const FitInput& input, const LabelledRows& all,
                                          FittedPackage& package) {
@@ -79,6 +91,7 @@ Result<std::vector<float>> FitClassifier(const FitInput& input, const LabelledRo
   package.reference.score_counts = CountBins(package.reference.score_edges, inner.scores);
   package.report.cross_validation = JudgeScores(out_of_fold, threshold, {.seed = input.seed});
   package.report.trees = inner.rounds;
+  JudgeReleased(input, inner.scores, package.report);
 
   Say(input, fmt::format("fitting {} trees to {} rows", inner.rounds, input.training.rows()));
   SKERRY_ASSIGN_OR_RETURN(

@@ -18,7 +18,8 @@ namespace skerry {
 struct FitInput {
   ModelSchema schema{};
   LabelledRows training{};
-  LabelledRows holdout{};  // may be empty
+  LabelledRows holdout{};         // may be empty
+  std::size_t released_rows = 0;  // the last rows of `training` that came back from sites
   HyperParameters parameters{};
   DetectorParameters detector{};
   std::uint64_t seed = 1;

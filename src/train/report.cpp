@@ -115,6 +115,8 @@ Json TrainReport::ToJson() const {
     json["holdout"] = {{"model", model.ToJson()},
                        {"logistic_regression", logistic_regression.ToJson()},
                        {"majority", majority.ToJson()}};
+  if (released_rows > 0)
+    json["released"] = {{"rows", released_rows}, {"auc", released_auc.ToJson()}};
   return json;
 }
 

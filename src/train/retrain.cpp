@@ -152,6 +152,7 @@ Result<TrainReport> Retrain(const RetrainOptions& options) {
                             "base rows");
   }
   SKERRY_RETURN_IF_ERROR(AddReleased(options, input.schema, input.training));
+  input.released_rows = options.released.rows();
   SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage(input));
   package.report.name = input.schema.model;
   package.report.version = options.version;

@@ -94,6 +94,10 @@ struct TrainReport {
   ModelScores model, logistic_regression, majority;
   // Of the training rows, each scored by a model of the inner folds that did not see it.
   ModelScores cross_validation;
+  // Of a retraining: the labelled rows that came back, and how well the inner folds told them apart
+  // (AUC, each row scored by a model that did not see it). Labels that say nothing give 0.5.
+  std::uint64_t released_rows = 0;
+  Interval released_auc{};
   // Total gain by feature (schema's field name), greatest first.
   std::vector<std::pair<std::string, double>> gains;
   double seconds = 0;

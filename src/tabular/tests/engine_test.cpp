@@ -137,6 +137,24 @@ TEST_F(TabularTest, OtherDelimitersAreFound) {
   EXPECT_EQ(table->columns[0].texts[0], "1,5");
 }
 
+TEST_F(TabularTest, GzippedCsvIsReadWithTheSameLimits) {
+  const auto copy = [&](const std::string& select, const std::string& name) {
+    ASSERT_TRUE(engine_->Execute(
+        fmt::format("COPY ({}) TO {} (FORMAT csv, HEADER, DELIMITER ';', COMPRESSION gzip)", select,
+                    QuoteLiteral(path(name).string()))));
+  };
+  copy("SELECT 1.5 AS a, 'x,y' AS b", "t.csv.gz");
+  const auto table = engine_->ReadFile(path("t.csv.gz"), {});
+  ASSERT_TRUE(table) << table.error().ToString();
+  EXPECT_EQ(table->Find("b")->texts[0], "x,y");
+  std::string wide = "1 AS c0";
+  for (int i = 1; i < 4'097; ++i) wide += fmt::format(", 1 AS c{}", i);
+  copy("SELECT " + wide, "wide.csv.gz");
+  const auto refused = engine_->ReadFile(path("wide.csv.gz"), {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kTooLarge);
+}
+
 TEST_F(TabularTest, NdjsonIsRead) {
   const auto table = engine_->ReadFile(Write("t.ndjson", "{\"a\":1,\"b\":[1]}\n{\"a\":2.5}\n"), {});
   ASSERT_TRUE(table) << table.error().ToString();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iostream>
 #include <numeric>
 
 #include "model/package.h"
@@ -239,7 +240,7 @@ TEST_F(TrainerTest, Ai4iReachesTheExpectedFigures) {
   options.out = path("package");
   const auto report = Train(options);
   ASSERT_TRUE(report) << report.error().ToString();
-  RecordProperty("report", report->ToText());
+  std::cout << report->ToText();
   EXPECT_GT(report->model.auc.value, 0.94);
   EXPECT_GT(report->model.average_precision.value, 0.68);
   EXPECT_NEAR(report->logistic_regression.auc.value, 0.90, 0.05);
