@@ -39,7 +39,7 @@ struct RetrainOptions {
 };
 
 // Writes a package like Train does (no held-out report: the gate judges). Schema, field order and
-// category codes are the champion's; a category that it does not know is a missing value.
+// category codes are the champion's; a category that it does not know has the code of unseen ones.
 // kInvalidArgument: no labelled row, one class only, a probability outside (0, 1], a column of the
 // wrong type; each named.
 Result<TrainReport> Retrain(const RetrainOptions& options);
