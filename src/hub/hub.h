@@ -38,7 +38,7 @@
 namespace skerry {
 
 struct HubOptions {
-  std::filesystem::path data;  // made when absent (0700)
+  std::filesystem::path data{};  // made when absent (0700)
   std::string listen_address = "127.0.0.1";
   std::uint16_t listen_port = 8443;  // 0: the kernel's choice
   bool plain_http = false;           // no TLS; on loopback only
@@ -46,7 +46,7 @@ struct HubOptions {
   int http_loops = 1;
   int http_workers = 4;
   // Started as `<program> __retrain SPEC.json`; empty: this executable.
-  std::filesystem::path retrain_program;
+  std::filesystem::path retrain_program{};
 };
 
 class Hub {

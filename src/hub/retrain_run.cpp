@@ -120,6 +120,7 @@ Status Run(const fs::path& spec_file) {
 }  // namespace
 
 int RunRetrainChild(const fs::path& spec_file) {
+  StartLogging("retrain", LogLevel::kInfo);
   const Status done = Run(spec_file);
   if (done) return 0;
   LogError("{}", done.error().message());

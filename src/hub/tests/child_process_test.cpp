@@ -1,0 +1,53 @@
+#include "hub/child_process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "hub/tests/fake_site.h"
+#include "storage/file.h"
+
+namespace skerry {
+namespace {
+
+class ChildProcessTest : public testing::Test {
+ protected:
+  Status Run(const std::string& script) { return child_.Run("/bin/sh", {"-c", script}, log_); }
+  std::string Log() const {
+    std::ostringstream text;
+    text << std::ifstream(log_).rdbuf();
+    return text.str();
+  }
+
+  TemporaryDirectory directory_ = Must(TemporaryDirectory::Create("hub-child"));
+  std::filesystem::path log_ = directory_.path() / "log.txt";
+  ChildProcess child_;
+};
+
+TEST_F(ChildProcessTest, OutputOfBothStreamsIsInTheLog) {
+  EXPECT_TRUE(Run("echo one; echo two >&2"));
+  EXPECT_EQ(Log(), "one\ntwo\n");
+}
+
+TEST_F(ChildProcessTest, SaysHowItEnded) {
+  EXPECT_THAT(Run("exit 3").error().message(), testing::HasSubstr("exit status 3"));
+  EXPECT_THAT(Run("kill -9 $$").error().message(), testing::HasSubstr("signal 9"));
+  EXPECT_THAT(child_.Run("/nowhere/program", {}, log_).error().message(),
+              testing::HasSubstr("could not be started"));
+}
+
+TEST_F(ChildProcessTest, StopEndsARunningChildAndRefusesTheNext) {
+  std::thread stopper([this] {
+    while (Log().empty()) std::this_thread::yield();
+    child_.Stop();
+  });
+  EXPECT_EQ(Run("echo started; exec sleep 600").error().code(), ErrorCode::kUnavailable);
+  stopper.join();
+  EXPECT_EQ(Run("true").error().code(), ErrorCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace skerry
