@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,32 +13,59 @@
 namespace skerry {
 namespace {
 
-constexpr int kCannotStart = 127;
+// File actions and attributes that are freed at the end.
+class SpawnPlan {
+ public:
+  SpawnPlan() {
+    posix_spawn_file_actions_init(&actions_);
+    posix_spawnattr_init(&attributes_);
+  }
+  SpawnPlan(const SpawnPlan&) = delete;
+  SpawnPlan& operator=(const SpawnPlan&) = delete;
+  ~SpawnPlan() {
+    posix_spawn_file_actions_destroy(&actions_);
+    posix_spawnattr_destroy(&attributes_);
+  }
 
-// Between fork and exec only async-signal-safe calls are allowed.
-[[noreturn]] void BecomeChild(const char* program, char* const* arguments, int log_fd, int null_fd,
-                              pid_t parent) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(kCannotStart);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
-      dup2(log_fd, STDERR_FILENO) < 0)
-    _exit(kCannotStart);
-  execv(program, arguments);
-  _exit(kCannotStart);
-}
+  // 0, or the number of what went wrong.
+  int Fill(int log_fd) {
+    sigset_t none;
+    sigemptyset(&none);
+    for (const int error :
+         {posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0),
+          posix_spawn_file_actions_adddup2(&actions_, log_fd, STDOUT_FILENO),
+          posix_spawn_file_actions_adddup2(&actions_, log_fd, STDERR_FILENO),
+          posix_spawnattr_setsigmask(&attributes_, &none),
+          posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK)}) {
+      if (error != 0) return error;
+    }
+    return 0;
+  }
+  const posix_spawn_file_actions_t* actions() const { return &actions_; }
+  const posix_spawnattr_t* attributes() const { return &attributes_; }
+
+ private:
+  posix_spawn_file_actions_t actions_{};
+  posix_spawnattr_t attributes_{};
+};
 
 std::string HowItEnded(int status) {
   if (WIFSIGNALED(status))
     return fmt::format("was killed by signal {} ({})", WTERMSIG(status),
                        strsignal(WTERMSIG(status)));
-  if (WIFEXITED(status) && WEXITSTATUS(status) == kCannotStart) return "could not be started";
   return fmt::format("ended with exit status {}", WEXITSTATUS(status));
 }
 
 }  // namespace
+
+Status EndWithParent() {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+    return Fail(ErrorCode::kInternal, "asking to end with the parent: {}", strerror(errno));
+  // It may have died before the call; orphans are given to process 1 or to a reaper, which is not
+  // the program that starts such children.
+  if (getppid() == 1) return Fail(ErrorCode::kFailedPrecondition, "the parent process is gone");
+  return {};
+}
 
 Result<pid_t> ChildProcess::Start(const std::filesystem::path& program,
                                   const std::vector<std::string>& arguments, int log_fd) {
@@ -46,21 +74,17 @@ Result<pid_t> ChildProcess::Start(const std::filesystem::path& program,
   std::vector<char*> pointers;
   for (std::string& text : texts) pointers.push_back(text.data());
   pointers.push_back(nullptr);
-  const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null_fd < 0) return Fail(ErrorCode::kInternal, "opening /dev/null: {}", strerror(errno));
 
+  SpawnPlan plan;
   const std::lock_guard lock(mutex_);
-  if (stopped_) {
-    close(null_fd);
-    return Fail(ErrorCode::kUnavailable, "the hub is stopping");
-  }
-  const pid_t parent = getpid();
-  const pid_t pid = fork();
-  if (pid == 0) BecomeChild(texts[0].c_str(), pointers.data(), log_fd, null_fd, parent);
-  const int error = errno;
-  close(null_fd);
-  if (pid < 0)
-    return Fail(ErrorCode::kResourceExhausted, "starting {}: {}", program.string(),
+  if (stopped_) return Fail(ErrorCode::kUnavailable, "the hub is stopping");
+  pid_t pid = 0;
+  int error = plan.Fill(log_fd);
+  if (error == 0)
+    error = posix_spawn(&pid, texts[0].c_str(), plan.actions(), plan.attributes(), pointers.data(),
+                        environ);
+  if (error != 0)
+    return Fail(ErrorCode::kInternal, "{} could not be started: {}", program.string(),
                 strerror(error));
   pid_ = pid;
   return pid;

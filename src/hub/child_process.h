@@ -1,8 +1,8 @@
 // One child process at a time, with its output in a file, that does not outlive the hub.
 //
-// Run blocks one thread; Stop may come from another and makes Run return soon. Linux: the kernel
-// kills the child when the thread that started it ends (PR_SET_PDEATHSIG), also after kill -9 of
-// the hub.
+// Run blocks one thread; Stop may come from another and makes Run return soon. Started by
+// posix_spawn, which neither copies this process' memory map nor runs the fork handlers of the
+// libraries in it.
 #pragma once
 
 #include <sys/types.h>
@@ -15,6 +15,11 @@
 #include "base/error.h"
 
 namespace skerry {
+
+// For the child to call when it starts: the kernel kills it when the thread that started it ends
+// (Linux, PR_SET_PDEATHSIG), so also after kill -9 of the hub. kFailedPrecondition when the parent
+// is gone already.
+Status EndWithParent();
 
 class ChildProcess {
  public:

@@ -69,9 +69,11 @@ Error Ingest::Refuse(const ArrivedShipment& shipment, std::string_view kind, Err
   set_aside_.Add();
   const Status noted = parts_.store->Write([&](Database& db) -> Status {
     const std::int64_t now_us = parts_.clock->UtcMicros();
-    SKERRY_RETURN_IF_ERROR(
+    SKERRY_ASSIGN_OR_RETURN(
+        const bool fresh,
         Ledger(db).AddSetAside({shipment.site, std::string(kind), shipment.digest.ToString(),
                                 "shipment", error.message(), 0, now_us}));
+    if (!fresh) return {};
     return AuditLog(db).Append(
         now_us, fmt::format("site:{}", shipment.site), "shipment.refused", shipment.site,
         {{"manifest", shipment.digest.ToString()}, {"reason", error.message()}});
@@ -307,7 +309,8 @@ Status Ingest::Commit(const ArrivedShipment& shipment, Plan& plan) {
       plan.outcome.new_gaps += added ? 1 : 0;
     }
     for (const SetAside& item : plan.set_aside) {
-      SKERRY_RETURN_IF_ERROR(ledger.AddSetAside(item));
+      SKERRY_ASSIGN_OR_RETURN(const bool added, ledger.AddSetAside(item));
+      if (!added) continue;
       SKERRY_RETURN_IF_ERROR(audit.Append(now_us, actor, "set_aside." + item.kind, item.name,
                                           {{"digest", item.digest}, {"reason", item.reason}}));
     }

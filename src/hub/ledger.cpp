@@ -149,19 +149,20 @@ Result<bool> Ledger::HasOtherStatement(const ShipmentStatement& statement, const
   return select.Bind(1, statement.site).Bind(2, statement.number).Bind(3, digest.ToString()).Step();
 }
 
-Status Ledger::AddSetAside(const SetAside& item) {
+Result<bool> Ledger::AddSetAside(const SetAside& item) {
   SKERRY_ASSIGN_OR_RETURN(
       SqlStatement insert,
       db_->Prepare("INSERT OR IGNORE INTO set_aside(site, kind, digest, name, reason, rows, at_us) "
                    "VALUES(?, ?, ?, ?, ?, ?, ?)"));
-  return insert.Bind(1, item.site)
+  insert.Bind(1, item.site)
       .Bind(2, item.kind)
       .Bind(3, item.digest)
       .Bind(4, item.name)
       .Bind(5, item.reason)
       .Bind(6, item.rows)
-      .Bind(7, item.at_us)
-      .Run();
+      .Bind(7, item.at_us);
+  SKERRY_RETURN_IF_ERROR(insert.Run());
+  return db_->changes() > 0;
 }
 
 Result<std::uint64_t> Ledger::BeginReading(const Digest& digest) {

@@ -117,7 +117,8 @@ class Ledger {
                             std::string_view envelope, const Digest& manifest, std::int64_t now_us);
   // Whether the site has another statement with this one's number.
   Result<bool> HasOtherStatement(const ShipmentStatement& statement, const Digest& digest);
-  Status AddSetAside(const SetAside& item);
+  // Returns whether it was new: the same thing may be offered any number of times.
+  Result<bool> AddSetAside(const SetAside& item);
 
   // Marks an item as being read; returns how often that had begun before without an end, which
   // means that the process died meanwhile.

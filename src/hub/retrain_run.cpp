@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "codec/json.h"
+#include "hub/child_process.h"
 #include "hub/lake.h"
 #include "hub/retrain_spec.h"
 #include "model/schema.h"
@@ -121,7 +122,8 @@ Status Run(const fs::path& spec_file) {
 
 int RunRetrainChild(const fs::path& spec_file) {
   StartLogging("retrain", LogLevel::kInfo);
-  const Status done = Run(spec_file);
+  Status done = EndWithParent();
+  if (done) done = Run(spec_file);
   if (done) return 0;
   LogError("{}", done.error().message());
   return 1;

@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <sstream>
@@ -47,6 +51,31 @@ TEST_F(ChildProcessTest, StopEndsARunningChildAndRefusesTheNext) {
   EXPECT_EQ(Run("echo started; exec sleep 600").error().code(), ErrorCode::kUnavailable);
   stopper.join();
   EXPECT_EQ(Run("true").error().code(), ErrorCode::kUnavailable);
+}
+
+// A process that is gone, or dead and not yet collected by whoever inherited it.
+bool IsDead(const std::string& pid) {
+  std::ifstream stat("/proc/" + pid + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const std::size_t state = text.rfind(')');
+  return state == std::string::npos || text[state + 2] == 'Z' || text[state + 2] == 'X';
+}
+
+TEST_F(ChildProcessTest, ChildEndsWhenItsParentIsKilled) {
+  const std::filesystem::path file = directory_.path() / "pid";
+  std::string program = "hub_tests";
+  std::string word = "__parent";
+  std::string path = file.string();
+  char* const arguments[] = {program.data(), word.data(), path.data(), nullptr};
+  pid_t parent = 0;
+  ASSERT_EQ(posix_spawn(&parent, "/proc/self/exe", nullptr, nullptr, arguments, environ), 0);
+  while (!std::filesystem::exists(file)) std::this_thread::yield();
+  const std::string child = Must(ReadFile(file, 64));
+  EXPECT_FALSE(IsDead(child));
+  kill(parent, SIGKILL);
+  waitpid(parent, nullptr, 0);
+  while (!IsDead(child)) std::this_thread::yield();
 }
 
 }  // namespace

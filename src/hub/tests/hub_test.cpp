@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -400,11 +401,11 @@ class KilledHubTest : public HubTest {
 
   void Spawn() {
     fs::remove(Data() / "endpoint.json");
-    pid_ = fork();
-    if (pid_ == 0) {
-      execl("/proc/self/exe", "hub_tests", "__hub", Data().c_str(), nullptr);
-      _exit(127);
-    }
+    std::string program = "hub_tests";
+    std::string word = "__hub";
+    std::string data = Data().string();
+    char* const arguments[] = {program.data(), word.data(), data.data(), nullptr};
+    ASSERT_EQ(posix_spawn(&pid_, "/proc/self/exe", nullptr, nullptr, arguments, environ), 0);
     while (!fs::exists(Data() / "endpoint.json")) std::this_thread::yield();
     const Json endpoint = Must(ParseJson(Must(ReadFile(Data() / "endpoint.json", 4096))));
     url_ = endpoint["url"];

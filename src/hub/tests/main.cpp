@@ -2,14 +2,19 @@
 // own executable is:
 //   hub_tests __retrain SPEC.json   the child of a retraining run
 //   hub_tests __hub DIR             a hub on plain HTTP with an open registry, until it is killed
+//   hub_tests __parent FILE         starts `__child FILE` as the hub starts its children
+//   hub_tests __child FILE          ends with its parent; writes its process id into FILE
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <string>
 #include <string_view>
 
+#include "hub/child_process.h"
 #include "hub/hub.h"
 #include "hub/retrain_run.h"
+#include "storage/file.h"
 
 namespace {
 
@@ -23,12 +28,25 @@ int RunHub(const char* directory) {
   while (true) pause();
 }
 
+int RunParent(const char* file) {
+  skerry::ChildProcess child;
+  return child.Run("/proc/self/exe", {"__child", file}, std::string(file) + ".log") ? 0 : 1;
+}
+
+int RunChild(const char* file) {
+  if (!skerry::EndWithParent() || !skerry::WriteFileDurably(file, std::to_string(getpid())))
+    return 1;
+  while (true) pause();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc == 3 && std::string_view(argv[1]) == "__retrain")
     return skerry::RunRetrainChild(argv[2]);
   if (argc == 3 && std::string_view(argv[1]) == "__hub") return RunHub(argv[2]);
+  if (argc == 3 && std::string_view(argv[1]) == "__parent") return RunParent(argv[2]);
+  if (argc == 3 && std::string_view(argv[1]) == "__child") return RunChild(argv[2]);
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }
