@@ -49,11 +49,28 @@ Result<bool> CsvReader::Next(std::vector<std::string>& fields) {
   for (;;) {
     SKERRY_ASSIGN_OR_RETURN(const bool more, Fill());
     if (!more) return Finish(fields);
+    SKERRY_RETURN_IF_ERROR(TakeRun(fields));
+    if (position_ == filled_) continue;
     SKERRY_ASSIGN_OR_RETURN(const bool record_done, Take(buffer_[position_++], fields));
     if (!record_done) continue;
     if (began_) return true;
     record_line_ = line_;  // a blank line
   }
+}
+
+// The bytes up to the next one that could end something, in one piece.
+Status CsvReader::TakeRun(std::vector<std::string>& fields) {
+  if (state_ != State::kPlain && state_ != State::kQuoted) return {};
+  const std::string_view ends = state_ == State::kQuoted ? "\"\n" : ",\"\r\n";
+  const std::string_view rest(buffer_.data() + position_, filled_ - position_);
+  const std::string_view run = rest.substr(0, rest.find_first_of(ends));
+  std::string& field = fields[field_];
+  if (run.size() > limits::kFieldBytes - field.size())
+    return Fail(ErrorCode::kTooLarge, "line {}: a field of more than {} bytes (kFieldBytes)", line_,
+                limits::kFieldBytes);
+  field += run;
+  position_ += run.size();
+  return {};
 }
 
 // True when `c` ended the record.

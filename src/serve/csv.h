@@ -34,6 +34,7 @@ class CsvReader {
  private:
   enum class State : std::uint8_t { kFieldStart, kPlain, kQuoted, kQuoteInQuoted };
   Result<bool> Fill();
+  Status TakeRun(std::vector<std::string>& fields);
   Result<bool> Take(char c, std::vector<std::string>& fields);
   Status Grow(std::vector<std::string>& fields, char c);
   Result<bool> Finish(std::vector<std::string>& fields);

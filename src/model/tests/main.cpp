@@ -14,7 +14,10 @@ int main(int argc, char** argv) {
   if (argc == 3 && std::string_view(argv[1]) == "__smoke") {
     const std::filesystem::path path = argv[2];
     // What a hostile model could do to the process that loads it.
-    if (path.filename() == "dies") raise(SIGSEGV);
+    if (path.filename() == "dies") {
+      signal(SIGSEGV, SIG_DFL);  // a sanitizer would report it and exit
+      raise(SIGSEGV);
+    }
     if (path.filename() == "hangs") pause();
     if (path.filename() == "eats")
       for (std::vector<std::string> eaten;;) eaten.emplace_back(std::size_t{64} << 20U, 'x');
