@@ -1,14 +1,13 @@
 // A client of any OCI registry (distribution-spec 1.1). Holds a reference to one HttpClient, which
 // carries TLS, credentials and timeouts; so, like that, one thread at a time. No retries in here:
 // a cut is kUnavailable, and calling again with the same state goes on at the byte.
-// HTTP errors: 401 kUnauthenticated, 403 kPermissionDenied, 404 kNotFound, 409 kConflict, 413
-// kTooLarge, 416 kOutOfRange, 429 and 503 kUnavailable, other 4xx kInvalidArgument, 5xx
-// kInternal; messages have the registry's own words.
+// Refusals have the code of their HTTP status (http/status.h) and the registry's own words.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "http/client.h"
+#include "oci/append_file.h"
 #include "oci/artifact.h"
 #include "oci/manifest.h"
 
@@ -30,8 +30,9 @@ struct UploadState {
   std::uint64_t offset = 0;
 };
 
-// After each chunk: bytes done and in all. An error stops the transfer and is returned as it is;
-// the state is then good for going on later (a more valuable transfer may go first).
+// Called with an upload's start (state.location is then new) and after each chunk: bytes done and
+// in all. An error stops the transfer and is returned as it is; the state is then good for going
+// on later (a more valuable transfer may go first).
 using TransferProgress = std::function<Status(std::uint64_t done_bytes, std::uint64_t all_bytes)>;
 
 // The answer to a manifest PUT. The body is empty with other registries; a hub puts a receipt in.
@@ -88,15 +89,21 @@ class RegistryClient {
 
  private:
   std::string Url(std::string_view repository, std::string_view rest) const;
-  Result<HttpReply> Call(HttpCall call, std::string_view doing);
-  Result<std::string> StartUpload(std::string_view repository);
-  Result<std::uint64_t> UploadedBytes(const std::string& location);
+  // `location` against the base URL; kPermissionDenied when it leads to another host, which would
+  // get our credentials.
+  Result<std::string> Absolute(std::string_view location) const;
+  // The reply when its status is one of `good`, else the registry's error.
+  Result<HttpReply> Call(const HttpCall& call, std::initializer_list<int> good,
+                         std::string_view doing);
+  Status StartUpload(std::string_view repository, UploadState& state);
+  Result<bool> FindUpload(UploadState& state);
   Status SendChunks(const BlobSource& blob, UploadState& state, const TransferProgress& progress);
-  Status FinishUpload(const BlobSource& blob, const UploadState& state, std::string last_bytes);
-  std::string Absolute(std::string_view location) const;
+  Status FinishUpload(const BlobSource& blob, UploadState& state);
+  Result<int> Fetch(std::string_view repository, const Descriptor& blob, AppendFile& partial,
+                    const TransferProgress& progress);
 
   std::string base_url_;
-  HttpClient* client_;
+  HttpClient* client_;  // borrowed
   std::size_t chunk_bytes_;
 };
 

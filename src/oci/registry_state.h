@@ -1,0 +1,75 @@
+// Inside of Registry: its parts and its HTTP handlers. One handler an endpoint of the
+// distribution-spec; each gets a request whose repository name is valid and whose peer is allowed
+// the action. Handlers block and run on the server's pool, several at a time.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "oci/registry.h"
+#include "storage/file.h"
+
+namespace skerry {
+
+struct Registry::State {
+  DirectoryLock lock;
+  BlobStore blobs;
+  std::unique_ptr<UploadStore> uploads;
+  std::unique_ptr<RepositoryStore> repositories;
+  RegistryHooks hooks;
+  RegistryOptions options;
+
+  using Endpoint = HttpResponse (State::*)(HttpRequest&, const std::string& repository);
+  // Checks name and rights, then runs the endpoint.
+  Handler Guarded(RegistryAction action, Endpoint endpoint);
+  Status Authorize(const HttpRequest& request, std::string_view repository,
+                   RegistryAction action) const;
+
+  HttpResponse Ping(HttpRequest& request, const std::string& repository);  // end-1
+
+  // registry_blobs.cpp
+  HttpResponse GetBlob(HttpRequest& request, const std::string& repository);     // end-2, ranges
+  HttpResponse DeleteBlob(HttpRequest& request, const std::string& repository);  // end-10
+
+  // registry_uploads.cpp
+  HttpResponse StartUpload(HttpRequest& request, const std::string& repository);   // end-4a 4b 11
+  HttpResponse PatchUpload(HttpRequest& request, const std::string& repository);   // end-5
+  HttpResponse FinishUpload(HttpRequest& request, const std::string& repository);  // end-6
+  HttpResponse GetUpload(HttpRequest& request, const std::string& repository);     // end-13
+  HttpResponse CancelUpload(HttpRequest& request, const std::string& repository);  // end-14
+  Result<UploadStore::Writer> ReceiveChunk(HttpRequest& request, const std::string& repository);
+  HttpResponse ChunkError(const Error& error, const HttpRequest& request,
+                          const std::string& repository);
+  bool CanMount(const HttpRequest& request, const Digest& digest) const;
+  bool MayTakeFrom(const HttpRequest& request, std::string_view repository,
+                   const Digest& digest) const;
+
+  // registry_manifests.cpp
+  HttpResponse GetManifest(HttpRequest& request, const std::string& repository);     // end-3
+  HttpResponse PutManifest(HttpRequest& request, const std::string& repository);     // end-7
+  HttpResponse ListTags(HttpRequest& request, const std::string& repository);        // end-8
+  HttpResponse DeleteManifest(HttpRequest& request, const std::string& repository);  // end-9
+  HttpResponse ListReferrers(HttpRequest& request, const std::string& repository);   // end-12
+
+  // Used by the handlers and by the process's own calls.
+  Result<Digest> Resolve(std::string_view repository, std::string_view reference) const;
+  // The first blob or manifest that `manifest` names and `repository` lacks. Content embedded in a
+  // descriptor is stored on the way.
+  Result<std::optional<Digest>> FindMissing(std::string_view repository, const Manifest& manifest);
+  // Makes a stored manifest visible: referrers entry, manifest, tag.
+  Status Publish(std::string_view repository, std::string_view tag, const Manifest& manifest,
+                 const Digest& digest, std::uint64_t size);
+};
+
+// An error in the specification's form. `code` is one of its codes ("BLOB_UNKNOWN").
+HttpResponse RegistryError(int status, std::string_view code, std::string_view message,
+                           const Json& detail = nullptr);
+// The same for one of ours: status by its code, but 413 SIZE_INVALID, 503 TOOMANYREQUESTS and 500
+// UNKNOWN whatever `code` is.
+HttpResponse RegistryError(const Error& error, std::string_view code);
+
+std::string BlobUrl(std::string_view repository, const Digest& digest);
+
+}  // namespace skerry
