@@ -147,7 +147,8 @@ Status RegistryClient::SendChunks(const BlobSource& blob, UploadState& state,
                                   const TransferProgress& progress) {
   const std::uint64_t size = blob.descriptor.size;
   while (size - state.offset > chunk_bytes_) {  // what is left then goes with the last request
-    HttpCall call{.method = "PATCH"};
+    HttpCall call;
+    call.method = "PATCH";
     SKERRY_ASSIGN_OR_RETURN(call.url, Absolute(state.location));
     SetBody(call, blob, state.offset, chunk_bytes_);
     call.headers.emplace_back("Content-Range",
@@ -168,7 +169,8 @@ Status RegistryClient::SendChunks(const BlobSource& blob, UploadState& state,
 
 Status RegistryClient::FinishUpload(const BlobSource& blob, UploadState& state) {
   const Descriptor& descriptor = blob.descriptor;
-  HttpCall call{.method = "PUT"};
+  HttpCall call;
+  call.method = "PUT";
   SKERRY_ASSIGN_OR_RETURN(const std::string url, Absolute(state.location));
   call.url = WithDigest(url, descriptor.digest);
   const std::uint64_t left = descriptor.size - state.offset;
