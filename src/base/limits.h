@@ -56,6 +56,8 @@ constexpr std::size_t kStatusBytes = 4U << 20U;
 constexpr std::size_t kStatusPending = 20'000;
 constexpr std::size_t kStatusAlarms = 100;
 constexpr std::size_t kLookupRows = 100'000;
+constexpr std::size_t kShipmentsOffered = 256;  // at one time; the rest follows as receipts come
+constexpr std::uint64_t kSegmentRowsMost = 500'000;
 
 // Policy.
 constexpr std::size_t kPolicyRules = 10'000;  // fields, conditions and allowed values together

@@ -1,0 +1,29 @@
+// What is read from the outbox's database through a reader's connection. Internal. The caller
+// guards the connection.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "outbox/database.h"
+#include "outbox/outbox.h"
+
+namespace skerry {
+
+Result<std::vector<Shipment>> ReadPendingShipments(Database& database,
+                                                   const std::filesystem::path& segments_directory);
+// All from one snapshot.
+Result<std::vector<std::optional<RowFate>>> ReadFates(Database& database,
+                                                      std::span<const RowId> rows);
+// Fills in what the database knows; of one snapshot.
+Result<OutboxFacts> ReadFacts(Database& database);
+
+// verify.cpp: a sentence for each thing that is wrong.
+Result<std::vector<std::string>> VerifyOutbox(Database& database,
+                                              const std::filesystem::path& segments_directory,
+                                              const PublicKey& site_key);
+
+}  // namespace skerry

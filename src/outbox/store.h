@@ -1,0 +1,137 @@
+// Every change to the outbox's database, each one transaction. Internal.
+//
+// Used by the writer thread alone. A failed change is rolled back whole; after a failed write the
+// connection is abandoned and opened anew (Recover), and the WAL is written into the database file,
+// since what a failed fsync left behind cannot be trusted to reach the disk by itself.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "outbox/database.h"
+#include "outbox/outbox.h"
+#include "outbox/summary_windows.h"
+#include "storage/sqlite.h"
+
+namespace skerry {
+
+struct Submission {
+  std::shared_ptr<const RowBatch> batch;
+  std::shared_ptr<const CompiledPolicy> policy;
+};
+
+// A Parquet file that has been written and published, for InsertSegment.
+struct SealedFile {
+  std::int64_t stream = 0;
+  std::uint64_t first_seq = 0;
+  std::uint64_t last_seq = 0;
+  std::uint64_t primary_rows = 0;
+  std::uint64_t batches = 0;
+  std::uint64_t bytes = 0;
+  Digest digest;
+  std::string file;
+  std::string policy;
+  std::string models;
+  std::int64_t oldest_utc_us = 0;
+};
+
+enum class EmitWhat { kDue, kAll };
+
+class OutboxStore {
+ public:
+  // Opens or makes the database; removes orphaned segment files, and turns missing ones into gaps.
+  static Result<std::unique_ptr<OutboxStore>> Open(const OutboxOptions& options, InstanceId epoch);
+
+  // Policy decides, then records, ledger and counters commit together. `lost_rows` were scored and
+  // could not be kept; they are counted in the same commit.
+  Status CommitRows(std::span<const Submission> submissions, std::uint64_t lost_rows);
+  // Summaries and decision records that are due, or all that there are.
+  Status EmitSideRecords(EmitWhat what);
+  // kConflict when the batches are not what the file was made of (some were shed meanwhile).
+  Status InsertSegment(const SealedFile& sealed);
+  // An unreadable batch: set aside, a gap of reason "damage".
+  Status QuarantineBatch(std::int64_t id, std::string_view reason);
+  Status QuarantineSegment(const Digest& digest, std::string_view reason);
+  // Signs statements for the segments and gaps that are in none.
+  Status MakeStatements();
+  Result<ReceiptOutcome> ApplyReceipt(const Receipt& receipt, std::string_view envelope);
+  Result<SiteStatus> ReadStatus();
+  // Sheds until database and segments fit the quota, lowest value and oldest first.
+  Status EnforceQuota();
+  // After a failed change: a new connection. True when the change is there after all.
+  Result<bool> Recover();
+
+  Database& database() { return *database_; }
+  const OutboxState& state() const { return state_; }
+  std::uint64_t segment_bytes() const { return segment_bytes_; }
+  std::filesystem::path segments_directory() const { return directory_ / "segments"; }
+  std::filesystem::path database_path() const { return directory_ / "outbox.db"; }
+
+ private:
+  // One transaction under way, with what memory will hold once it commits.
+  struct Work {
+    Transaction transaction;
+    OutboxState state;
+    std::map<RecordClass, StreamRow> streams;  // of the current epoch
+  };
+  // Rows that go through the same policy and package.
+  struct Group;
+
+  OutboxStore(const OutboxOptions& options, InstanceId epoch);
+  Status OpenDatabase();
+  Status LoadCaches();
+  Status CheckSegmentFiles();
+  Result<Work> Begin();
+  Status Commit(Work& work);
+
+  Result<StreamRow*> StreamFor(Work& work, RecordClass cls);
+  Result<std::int64_t> InternInstance(const InstanceId& instance);
+  // Gives the records their seq and stores them.
+  Status InsertBatch(Work& work, RecordClass cls, const Table& table, std::uint64_t primary_rows,
+                     const std::optional<Digest>& policy, const std::optional<Digest>& model);
+  Status StoreGroup(Work& work, Group& group);
+  Status StoreLedger(Work& work, const Group& group,
+                     const std::map<RecordClass, std::uint64_t>& first_seqs);
+  Status CountWithheld(const Group& group);
+  Status PruneLedger(Work& work);
+  Status EmitSummaries(Work& work, EmitWhat what);
+  Status EmitDecisions(Work& work);
+  Status AddGap(std::int64_t stream, std::uint64_t first_seq, std::uint64_t last_seq,
+                std::uint64_t primary_rows, std::string_view reason, std::uint64_t origin);
+  Status TakeSegmentOut(const SegmentRow& segment, std::string_view reason);
+  // False when there is nothing of it.
+  Result<bool> ShedOldest(RecordClass cls);
+  Result<bool> ShedBatches(std::string_view of_class);
+  Result<std::uint64_t> UsedBytes();
+  Status MakeStatement(Work& work, std::span<const SegmentRow> segments,
+                       std::span<const GapRow> gaps,
+                       const std::unordered_map<std::int64_t, StreamRow>& streams);
+  Status ApplyStream(Work& work, StreamRow& stream, const StreamReceipt& receipt,
+                     ReceiptOutcome& outcome, std::vector<SegmentRow>& deleted);
+  Status ApplyToGaps(Work& work, StreamRow& stream, const StreamReceipt& receipt,
+                     ReceiptOutcome& outcome);
+
+  const std::filesystem::path directory_;
+  const std::string site_;
+  const InstanceId epoch_;
+  const PrivateKey key_;
+  const Clock* const clock_;
+  const std::uint64_t quota_bytes_;
+  const std::uint64_t ledger_rows_;
+
+  std::unique_ptr<Database> database_;
+  OutboxState state_;
+  std::map<RecordClass, StreamRow> streams_;
+  std::unordered_map<InstanceId, std::int64_t> instances_;
+  std::uint64_t segment_bytes_ = 0;
+  SummaryWindows windows_;
+  std::shared_ptr<const CompiledPolicy> last_policy_;
+};
+
+}  // namespace skerry

@@ -1,0 +1,206 @@
+#include "outbox/writer.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+
+namespace skerry {
+
+struct OutboxWriter::Metrics {
+  explicit Metrics(MetricRegistry& registry)
+      : captured(registry.AddCounter("skerry_outbox_rows_captured_total",
+                                     "Rows whose commit was synced.")),
+        not_captured(
+            registry.AddCounter("skerry_outbox_rows_not_captured_total",
+                                "Rows that could not be kept: full queue, failed commit.")),
+        commits(registry.AddCounter("skerry_outbox_commits_total", "Group commits.")),
+        failures(registry.AddCounter("skerry_outbox_failed_commits_total",
+                                     "Group commits that were rolled back.")),
+        seconds(registry.AddHistogram("skerry_outbox_commit_seconds",
+                                      "Time of a group commit, policy and fsync included.",
+                                      LatencySecondsBounds())),
+        queued(registry.AddGauge("skerry_outbox_queue_rows", "Rows that wait for a commit.")),
+        segment_bytes(registry.AddGauge("skerry_outbox_segment_bytes",
+                                        "Bytes of sealed segments that no receipt covers.")),
+        shed(registry.AddGauge("skerry_outbox_shed_rows", "Primary rows shed over the quota.")) {}
+
+  Counter& captured;
+  Counter& not_captured;
+  Counter& commits;
+  Counter& failures;
+  Histogram& seconds;
+  Gauge& queued;
+  Gauge& segment_bytes;
+  Gauge& shed;
+};
+
+OutboxWriter::OutboxWriter(const OutboxOptions& options, std::unique_ptr<OutboxStore> store,
+                           std::function<void(std::uint64_t)> on_commit)
+    : queue_rows_(options.queue_rows),
+      store_(std::move(store)),
+      on_commit_(std::move(on_commit)),
+      metrics_(std::make_unique<Metrics>(*options.metrics)),
+      thread_([this] { Loop(); }) {}
+
+OutboxWriter::~OutboxWriter() { Close(); }
+
+void OutboxWriter::Submit(Submission submission, std::function<void(Status)> done) {
+  Status refused;
+  {
+    const std::scoped_lock lock(mutex_);
+    const std::size_t rows = submission.batch->rows;
+    if (closing_) {
+      refused = Fail(ErrorCode::kUnavailable, "the outbox is closed");
+    } else if (waiting_rows_ > 0 && waiting_rows_ + rows > queue_rows_) {
+      lost_rows_ += rows;
+      refused = Fail(ErrorCode::kResourceExhausted,
+                     "the capture queue is full: {} rows wait for the disk, the limit is {}",
+                     waiting_rows_, queue_rows_);
+    } else {
+      waiting_rows_ += rows;
+      ++submitted_;
+      queue_.push_back({std::move(submission), std::move(done)});
+    }
+  }
+  if (refused)
+    wake_.notify_one();
+  else
+    done(std::move(refused));
+}
+
+Status OutboxWriter::Run(const std::function<Status(OutboxStore&)>& change) {
+  std::unique_lock lock(mutex_);
+  if (closing_) return Fail(ErrorCode::kUnavailable, "the outbox is closed");
+  Change entry{&change, submitted_, {}, false};
+  changes_.push_back(&entry);
+  wake_.notify_one();
+  changed_.wait(lock, [&] { return entry.finished; });
+  return std::move(entry.result);
+}
+
+std::uint64_t OutboxWriter::queued_rows() {
+  const std::scoped_lock lock(mutex_);
+  return waiting_rows_;
+}
+
+void OutboxWriter::Close() {
+  {
+    const std::scoped_lock lock(mutex_);
+    closing_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void OutboxWriter::Loop() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [&] { return !queue_.empty() || !changes_.empty() || closing_; });
+    // Closing, and nothing is left to commit or to count.
+    if (queue_.empty() && changes_.empty() && lost_rows_ == 0 && owed_rows_ == 0) return;
+    std::vector<Queued> group;
+    std::size_t rows = 0;
+    while (!queue_.empty() && (group.empty() || rows < limits::kCommitRows)) {
+      rows += queue_.front().submission.batch->rows;
+      group.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+      ++taken_;
+    }
+    owed_rows_ += std::exchange(lost_rows_, 0);
+    std::vector<Change*> ready;
+    while (!changes_.empty() && changes_.front()->after <= taken_) {
+      ready.push_back(changes_.front());
+      changes_.pop_front();
+    }
+    const bool last = closing_ && queue_.empty() && changes_.empty();
+    lock.unlock();
+    if (!group.empty() || (last && owed_rows_ > 0)) CommitGroup(std::move(group));
+    RunChanges(ready);
+    lock.lock();
+    waiting_rows_ -= rows;
+    metrics_->queued.Set(static_cast<double>(waiting_rows_));
+    if (last) return;
+  }
+}
+
+void OutboxWriter::CommitGroup(std::vector<Queued> group) {
+  std::vector<Submission> submissions;
+  std::uint64_t rows = 0;
+  for (Queued& queued : group) {
+    rows += queued.submission.batch->rows;
+    submissions.push_back(std::move(queued.submission));
+  }
+  const auto started = std::chrono::steady_clock::now();
+  const Status done = CommitRows(submissions, rows);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
+  metrics_->seconds.Observe(took.count());
+  (done ? metrics_->commits : metrics_->failures).Add();
+  (done ? metrics_->captured : metrics_->not_captured).Add(rows);
+  for (Queued& queued : group)
+    if (queued.done) queued.done(done);
+  if (!done) {
+    LogError("outbox could not commit rows={} reason={}", rows, done.error().ToString());
+    return;
+  }
+  if (const Status fits = store_->EnforceQuota(); !fits) NoteFailure(fits.error());
+  metrics_->segment_bytes.Set(static_cast<double>(store_->segment_bytes()));
+  metrics_->shed.Set(static_cast<double>(store_->state().counters.shed));
+  on_commit_(rows);
+}
+
+Status OutboxWriter::CommitRows(const std::vector<Submission>& submissions, std::uint64_t rows) {
+  if (!EnsureStore()) {
+    owed_rows_ += rows;
+    return Fail(ErrorCode::kUnavailable, "the outbox's database cannot be written");
+  }
+  Status done = store_->CommitRows(submissions, owed_rows_);
+  if (done) {
+    owed_rows_ = 0;
+    return done;
+  }
+  NoteFailure(done.error());
+  if (!broken_) {
+    owed_rows_ += rows;
+    return done;
+  }
+  uncertain_rows_ = std::exchange(owed_rows_, 0) + rows;
+  // There after all, and synced by the checkpoint that EnsureStore makes.
+  if (EnsureStore() && owed_rows_ == 0) return {};
+  return done;
+}
+
+bool OutboxWriter::EnsureStore() {
+  if (!broken_) return true;
+  const Result<bool> there = store_->Recover();
+  if (!there) {
+    LogError("outbox cannot be opened again reason={}", there.error().ToString());
+    return false;
+  }
+  broken_ = false;
+  if (!*there) owed_rows_ += uncertain_rows_;
+  uncertain_rows_ = 0;
+  return true;
+}
+
+void OutboxWriter::NoteFailure(const Error& error) {
+  // Refused and rolled back, the connection is as good as before.
+  if (error.code() == ErrorCode::kResourceExhausted || error.code() == ErrorCode::kUnavailable ||
+      error.code() == ErrorCode::kConflict || error.code() == ErrorCode::kNotFound)
+    return;
+  broken_ = true;
+}
+
+void OutboxWriter::RunChanges(const std::vector<Change*>& changes) {
+  for (Change* change : changes) {
+    Status result = Fail(ErrorCode::kUnavailable, "the outbox's database cannot be written");
+    if (EnsureStore()) {
+      result = (*change->run)(*store_);
+      if (!result) NoteFailure(result.error());
+    }
+    const std::scoped_lock lock(mutex_);
+    change->result = std::move(result);
+    change->finished = true;
+  }
+  if (!changes.empty()) changed_.notify_all();
+}
+
+}  // namespace skerry

@@ -1,0 +1,82 @@
+// The outbox's writer thread: takes submitted rows and changes in order, commits rows in groups.
+// Internal.
+//
+// While one commit is being synced, everything that arrives waits for the next: the group grows
+// with the load, and the number of fsyncs does not.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/metrics.h"
+#include "outbox/store.h"
+
+namespace skerry {
+
+class OutboxWriter {
+ public:
+  // `on_commit` runs on the writer thread after each group, with its rows.
+  OutboxWriter(const OutboxOptions& options, std::unique_ptr<OutboxStore> store,
+               std::function<void(std::uint64_t)> on_commit);
+  ~OutboxWriter();  // Close()
+
+  // Outbox::Submit. Thread-safe; never blocks.
+  void Submit(Submission submission, std::function<void(Status)> done);
+  // Runs `change` on the writer thread after everything submitted before, and waits for it.
+  // kUnavailable after Close.
+  Status Run(const std::function<Status(OutboxStore&)>& change);
+  std::uint64_t queued_rows();
+  // Commits what is queued and ends the thread.
+  void Close();
+
+ private:
+  struct Queued {
+    Submission submission;
+    std::function<void(Status)> done;
+  };
+  struct Change {
+    const std::function<Status(OutboxStore&)>* run;
+    std::uint64_t after;  // batches that have to be committed first
+    Status result;
+    bool finished = false;
+  };
+  struct Metrics;
+
+  void Loop();
+  void CommitGroup(std::vector<Queued> group);
+  Status CommitRows(const std::vector<Submission>& submissions, std::uint64_t rows);
+  void RunChanges(const std::vector<Change*>& changes);
+  // Opens the store again after a failed write; false while that fails.
+  bool EnsureStore();
+  void NoteFailure(const Error& error);
+
+  const std::size_t queue_rows_;
+  const std::unique_ptr<OutboxStore> store_;  // the writer thread's
+  const std::function<void(std::uint64_t)> on_commit_;
+  const std::unique_ptr<Metrics> metrics_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable changed_;
+  std::deque<Queued> queue_;  // guarded by mutex_, as what follows
+  std::deque<Change*> changes_;
+  std::uint64_t waiting_rows_ = 0;
+  std::uint64_t lost_rows_ = 0;  // refused by the full queue, to be counted
+  std::uint64_t submitted_ = 0;  // batches ever taken in
+  std::uint64_t taken_ = 0;      // batches ever taken out
+  bool closing_ = false;
+
+  // The writer thread's own.
+  std::uint64_t owed_rows_ = 0;       // not captured and not counted yet
+  std::uint64_t uncertain_rows_ = 0;  // of a failed commit that may be there after all
+  bool broken_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace skerry
