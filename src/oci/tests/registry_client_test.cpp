@@ -1,5 +1,7 @@
 #include "oci/registry_client.h"
 
+#include <fstream>
+
 #include "http/tcp_proxy.h"
 #include "oci/media_types.h"
 #include "oci/tests/registry_fixture.h"
@@ -175,14 +177,13 @@ TEST_F(RegistryClientTest, WholeArtifactsGoBothWays) {
 
 TEST_F(RegistryClientTest, TagsFollowThePages) {
   const Artifact artifact = Document("hello");
+  ASSERT_TRUE(registry_->PutArtifact("a", "t000000", artifact));
+  // Written as the registry would, but without waiting for the disk a thousand times.
+  const auto tags = data_.path() / "registry/repositories/a/_tags";
   std::vector<std::string> want;
   for (std::size_t i = 0; i < limits::kTagsPerPage + 5; ++i) {
     want.push_back(fmt::format("t{:06}", i));
-    ASSERT_TRUE(i == 0
-                    ? registry_->PutArtifact("a", want.back(), artifact).has_value()
-                    : WriteFileDurably(data_.path() / "registry/repositories/a/_tags" / want.back(),
-                                       artifact.manifest.digest.ToString())
-                          .has_value());
+    std::ofstream(tags / want.back()) << artifact.manifest.digest.ToString();
   }
   EXPECT_EQ(Client().Tags("a").value(), want);
 }
