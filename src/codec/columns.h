@@ -31,6 +31,8 @@ std::string_view ColumnTypeName(ColumnType type);
 // true; whoever writes the vectors directly keeps it true by hand.
 //   Column speed{"speed_rpm", ColumnType::kDouble};
 //   speed.AppendDouble(1500);
+// NOLINTBEGIN(readability-redundant-member-init): without the braces -Wmissing-field-initializers
+// refuses `Column{.name = "n", .type = ColumnType::kInt64}`.
 struct Column {
   std::string name{};
   ColumnType type = ColumnType::kDouble;
@@ -64,6 +66,7 @@ struct Table {
 
   bool operator==(const Table&) const = default;
 };
+// NOLINTEND(readability-redundant-member-init)
 
 // The compact little-endian form with a version byte and a CRC-32C over everything before it. Equal
 // tables give equal bytes. The table obeys limits::kEncodedTableRows and limits::kTableColumns

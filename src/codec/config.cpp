@@ -32,9 +32,8 @@ constexpr Unit kDurationUnits[] = {
 // does not fit.
 std::optional<std::int64_t> ParseWithUnit(std::string_view text, std::span<const Unit> units) {
   std::int64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, status] = std::from_chars(text.data(), end, number);
-  const std::string_view suffix(stop, static_cast<std::size_t>(end - stop));
+  const auto [stop, status] = std::from_chars(text.begin(), text.end(), number);
+  const std::string_view suffix = text.substr(static_cast<std::size_t>(stop - text.begin()));
   if (status != std::errc() || number < 0) return std::nullopt;
   for (const Unit& unit : units)
     if (unit.suffix == suffix && number <= std::numeric_limits<std::int64_t>::max() / unit.factor)

@@ -211,8 +211,8 @@ Status AddAlternativeNames(X509* certificate, std::span<const std::string> names
   CheckOpenSsl(list != nullptr, "making alternative names");
   for (const std::string& name : names) {
     SKERRY_ASSIGN_OR_RETURN(GeneralNamePtr one, MakeGeneralName(name));
-    CheckOpenSsl(sk_GENERAL_NAME_push(list.get(), one.get()) > 0, "adding an alternative name");
-    one.release();  // owned by the list now
+    // The list owns it from here on.
+    CheckOpenSsl(sk_GENERAL_NAME_push(list.get(), one.release()) > 0, "adding a name");
   }
   if (X509_add1_ext_i2d(certificate, NID_subject_alt_name, list.get(), 0, X509V3_ADD_DEFAULT) != 1)
     return OpenSslFailure(ErrorCode::kInternal, "adding alternative names");

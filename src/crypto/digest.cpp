@@ -96,8 +96,10 @@ Result<Digest> DigestOfFile(const std::filesystem::path& path, std::string_view 
                 path.string(), std::strerror(errno));
   DigestHasher hasher(algorithm);
   std::string chunk(kFileChunkBytes, '\0');
-  while (const std::size_t got = std::fread(chunk.data(), 1, chunk.size(), file.get()))
+  while (std::feof(file.get()) == 0 && std::ferror(file.get()) == 0) {
+    const std::size_t got = std::fread(chunk.data(), 1, chunk.size(), file.get());
     hasher.Update(std::string_view(chunk).substr(0, got));
+  }
   if (std::ferror(file.get()) != 0)
     return Fail(ErrorCode::kInternal, "reading {}: {}", path.string(), std::strerror(errno));
   return hasher.Finish();

@@ -142,22 +142,23 @@ TEST_F(CertificateTest, CertificateOfAnotherAuthorityOrAnAuthorityItselfIsRefuse
   EXPECT_EQ(VerifyIssuedBy("nothing", leaf).error().code(), ErrorCode::kInvalidArgument);
 }
 
-TEST_F(CertificateTest, NoFlippedBitOfACertificateIsTaken) {
+TEST_F(CertificateTest, FlippedBitInAnyByteOfACertificateIsRefused) {
   const auto authority = MustOpen();
   const auto certificate = Read(authority.IssueSite(key_.public_key(), "north").value());
   unsigned char* der = nullptr;
   const int size = i2d_X509(certificate.get(), &der);
   ASSERT_GT(size, 0);
-  for (int bit = 0; bit < size * 8; ++bit) {
-    der[bit / 8] = static_cast<unsigned char>(der[bit / 8] ^ (1U << (bit % 8)));
+  for (int at_byte = 0; at_byte < size; ++at_byte) {
+    const auto flip = static_cast<unsigned char>(1U << (at_byte % 8));
+    der[at_byte] ^= flip;
     const unsigned char* at = der;
     const CertificatePtr changed(d2i_X509(nullptr, &at, size));
     if (changed != nullptr) {
       const BioPtr bio = WritingBio();
       PEM_write_bio_X509(bio.get(), changed.get());
-      EXPECT_FALSE(VerifyIssuedBy(BytesOf(bio), authority.certificate_pem())) << bit;
+      EXPECT_FALSE(VerifyIssuedBy(BytesOf(bio), authority.certificate_pem())) << at_byte;
     }
-    der[bit / 8] = static_cast<unsigned char>(der[bit / 8] ^ (1U << (bit % 8)));
+    der[at_byte] ^= flip;
   }
   OPENSSL_free(der);
 }
