@@ -23,8 +23,11 @@ constexpr std::size_t kRequestBodyBytes = 64U << 20U;
 constexpr std::size_t kConnections = 12'000;
 constexpr std::chrono::seconds kHeaderTimeout{15};
 constexpr std::chrono::seconds kIdleTimeout{75};
-constexpr std::chrono::seconds kBodyStall{20};   // between two pieces of a request's body
-constexpr std::size_t kPathSegments = 64;        // of a request's path
+constexpr std::chrono::seconds kBodyStall{20};            // between two pieces of a request's body
+constexpr std::uint64_t kSlowestBodyBytesPerSecond = 64;  // on average, after one stall
+constexpr std::size_t kWaitingRequests = 1'024;           // for a thread of a pool
+constexpr std::chrono::seconds kLingerTimeout{2};         // for a refused peer to read why
+constexpr std::size_t kPathSegments = 64;                 // of a request's path
 constexpr std::size_t kReplyBytes = 64U << 20U;  // of an answer that a client keeps in memory
 
 // Tables.

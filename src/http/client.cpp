@@ -108,6 +108,14 @@ ErrorCode CodeOf(CURLcode code) {
   }
 }
 
+// Under TLS 1.3 the server's refusal of our certificate comes as an alert behind the handshake, for
+// which libcurl has no code of its own.
+bool IsCertificateAlert(std::string_view message) {
+  return message.find("alert") != std::string_view::npos &&
+         (message.find("certificate") != std::string_view::npos ||
+          message.find("unknown ca") != std::string_view::npos);
+}
+
 curl_blob BlobOf(const std::string& text) {
   return {const_cast<char*>(text.data()), text.size(), CURL_BLOB_NOCOPY};
 }
@@ -240,8 +248,10 @@ Result<HttpReply> HttpClient::Send(const HttpCall& call) {
   impl_->sent_body_bytes += static_cast<std::uint64_t>(sent);
   if (!transfer.failure) return Propagate(std::move(transfer.failure), url.Origin());
   if (code != CURLE_OK)
-    return Fail(CodeOf(code), "{} {}: {}", call.method, url.Origin(),
-                transfer.message[0] != '\0' ? transfer.message.data() : curl_easy_strerror(code));
+    return Fail(
+        IsCertificateAlert(transfer.message.data()) ? ErrorCode::kPermissionDenied : CodeOf(code),
+        "{} {}: {}", call.method, url.Origin(),
+        transfer.message[0] != '\0' ? transfer.message.data() : curl_easy_strerror(code));
   long status = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   transfer.reply.status = static_cast<int>(status);

@@ -35,7 +35,8 @@ class BodyReader {
  public:
   virtual ~BodyReader() = default;
   // Blocks for the next bytes; 0 is the end of the body. kUnavailable when the peer went away
-  // before the end, kDeadlineExceeded when it sends nothing for limits::kBodyStall.
+  // before the end, kDeadlineExceeded when it sends nothing for limits::kBodyStall or is slower
+  // than limits::kSlowestBodyBytesPerSecond, kInvalidArgument when its framing is broken.
   virtual Result<std::size_t> Read(char* out, std::size_t size) = 0;
 };
 
@@ -67,7 +68,8 @@ struct FileBody {
   std::uint64_t length = 0;
 };
 
-// Content-Length, Date and Connection are the server's; everything else is the handler's.
+// Content-Length, Transfer-Encoding, Date and Connection are the server's: what a handler sets for
+// them is left out, except a Content-Length in the answer to a HEAD. The rest is the handler's.
 struct HttpResponse {
   int status = 200;
   HeaderList headers;

@@ -1,11 +1,10 @@
 #include "http/server.h"
 
-#include <openssl/ssl.h>
-
 #include <thread>
 
 #include "http/session.h"
 #include "http/status.h"
+#include "http/tls.h"
 #include "http/url.h"
 
 namespace skerry {
@@ -28,27 +27,7 @@ void Responder::Send(HttpResponse response) {
 
 namespace {
 
-Result<std::unique_ptr<asio::ssl::context>> MakeTls(const TlsServerOptions& options) {
-  auto context = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_server);
-  error_code error;
-  context->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
-                           asio::ssl::context::no_tlsv1_1,
-                       error);
-  if (!error) context->use_certificate_chain(asio::buffer(options.certificate_pem), error);
-  if (error)
-    return Fail(ErrorCode::kInvalidArgument, "the server's certificate: {}", error.message());
-  context->use_private_key(asio::buffer(options.key_pem), asio::ssl::context::pem, error);
-  if (error) return Fail(ErrorCode::kInvalidArgument, "the server's key: {}", error.message());
-  if (options.client_ca_pem.empty()) return context;
-  context->add_certificate_authority(asio::buffer(options.client_ca_pem), error);
-  if (error) return Fail(ErrorCode::kInvalidArgument, "the client CA: {}", error.message());
-  context->set_verify_mode(asio::ssl::verify_peer, error);
-  static constexpr std::string_view kSessionContext = "skerry";
-  SSL_CTX_set_session_id_context(context->native_handle(),
-                                 reinterpret_cast<const unsigned char*>(kSessionContext.data()),
-                                 kSessionContext.size());
-  return context;
-}
+constexpr std::chrono::milliseconds kAcceptPause{100};
 
 std::vector<http_detail::RouteMetrics> MakeMetrics(const std::vector<Route>& routes,
                                                    MetricRegistry& metrics) {
@@ -86,6 +65,7 @@ struct HttpServer::Impl {
 
   Status Listen(Loop& loop);
   void Accept(std::size_t index);
+  void AcceptLater(std::size_t index);
   void OnAllLoops(const std::function<void(Loop&)>& work);
 };
 
@@ -125,11 +105,21 @@ void HttpServer::Impl::Accept(std::size_t index) {
   acceptors[index]->async_accept(
       loops[index]->io, [this, index](error_code error, Tcp::socket socket) {
         if (error == asio::error::operation_aborted) return;
-        // Out of file descriptors and the like: the next one may do better.
-        if (!error && shared->connections.load() < shared->options.max_connections)
+        if (error) return AcceptLater(index);
+        if (shared->connections.load() < shared->options.max_connections)
           http_detail::MakeSession(std::move(socket), shared, loops[index])->Begin();
+        else
+          shared->refused_connections->Add();
         Accept(index);
       });
+}
+
+// Out of file descriptors and the like: trying again at once would only turn in a circle.
+void HttpServer::Impl::AcceptLater(std::size_t index) {
+  auto timer = std::make_shared<asio::steady_timer>(loops[index]->io, kAcceptPause);
+  timer->async_wait([this, index, timer](error_code error) {
+    if (!error && acceptors[index]->is_open()) Accept(index);
+  });
 }
 
 void HttpServer::Impl::OnAllLoops(const std::function<void(Loop&)>& work) {
@@ -150,14 +140,21 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options,
   auto impl = std::make_unique<Impl>();
   ServerShared& shared = *impl->shared;
   if (options.tls) {
-    SKERRY_ASSIGN_OR_RETURN(shared.tls, MakeTls(*options.tls));
+    SKERRY_ASSIGN_OR_RETURN(shared.tls, http_detail::MakeTls(*options.tls));
   }
   shared.options = std::move(options);
   SKERRY_ASSIGN_OR_RETURN(shared.router, Router::Make(std::move(routes)));
   shared.route_metrics = MakeMetrics(shared.router.routes(), metrics);
   shared.connections_gauge = &metrics.AddGauge("skerry_http_connections", "Open HTTP connections");
-  shared.pool = std::make_unique<asio::thread_pool>(
-      static_cast<std::size_t>(std::max(1, shared.options.workers)));
+  shared.refused_connections =
+      &metrics.AddCounter("skerry_http_refused_connections_total",
+                          "Connections closed at once because max_connections were open");
+  const auto make_pool = [](int threads) {
+    return std::make_unique<http_detail::HandlerPool>(
+        static_cast<std::size_t>(std::max(1, threads)), limits::kWaitingRequests);
+  };
+  shared.pool = make_pool(shared.options.workers);
+  shared.stream_pool = make_pool(shared.options.stream_workers);
   for (int i = 0; i < std::max(1, shared.options.loops); ++i) {
     impl->loops.push_back(std::make_shared<Loop>());
     SKERRY_RETURN_IF_ERROR(impl->Listen(*impl->loops.back()));
@@ -186,7 +183,8 @@ void HttpServer::Drain(std::chrono::milliseconds longest) {
     for (SessionBase* session : loop.sessions) session->CloseNow();
   });
   // Handlers that wait for a body get an error from the closed connections, so the pool ends.
-  shared.pool->join();
+  shared.stream_pool->Join();
+  shared.pool->Join();
   for (auto& loop : impl_->loops) {
     {
       const std::lock_guard lock(loop->mutex);

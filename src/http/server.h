@@ -2,15 +2,18 @@
 //
 // Role: owns its threads. `loops` threads each run an event loop with its own listening socket
 // (SO_REUSEPORT); a connection stays on its loop. Inline handlers run there and must not block;
-// pooled and streaming ones run on the worker pool and may. No lock is shared by loops on the way
-// of an inline request.
+// pooled and streaming ones run on two pools of threads and may; a request is its handler's until
+// that returns, also when it was answered before. A handler that throws answers 500. No lock is
+// shared by loops on the way of an inline request.
 //   auto server = HttpServer::Start({.port = 0}, {{"GET", "/healthz", RouteKind::kInline,
 //   handler}},
 //                                   metrics);
 //   ... server->Drain(std::chrono::seconds(10));
 //
 // Bounds (base/limits.h): kHeaderBytes (431), the route's body limit (413), kHeaderTimeout (408),
-// a slow body (408), kIdleTimeout, kConnections. Malformed requests are 400 and close; an unknown
+// a body that stalls for kBodyStall or is slower than kSlowestBodyBytesPerSecond (408; on streaming
+// routes an error of the BodyReader), kWaitingRequests for a pool (503), kIdleTimeout,
+// kConnections. Malformed requests are 400 and close; an unknown
 // path is 404, a known path with another method 405 with Allow. All answers of the server itself
 // are {"error": "..."}.
 //
@@ -54,8 +57,8 @@ class Responder {
 
 enum class RouteKind : std::uint8_t {
   kInline,     // on the event loop; must not block
-  kPooled,     // on the worker pool, the whole body in `request.body`
-  kStreaming,  // on the worker pool, the body through `request.stream` as it arrives
+  kPooled,     // on the workers, the whole body in `request.body`
+  kStreaming,  // on the stream workers, the body through `request.stream` as it arrives
 };
 
 using Handler = std::function<void(HttpRequest& request, Responder responder)>;
@@ -83,7 +86,8 @@ struct HttpServerOptions {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;  // 0: the kernel's choice
   int loops = 1;
-  int workers = 4;
+  int workers = 4;                      // threads of pooled routes
+  int stream_workers = 16;              // threads of streaming routes: so many uploads at once
   std::optional<TlsServerOptions> tls;  // none: plain HTTP, on loopback addresses only
   std::size_t max_connections = limits::kConnections;
   std::chrono::milliseconds header_timeout = limits::kHeaderTimeout;
@@ -96,7 +100,7 @@ class HttpServer {
   // Listens on return. kUnavailable when the port is in use (named), kInvalidArgument for plain
   // HTTP on an address that is not loopback, a bad pattern, certificate or key. Metrics:
   // skerry_http_requests_total{route,status}, skerry_http_request_seconds{route},
-  // skerry_http_connections.
+  // skerry_http_connections, skerry_http_refused_connections_total.
   static Result<std::unique_ptr<HttpServer>> Start(HttpServerOptions options,
                                                    std::vector<Route> routes,
                                                    MetricRegistry& metrics);

@@ -1,18 +1,24 @@
 #include "http/session.h"
 
 #include <fcntl.h>
-#include <openssl/x509.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
-#include <ctime>
+#include <algorithm>
+#include <exception>
 
+#include "base/log.h"
+#include "http/response_head.h"
 #include "http/status.h"
+#include "http/stream_body.h"
+#include "http/tls.h"
 #include "http/url.h"
 
 namespace skerry::http_detail {
 namespace {
 
 constexpr std::size_t kChunkBytes = 256U << 10U;
+constexpr int kUnsentBytes = 128 << 10;
 constexpr std::size_t kKeptBufferBytes = 64U << 10U;
 
 using PlainStream = beast::tcp_stream;
@@ -20,93 +26,6 @@ using TlsStream = asio::ssl::stream<beast::tcp_stream>;
 
 beast::tcp_stream& Lowest(PlainStream& stream) { return stream; }
 beast::tcp_stream& Lowest(TlsStream& stream) { return stream.next_layer(); }
-
-// RFC 9110 5.6.7, made once a second a thread.
-const std::string& DateHeader() {
-  thread_local std::time_t made_at = 0;
-  thread_local std::string text;
-  const std::time_t now = std::time(nullptr);
-  if (now != made_at) {
-    std::tm parts{};
-    gmtime_r(&now, &parts);
-    char buffer[64];
-    text.assign(buffer, std::strftime(buffer, sizeof buffer, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n",
-                                      &parts));
-    made_at = now;
-  }
-  return text;
-}
-
-bool HasNoBody(int status) { return status < 200 || status == 204 || status == 304; }
-
-void ReadCertificate(SSL* ssl, PeerIdentity& peer) {
-  X509* certificate = SSL_get1_peer_certificate(ssl);
-  if (certificate == nullptr) return;
-  BIO* out = BIO_new(BIO_s_mem());
-  if (out != nullptr && PEM_write_bio_X509(out, certificate) == 1) {
-    char* data = nullptr;
-    const long size = BIO_get_mem_data(out, &data);
-    peer.certificate_pem.assign(data, static_cast<std::size_t>(size));
-  }
-  char name[256] = {};
-  X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name, sizeof name);
-  peer.certificate_name = name;
-  BIO_free(out);
-  X509_free(certificate);
-}
-
-// Hands a request's body from the loop to a handler on the pool, one piece at a time: the next one
-// is read from the network when the handler asks, so a slow handler slows the sender.
-class StreamBody final : public BodyReader {
- public:
-  explicit StreamBody(std::function<void()> want) : want_(std::move(want)) {}
-
-  Result<std::size_t> Read(char* out, std::size_t size) override {
-    std::unique_lock lock(mutex_);
-    if (used_ == piece_.size() && !ended_ && !failed_) {
-      used_ = 0;
-      piece_.clear();
-      lock.unlock();
-      want_();
-      lock.lock();
-      ready_.wait(lock, [this] { return !piece_.empty() || ended_ || failed_; });
-    }
-    if (used_ < piece_.size()) {
-      const std::size_t count = std::min(size, piece_.size() - used_);
-      piece_.copy(out, count, used_);
-      used_ += count;
-      return count;
-    }
-    if (failed_) return tl::make_unexpected(*failed_);
-    return std::size_t{0};
-  }
-
-  void Give(std::string piece) {
-    const std::lock_guard lock(mutex_);
-    piece_ = std::move(piece);
-    used_ = 0;
-    ready_.notify_all();
-  }
-  void End() {
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
-    ready_.notify_all();
-  }
-  void FailWith(Error error) {
-    const std::lock_guard lock(mutex_);
-    failed_.emplace(std::move(error));
-    ready_.notify_all();
-  }
-
- private:
-  const std::function<void()> want_;
-  std::mutex mutex_;
-  std::condition_variable ready_;
-  std::string piece_;
-  std::size_t used_ = 0;
-  bool ended_ = false;
-  std::optional<Error> failed_;
-};
 
 template <typename Stream>
 class Session final : public SessionBase, public std::enable_shared_from_this<Session<Stream>> {
@@ -120,7 +39,9 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   ~Session() override {
     if (file_ >= 0) close(file_);
     --shared_->connections;
-    shared_->NoteConnections();
+    // A Responder may keep this object longer than the server and its metrics live.
+    const std::lock_guard lock(loop_->mutex);
+    if (!loop_->stopped) shared_->NoteConnections();
   }
 
   void Begin() override {
@@ -131,6 +52,9 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
       peer_.loopback = IsLoopback(peer_.address);
     }
     socket().set_option(Tcp::no_delay(true), error);
+    // Else a slow link's buffer takes megabytes at once and then none for longer than a stall.
+    using UnsentBytes = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>;
+    socket().set_option(UnsentBytes(kUnsentBytes), error);
     if constexpr (std::is_same_v<Stream, TlsStream>) {
       Lowest(stream_).expires_after(shared_->options.header_timeout);
       stream_.async_handshake(asio::ssl::stream_base::server,
@@ -167,6 +91,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   using HeaderParser = http::request_parser<http::empty_body>;
   using StringParser = http::request_parser<http::string_body>;
   using StreamParser = http::request_parser<http::buffer_body>;
+  using OutParts = beast::buffers_suffix<std::array<asio::const_buffer, 2>>;
 
   Tcp::socket& socket() { return Lowest(stream_).socket(); }
 
@@ -176,6 +101,9 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     string_parser_.reset();
     stream_parser_.reset();
     stream_body_.reset();
+    handler_running_ = answered_ = body_open_ = writing_ = false;
+    body_seconds_ = {};
+    body_bytes_ = 0;
     header_.emplace();
     header_->header_limit(static_cast<std::uint32_t>(limits::kHeaderBytes));
     header_->body_limit(boost::none);
@@ -193,17 +121,39 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
         });
   }
 
+  // The peer has so long for the next step; then the operation under way fails with `late_` set, on
+  // a connection that can still carry a 408. (The stream's own time-out closes it.)
+  void GivePeer(std::chrono::steady_clock::duration time) {
+    Lowest(stream_).expires_never();
+    late_ = false;
+    timer_.expires_after(time);
+    timer_.async_wait([weak = this->weak_from_this()](beast::error_code error) {
+      const auto self = weak.lock();
+      if (error || !self) return;
+      // Time may have run out while the completion of the operation was already on its way.
+      if (self->timer_.expiry() > std::chrono::steady_clock::now()) return;
+      self->late_ = true;
+      beast::error_code ignored;  // nothing under way is fine
+      self->socket().cancel(ignored);
+    });
+  }
+  bool StopTimer() {
+    timer_.expires_at(std::chrono::steady_clock::time_point::max());
+    return std::exchange(late_, false);
+  }
+
   void ReadHeader() {
-    Lowest(stream_).expires_after(shared_->options.header_timeout);
+    GivePeer(shared_->options.header_timeout);
     http::async_read_header(
         stream_, buffer_, *header_,
         [self = this->shared_from_this()](beast::error_code error, std::size_t) {
-          if (error) return self->RefuseHeader(error);
+          const bool late = self->StopTimer();
+          if (error) return self->RefuseHeader(error, late);
           self->RouteRequest();
         });
   }
 
-  void RefuseHeader(beast::error_code error) {
+  void RefuseHeader(beast::error_code error, bool late) {
     if (error == http::error::end_of_stream || error == asio::error::eof) return Shut();
     started_at_ = std::chrono::steady_clock::now();
     route_ = shared_->route_metrics.size() - 1;
@@ -211,15 +161,14 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (error == http::error::header_limit || error == http::error::buffer_overflow)
       return Refuse(431, fmt::format("the request's header is over the limit of {} bytes",
                                      limits::kHeaderBytes));
-    if (error == beast::error::timeout) return Leave();
+    if (late) return Refuse(408, "the request's header did not come in time");
     if (error.category() == http::make_error_code(http::error::bad_method).category())
       return Refuse(400, "malformed HTTP request: " + error.message());
     Leave();
   }
 
-  // An answer of the server itself, after which the connection closes.
+  // An answer of the server itself.
   void Refuse(int status, const std::string& why, const std::string& allow = "") {
-    keep_alive_ = false;
     HttpResponse response = ErrorResponse(Error(ErrorCode::kInvalidArgument, why));
     response.status = status;
     if (!allow.empty()) response.SetHeader("Allow", allow);
@@ -230,6 +179,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     started_at_ = std::chrono::steady_clock::now();
     const auto& message = header_->get();
     keep_alive_ = message.keep_alive();
+    version_10_ = message.version() < 11;
     head_ = message.method() == http::verb::head;
     request_ = HttpRequest();
     request_.method = std::string(message.method_string());
@@ -279,16 +229,35 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     ReadMoreBody(route);
   }
 
-  // Piece by piece, so that the stall limit holds between two of them.
+  // How long the next piece of the body may take: one stall time-out, and less when the body as a
+  // whole has been slower than the limit. Only the time that the peer is waited for counts.
+  std::chrono::steady_clock::duration BodyPatience() {
+    using Seconds = std::chrono::duration<double>;
+    const Seconds stall = shared_->options.body_stall;
+    const Seconds earned(static_cast<double>(body_bytes_) /
+                         static_cast<double>(limits::kSlowestBodyBytesPerSecond));
+    const Seconds left = std::clamp(stall + earned - body_seconds_, Seconds(0), stall);
+    body_asked_at_ = std::chrono::steady_clock::now();
+    return std::chrono::duration_cast<std::chrono::steady_clock::duration>(left);
+  }
+  void NoteBody(std::size_t bytes) {
+    body_bytes_ += bytes;
+    body_seconds_ += std::chrono::steady_clock::now() - body_asked_at_;
+  }
+
+  // Piece by piece, so that the time limits hold between two of them.
   void ReadMoreBody(const Route& route) {
-    Lowest(stream_).expires_after(shared_->options.body_stall);
+    GivePeer(BodyPatience());
     http::async_read_some(
         stream_, buffer_, *string_parser_,
-        [self = this->shared_from_this(), &route](beast::error_code error, std::size_t) {
+        [self = this->shared_from_this(), &route](beast::error_code error, std::size_t bytes) {
+          const bool late = self->StopTimer();
+          self->NoteBody(bytes);
           if (error == http::error::body_limit)
             return self->Refuse(
                 413, fmt::format("the body is over the limit of {} bytes", route.max_body_bytes));
-          if (error == beast::error::timeout) return self->Leave();
+          if (error && late)
+            return self->Refuse(408, "the request's body stalled or came too slowly");
           if (error &&
               error.category() == http::make_error_code(http::error::bad_chunk).category() &&
               error != http::error::partial_message)
@@ -301,12 +270,36 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
 
   void Dispatch(const Route& route) {
     request_.body = std::move(string_parser_->get().body());
-    Responder responder(this->shared_from_this());
-    if (route.kind == RouteKind::kInline) return route.handler(request_, std::move(responder));
-    asio::post(*shared_->pool,
-               [self = this->shared_from_this(), &route, answer = std::move(responder)]() mutable {
-                 route.handler(self->request_, std::move(answer));
-               });
+    if (route.kind == RouteKind::kInline) return RunHandler(route);
+    RunOn(*shared_->pool, route);
+  }
+
+  void RunHandler(const Route& route) {
+    try {
+      route.handler(request_, Responder(this->shared_from_this()));
+    } catch (const std::exception& failure) {  // its Responder has answered 500
+      LogError("a handler failed route=\"{} {}\" reason=\"{}\"", route.method, route.pattern,
+               failure.what());
+    }
+  }
+
+  // The request stays the handler's until it returns, also when it has answered before.
+  void RunOn(HandlerPool& pool, const Route& route) {
+    handler_running_ = true;
+    const bool taken = pool.Post([self = this->shared_from_this(), &route] {
+      self->RunHandler(route);
+      const std::lock_guard lock(self->loop_->mutex);
+      if (self->loop_->stopped) return;
+      asio::post(self->loop_->io, [self] {
+        self->handler_running_ = false;
+        if (self->answered_) self->WaitForRequest();
+      });
+    });
+    if (taken) return;
+    handler_running_ = false;
+    HttpResponse busy = ErrorResponse(
+        Error(ErrorCode::kResourceExhausted, "too many requests are waiting; try again later"));
+    Write(std::move(busy));
   }
 
   void StartStreaming(const Route& route) {
@@ -320,24 +313,26 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
       asio::post(loop_->io, [self = this->shared_from_this()] { self->ReadPiece(); });
     });
     request_.stream = stream_body_.get();
-    asio::post(*shared_->pool, [self = this->shared_from_this(), &route, body = stream_body_,
-                                answer = Responder(this->shared_from_this())]() mutable {
-      route.handler(self->request_, std::move(answer));
-    });
+    RunOn(*shared_->stream_pool, route);
   }
 
   void ReadPiece() {
     if (stream_parser_->is_done()) return stream_body_->End();
+    if (writing_)
+      return stream_body_->FailWith(
+          Error(ErrorCode::kUnavailable, "the request was answered already"));
     piece_.resize(kChunkBytes);
     auto& body = stream_parser_->get().body();
     body.data = piece_.data();
     body.size = piece_.size();
     body.more = true;
-    Lowest(stream_).expires_after(shared_->options.body_stall);
-    http::async_read_some(stream_, buffer_, *stream_parser_,
-                          [self = this->shared_from_this()](beast::error_code error, std::size_t) {
-                            self->OnPiece(error);
-                          });
+    Lowest(stream_).expires_after(BodyPatience());
+    http::async_read_some(
+        stream_, buffer_, *stream_parser_,
+        [self = this->shared_from_this()](beast::error_code error, std::size_t bytes) {
+          self->NoteBody(bytes);
+          self->OnPiece(error);
+        });
   }
 
   void OnPiece(beast::error_code error) {
@@ -348,7 +343,11 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (got && !error) return;
     if (error == beast::error::timeout)
       return stream_body_->FailWith(
-          Error(ErrorCode::kDeadlineExceeded, "the peer stopped sending its body"));
+          Error(ErrorCode::kDeadlineExceeded, "the body stalled or came too slowly"));
+    if (error && error.category() == http::make_error_code(http::error::bad_chunk).category() &&
+        error != http::error::partial_message)
+      return stream_body_->FailWith(
+          Error(ErrorCode::kInvalidArgument, "malformed body: " + error.message()));
     if (error)
       return stream_body_->FailWith(
           Error(ErrorCode::kUnavailable, "the peer went away in the middle of its body"));
@@ -358,8 +357,12 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
 
   void Write(HttpResponse response) {
     // What the peer has not sent by now would be taken for its next request.
-    if (stream_parser_ && !stream_parser_->is_done()) keep_alive_ = false;
+    body_open_ = stream_parser_   ? !stream_parser_->is_done()
+                 : string_parser_ ? !string_parser_->is_done()
+                                  : !header_->is_done();
+    if (body_open_) keep_alive_ = false;
     if (shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
+    writing_ = true;
     status_ = response.status;
     out_body_ = std::move(response.body);
     std::uint64_t length = out_body_.size();
@@ -373,23 +376,23 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
         return;
       }
     }
-    out_head_.clear();
-    fmt::format_to(std::back_inserter(out_head_), "HTTP/1.1 {} {}\r\n", status_,
-                   ReasonPhrase(status_));
-    for (const auto& [name, value] : response.headers)
-      fmt::format_to(std::back_inserter(out_head_), "{}: {}\r\n", name, value);
-    if (!HasNoBody(status_))
-      fmt::format_to(std::back_inserter(out_head_), "Content-Length: {}\r\n", length);
-    out_head_ += DateHeader();
-    out_head_ += keep_alive_ ? "\r\n" : "Connection: close\r\n\r\n";
+    WriteResponseHead(response, {length, keep_alive_, head_, version_10_}, out_head_);
     if (head_ || HasNoBody(status_)) out_body_.clear();
+    WriteParts(OutParts(std::array{asio::const_buffer(asio::buffer(out_head_)),
+                                   asio::const_buffer(asio::buffer(out_body_))}));
+  }
+
+  // In one gather write where the network takes it; the time limit is on progress, not on the
+  // whole.
+  void WriteParts(OutParts parts) {
     Lowest(stream_).expires_after(shared_->options.idle_timeout);
-    const std::array<asio::const_buffer, 2> parts{asio::buffer(out_head_), asio::buffer(out_body_)};
-    asio::async_write(stream_, parts,
-                      [self = this->shared_from_this()](beast::error_code error, std::size_t) {
-                        if (error) return self->Leave();
-                        self->WriteFile();
-                      });
+    stream_.async_write_some(parts, [self = this->shared_from_this(), parts](
+                                        beast::error_code error, std::size_t bytes) mutable {
+      if (error) return self->Leave();
+      parts.consume(bytes);
+      if (asio::buffer_size(parts) > 0) return self->WriteParts(parts);
+      self->WriteFile();
+    });
   }
 
   void WriteFile() {
@@ -414,21 +417,24 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started_at_;
     shared_->NoteAnswer(route_, status_, took.count());
     if (out_body_.capacity() > kKeptBufferBytes) std::string().swap(out_body_);
-    if (keep_alive_) return WaitForRequest();
-    Shut();
+    if (!keep_alive_) return Shut();
+    answered_ = true;
+    if (!handler_running_) WaitForRequest();
   }
 
   // Sends the end and reads what the peer still sends for a moment, so that a reset does not
   // destroy the answer on its way (RFC 9112 9.6).
   void Shut() {
-    beast::error_code ignored;  // the peer may be gone
+    Lowest(stream_).expires_after(limits::kLingerTimeout);
     if constexpr (std::is_same_v<Stream, TlsStream>) {
-      Lowest(stream_).expires_after(std::chrono::seconds(2));
+      // Behind a close_notify nothing can be read any more, so a peer in the middle of its body is
+      // read out first.
+      if (body_open_) return Linger();
       stream_.async_shutdown(
           [self = this->shared_from_this()](beast::error_code) { self->Leave(); });
     } else {
+      beast::error_code ignored;  // the peer may be gone
       socket().shutdown(Tcp::socket::shutdown_send, ignored);
-      Lowest(stream_).expires_after(std::chrono::seconds(2));
       Linger();
     }
   }
@@ -452,9 +458,16 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   std::optional<StreamParser> stream_parser_;
   std::shared_ptr<StreamBody> stream_body_;
   HttpRequest request_;
-  std::chrono::steady_clock::time_point started_at_;
+  asio::steady_timer timer_{loop_->io};
+  std::chrono::steady_clock::time_point started_at_, body_asked_at_;
+  std::chrono::duration<double> body_seconds_{0};  // that the peer was waited for
+  std::uint64_t body_bytes_ = 0;
   std::size_t route_ = 0;
-  bool keep_alive_ = false, head_ = false, waiting_ = false;
+  bool keep_alive_ = false, head_ = false, version_10_ = false, waiting_ = false, late_ = false;
+  bool handler_running_ = false;  // on a pool; the request is not to be touched
+  bool answered_ = false;         // but the handler still runs
+  bool writing_ = false;
+  bool body_open_ = false;  // the answer was made before the whole request had come
   int status_ = 0;
   std::string out_head_, out_body_, piece_;
   int file_ = -1;

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "http/handler_pool.h"
 #include "http/router.h"
 #include "http/server.h"
 
@@ -42,8 +43,10 @@ struct ServerShared {
   Router router;
   std::vector<RouteMetrics> route_metrics;  // one a route, the last for requests without one
   Gauge* connections_gauge = nullptr;
+  Counter* refused_connections = nullptr;
   std::unique_ptr<asio::ssl::context> tls;
-  std::unique_ptr<asio::thread_pool> pool;
+  // Two, so that peers who send a long body slowly keep no thread from the other routes.
+  std::unique_ptr<HandlerPool> pool, stream_pool;
   std::atomic<std::size_t> connections{0};
   std::atomic<bool> draining{false};
 
@@ -60,6 +63,9 @@ class SessionBase;
 // One event loop. `stopped` says that nobody runs `io` any more: late answers are dropped then.
 struct Loop {
   asio::io_context io{1};
+  // A request that is with its handler has no operation here; the loop must wait for its answer all
+  // the same, also when nothing is listened for any more.
+  asio::executor_work_guard<asio::io_context::executor_type> busy{io.get_executor()};
   std::mutex mutex;
   bool stopped = false;
   std::set<SessionBase*> sessions;  // the loop's thread alone

@@ -1,8 +1,10 @@
 #include "http/tcp_proxy.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/asio.hpp>
+#include <future>
 #include <limits>
 #include <set>
 #include <thread>
@@ -20,12 +22,19 @@ struct Link {
   std::atomic<std::uint64_t> to_upstream{0}, from_upstream{0};
   std::atomic<std::uint64_t> left{kNoLimit};  // bytes that may still pass to the upstream side
   std::atomic<bool> down{false};
+  int writes_under_way = 0;  // to the upstream side; the proxy's thread alone
 };
+
+class Pipe;
+
+// Every connection; the proxy's thread alone.
+using Pipes = std::set<Pipe*>;
+void ResetAll(const Pipes& pipes);
 
 // Both directions of one connection. Kept alive by its pending operations; one thread.
 class Pipe : public std::enable_shared_from_this<Pipe> {
  public:
-  Pipe(Tcp::socket near_side, Link& link, std::set<Pipe*>& all)
+  Pipe(Tcp::socket near_side, Link& link, Pipes& all)
       : near_(std::move(near_side)), far_(near_.get_executor()), link_(link), all_(all) {
     all_.insert(this);
   }
@@ -40,13 +49,13 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
                        });
   }
 
-  // Both sides see a reset, as when a cable is pulled and the peer's kernel gives up.
+  // The near side sees a reset. The far side sees an end, since a reset could destroy bytes that
+  // were counted as passed and wait in the kernel's buffer.
   void Reset() {
     error_code ignored;  // it is going away either way
-    for (Tcp::socket* socket : {&near_, &far_}) {
-      socket->set_option(asio::socket_base::linger(true, 0), ignored);
-      socket->close(ignored);
-    }
+    near_.set_option(asio::socket_base::linger(true, 0), ignored);
+    near_.close(ignored);
+    far_.close(ignored);
   }
 
  private:
@@ -59,17 +68,36 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   }
 
   void PassToFar(std::size_t size) {
-    const std::uint64_t left = link_.left.load();
-    const bool cut = size >= left;
-    if (cut) size = left;
-    if (!cut && left != kNoLimit) link_.left.store(left - size);
-    asio::async_write(far_, asio::buffer(near_bytes_, size),
-                      [self = shared_from_this(), cut](error_code error, std::size_t written) {
-                        self->link_.to_upstream += written;
-                        if (!cut && !error) return self->ReadNear();
-                        if (cut) self->link_.down.store(true);
-                        self->Reset();
+    if (link_.down.load()) return Reset();
+    // Taken before the write, so that of several connections none gets more than is left.
+    std::uint64_t left = link_.left.load();
+    std::uint64_t taken = 0;
+    do {
+      taken = std::min<std::uint64_t>(size, left);
+    } while (left != kNoLimit && !link_.left.compare_exchange_weak(left, left - taken));
+    if (taken == 0) return link_.writes_under_way == 0 ? GoDown() : Reset();
+    ++link_.writes_under_way;
+    asio::async_write(far_, asio::buffer(near_bytes_, taken),
+                      [self = shared_from_this()](error_code error, std::size_t written) {
+                        self->OnPassed(error, written);
                       });
+  }
+
+  void OnPassed(error_code error, std::size_t written) {
+    --link_.writes_under_way;
+    link_.to_upstream += written;
+    // Other connections may still be passing what they took of the last bytes.
+    if (link_.left.load() == 0) {
+      if (link_.writes_under_way == 0) GoDown();
+      return;
+    }
+    if (error) return Reset();
+    ReadNear();
+  }
+
+  void GoDown() {
+    link_.down.store(true);
+    ResetAll(all_);
   }
 
   void ReadFar() {
@@ -93,15 +121,19 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
 
   Tcp::socket near_, far_;
   Link& link_;
-  std::set<Pipe*>& all_;
+  Pipes& all_;
   std::array<char, 16'384> near_bytes_{}, far_bytes_{};
 };
+
+void ResetAll(const Pipes& pipes) {
+  for (Pipe* pipe : pipes) pipe->Reset();
+}
 
 }  // namespace
 
 struct TcpProxy::Impl {
   Link link;
-  std::set<Pipe*> pipes;  // the proxy's thread alone
+  Pipes pipes;
   asio::io_context io{1};
   Tcp::acceptor acceptor{io};
   std::uint16_t upstream_port = 0;
@@ -119,9 +151,6 @@ struct TcpProxy::Impl {
       }
       Accept();
     });
-  }
-  void ResetAll() {
-    for (Pipe* pipe : pipes) pipe->Reset();
   }
 };
 
@@ -144,7 +173,7 @@ TcpProxy::~TcpProxy() {
   asio::post(impl_->io, [raw = impl_.get()] {
     error_code ignored;  // closing a listening socket has no other outcome
     raw->acceptor.close(ignored);
-    raw->ResetAll();
+    ResetAll(raw->pipes);
   });
   impl_->thread.join();
 }
@@ -153,7 +182,12 @@ std::uint16_t TcpProxy::port() const { return impl_->acceptor.local_endpoint().p
 void TcpProxy::CutAfterBytes(std::uint64_t to_upstream) { impl_->link.left.store(to_upstream); }
 void TcpProxy::SetDown() {
   impl_->link.down.store(true);
-  asio::post(impl_->io, [raw = impl_.get()] { raw->ResetAll(); });
+  std::promise<void> done;
+  asio::post(impl_->io, [raw = impl_.get(), &done] {
+    ResetAll(raw->pipes);
+    done.set_value();
+  });
+  done.get_future().wait();
 }
 void TcpProxy::SetUp() {
   impl_->link.left.store(kNoLimit);

@@ -18,9 +18,9 @@ class TcpProxy {
   ~TcpProxy();
 
   std::uint16_t port() const;
-  // Passes exactly so many bytes more to the upstream side, then goes down.
+  // Passes exactly so many bytes more to the upstream side, over all connections, then goes down.
   void CutAfterBytes(std::uint64_t to_upstream);
-  // Resets every connection and each new one.
+  // Resets every connection (done on return) and, until SetUp, each new one.
   void SetDown();
   void SetUp();
   bool is_down() const;

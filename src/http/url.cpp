@@ -32,7 +32,8 @@ Status SplitHostPort(std::string_view authority, Url& url, std::string_view whol
   }
   url.port = url.tls() ? 443 : 80;
   const char* end = port.data() + port.size();
-  if (!port.empty() && std::from_chars(port.data(), end, url.port).ptr != end)
+  const auto parsed = std::from_chars(port.data(), end, url.port);
+  if (!port.empty() && (parsed.ec != std::errc() || parsed.ptr != end))
     return Fail(ErrorCode::kInvalidArgument, "'{}' has no valid port", whole);
   if (url.host.empty() || url.port == 0)
     return Fail(ErrorCode::kInvalidArgument, "'{}' names no host and port", whole);

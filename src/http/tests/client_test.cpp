@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "http/server.h"
 #include "http/tcp_proxy.h"
 #include "http/tests/raw_connection.h"
@@ -124,6 +126,21 @@ TEST_F(ClientTest, ProxyCutsAfterTheAskedBytesAndComesUpAgain) {
   EXPECT_EQ(client_.Send(call).value().body, "1000000");
   proxy_->SetDown();
   EXPECT_FALSE(client_.Send(call));
+}
+
+TEST_F(ClientTest, ProxyCutsExactlyOverSeveralConnections) {
+  proxy_->CutAfterBytes(700'000);
+  std::vector<std::thread> senders;
+  for (int i = 0; i < 4; ++i)
+    senders.emplace_back([&] {
+      HttpClient client({});
+      HttpCall call = Get("/count", proxy_->port());
+      call.method = "PUT";
+      call.body = std::string(1'000'000, 'u');
+      EXPECT_FALSE(client.Send(call));
+    });
+  for (std::thread& sender : senders) sender.join();
+  EXPECT_EQ(proxy_->bytes_to_upstream(), 700'000U);
 }
 
 TEST(Url, ParsesAndRefuses) {

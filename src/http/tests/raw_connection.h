@@ -3,9 +3,11 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -35,6 +37,11 @@ class RawConnection {
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
     return true;
+  }
+  // Whether there is something to read, or the end, within that time.
+  bool Readable(std::chrono::milliseconds longest) {
+    pollfd wanted{fd_, POLLIN, 0};
+    return poll(&wanted, 1, static_cast<int>(longest.count())) > 0;
   }
   // Up to and with `mark`, or to the end.
   std::string ReadUntil(std::string_view mark) {
