@@ -39,10 +39,9 @@ class BundleTest : public SiteFixture {
           hub_.registry().GetArtifact(repository, model.digest.ToString()).value()));
       for (const Descriptor& signature :
            hub_.registry().Referrers(repository, model.digest, "").value())
-        writer Must(
-                .AddArtifact(
-                    BundleKind::kSignature, model.ToString(),
-                    hub_.registry().GetArtifact(repository, signature.digest.ToString()).value()));
+        Must(writer.AddArtifact(
+            BundleKind::kSignature, model.ToString(),
+            hub_.registry().GetArtifact(repository, signature.digest.ToString()).value()));
     }
     if (policy)
       Must(
@@ -179,7 +178,7 @@ TEST_F(BundleTest, EveryFlippedBitIsFoundAndTheOtherPartsAreUsed) {
     ASSERT_TRUE(report) << report.error().message();
     EXPECT_GE(report->Count(PartResult::kMissing), 1U) << Describe(*report);
     for (const PartOutcome& part : report->parts)
-      if (part.result == PartResult::kMissing) EXPECT_NE(part.reason, "");
+      EXPECT_EQ(part.reason.empty(), part.result < PartResult::kMissing) << Describe(*report);
     EXPECT_LE(report->Count(PartResult::kMissing) + report->Count(PartResult::kRefused), 2U)
         << Describe(*report);
     std::filesystem::remove_all(Path(copy_name));
