@@ -1,13 +1,11 @@
 #include "site/control_routes.h"
 
-#include <cmath>
-#include <limits>
-
 #include "base/limits.h"
 #include "crypto/certificate.h"
 #include "crypto/digest.h"
 #include "http/status.h"
 #include "model/scorer.h"
+#include "serve/batch_builder.h"
 
 namespace skerry {
 namespace {
@@ -212,8 +210,17 @@ Result<Json> ExplainPolicy(const ControlParts& parts, const Json& body) {
                 "this site runs no model yet, so there is no "
                 "schema to explain a row of");
   SKERRY_ASSIGN_OR_RETURN(const Json* row, JsonObject(body, "body").Member("row"));
-  SKERRY_ASSIGN_OR_RETURN(const auto batch,
-                          MakeExplainedRow(package, *row, *parts.clock, parts.instance));
+  std::string text = DumpJson(*row);
+  SKERRY_ASSIGN_OR_RETURN(const std::shared_ptr<RowBatch> batch, BatchFromNamedRows(package, text),
+                          "body.row");
+  if (batch->rows != 1)
+    return Fail(ErrorCode::kInvalidArgument, "body.row is {} rows, must be one", batch->rows);
+  batch->instance = parts.instance;
+  batch->first_n = 1;
+  batch->event_time_us = parts.clock->UtcMicros();
+  batch->mono_us = parts.clock->MonotonicMicros();
+  batch->clock = parts.clock->quality();
+  SKERRY_RETURN_IF_ERROR(ScoreRows(*batch));
   const std::shared_ptr<const CompiledPolicy> policy = parts.active->PolicyFor(package.get());
   Json fields = Json::array();
   for (const FieldExplanation& field : policy->Explain(*batch, 0))
@@ -229,46 +236,7 @@ Result<Json> ExplainPolicy(const ControlParts& parts, const Json& body) {
               {"fields", std::move(fields)}};
 }
 
-Result<std::string> TextOf(const Json& row, const Field& field) {
-  const auto found = row.find(field.name);
-  if (found == row.end() || found->is_null()) return std::string();
-  if (found->is_string()) return found->get<std::string>();
-  if (found->is_number()) return found->dump();
-  return Fail(ErrorCode::kInvalidArgument, "row.{} is {}, must be a number or a text", field.name,
-              found->type_name());
-}
-
 }  // namespace
-
-Result<std::shared_ptr<const RowBatch>> MakeExplainedRow(
-    const std::shared_ptr<const ModelPackage>& package, const Json& row, const Clock& clock,
-    const InstanceId& instance) {
-  if (!row.is_object())
-    return Fail(ErrorCode::kInvalidArgument, "row is {}, must be an object of fields",
-                row.type_name());
-  for (const auto& [name, value] : row.items())
-    if (package->schema.Find(name) == nullptr)
-      return Fail(ErrorCode::kInvalidArgument, "row.{} is no field of model {}", name,
-                  package->name);
-  auto batch = std::make_shared<RowBatch>();
-  batch->package = package;
-  batch->instance = instance;
-  batch->event_time_us = clock.UtcMicros();
-  batch->mono_us = clock.MonotonicMicros();
-  batch->clock = clock.quality();
-  batch->rows = 1;
-  for (const Field* field : package->schema.features()) {
-    SKERRY_ASSIGN_OR_RETURN(const std::string text, TextOf(row, *field));
-    SKERRY_ASSIGN_OR_RETURN(const float value, EncodeFeature(*field, text));
-    batch->features.push_back(value);
-  }
-  for (const Field* field : package->schema.texts()) {
-    SKERRY_ASSIGN_OR_RETURN(std::string text, TextOf(row, *field));
-    batch->texts.push_back({std::move(text)});
-  }
-  SKERRY_RETURN_IF_ERROR(ScoreRows(*batch));
-  return batch;
-}
 
 std::vector<Route> ControlRoutes(const ControlParts& parts) {
   return {MakeRoute(parts, "GET", "/v1/site", GetSite),

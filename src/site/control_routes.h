@@ -44,10 +44,4 @@ struct ControlParts {
 
 std::vector<Route> ControlRoutes(const ControlParts& parts);
 
-// One row from named fields, scored: what the explanation of a policy is about. kInvalidArgument
-// names the field.
-Result<std::shared_ptr<const RowBatch>> MakeExplainedRow(
-    const std::shared_ptr<const ModelPackage>& package, const Json& row, const Clock& clock,
-    const InstanceId& instance);
-
 }  // namespace skerry

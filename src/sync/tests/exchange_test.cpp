@@ -1,0 +1,227 @@
+#include "sync/exchange.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http/tcp_proxy.h"
+#include "sync/tests/site_fixture.h"
+
+namespace skerry {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class ExchangeTest : public SiteFixture {
+ protected:
+  ExchangeTest() { OpenSite(); }
+  ~ExchangeTest() override { exchange_.reset(); }
+
+  void StartExchange(const std::string& hub_url) {
+    ExchangeParts parts;
+    parts.identity = identity_.get();
+    parts.outbox = outbox_.get();
+    parts.deployer = deployer_.get();
+    parts.clock = &clock_;
+    parts.metrics = &metrics_;
+    parts.make_status = [this] { return MakeStatus(); };
+    // Rounds come by SyncNow alone, after the first.
+    exchange_ =
+        Exchange::Make({hub_url, Path("site/sync"), std::chrono::hours(1)}, std::move(parts))
+            .value();
+    exchange_->Start();
+  }
+
+  std::string SyncError() {
+    const Status synced = exchange_->SyncNow();
+    return synced ? std::string("no error") : synced.error().message();
+  }
+
+  std::unique_ptr<Exchange> exchange_;
+};
+
+// Answers every connection with the same bytes and closes it.
+class RawServer {
+ public:
+  explicit RawServer(std::string answer) : answer_(std::move(answer)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    ::listen(listener_, 8);
+    socklen_t size = sizeof address;
+    ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
+    url_ = fmt::format("http://127.0.0.1:{}", ntohs(address.sin_port));
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~RawServer() {
+    ::shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    ::close(listener_);
+  }
+  const std::string& url() const { return url_; }
+
+ private:
+  void Run() {
+    for (int peer = ::accept(listener_, nullptr, nullptr); peer >= 0;
+         peer = ::accept(listener_, nullptr, nullptr)) {
+      char request[4096];
+      if (::recv(peer, request, sizeof request, 0) > 0)
+        ::send(peer, answer_.data(), answer_.size(), MSG_NOSIGNAL);
+      ::close(peer);
+    }
+  }
+
+  std::string answer_;
+  std::string url_;
+  int listener_ = ::socket(AF_INET, SOCK_STREAM, 0);
+  std::thread thread_;
+};
+
+TEST_F(ExchangeTest, OneRoundJoinsDeploysShipsAndReports) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  Must(identity_->TakeToken(hub.MakeToken("north", hub.url())));
+  DesiredState state;
+  state.version = 3;
+  state.active = hub.Publish(MakePackage("one"), "milling", "1");
+  state.policy = hub.PublishPolicy("milling", "1", OpenPolicyYaml());
+  hub.SetDesired(state);
+  Capture(800);
+  StartExchange(hub.url());
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_TRUE(identity_->joined());
+  EXPECT_THAT(target_.models, ElementsAre(state.active));
+  EXPECT_THAT(target_.policies, ElementsAre(state.policy));
+  EXPECT_EQ(hub.primary_rows(), 800U);
+  EXPECT_EQ(PendingRows(), 0U);
+  ASSERT_TRUE(hub.status());
+  EXPECT_EQ(hub.status()->counters.scored, 800U);
+  EXPECT_TRUE(exchange_->facts().connected);
+}
+
+TEST_F(ExchangeTest, TokenUsedTwiceIsSaidPlainly) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  const JoinToken token = hub.MakeToken("north", hub.url());
+  ASSERT_TRUE(hub.Grant(MakeJoinRequest(token, *PrivateKey::Generate()).value()));
+  Must(identity_->TakeToken(token));
+  StartExchange(hub.url());
+  EXPECT_THAT(SyncError(), HasSubstr("used already"));
+  EXPECT_FALSE(identity_->joined());
+}
+
+TEST_F(ExchangeTest, WithoutATokenTheErrorSaysWhatIsNeeded) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  StartExchange(hub.url());
+  EXPECT_THAT(SyncError(), HasSubstr("--token-file"));
+}
+
+TEST_F(ExchangeTest, HubOfAnotherCaIsRefusedAndNothingIsSent) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  TestHub stranger(Path("stranger"), TestHub::Transport::kTls, clock_);
+  JoinDirectly(hub);
+  Capture(300);
+  StartExchange(stranger.url());
+  const Status synced = exchange_->SyncNow();
+  ASSERT_FALSE(synced);
+  EXPECT_EQ(synced.error().code(), ErrorCode::kPermissionDenied) << synced.error().message();
+  EXPECT_FALSE(exchange_->facts().connected);
+  EXPECT_EQ(stranger.taken_segments(), 0U);
+  EXPECT_EQ(PendingRows(), 300U);
+}
+
+TEST_F(ExchangeTest, AnswersOfAnotherHubAreNotBelieved) {
+  TestHub hub(Path("hub"), TestHub::Transport::kPlain, clock_);
+  TestHub stranger(Path("stranger"), TestHub::Transport::kPlain, clock_);
+  JoinDirectly(hub);
+  stranger.MakeToken("north", stranger.url());
+  DesiredState state;
+  state.version = 9;
+  state.active = stranger.Publish(MakePackage("one"), "milling", "1");
+  stranger.SetDesired(state);
+  StartExchange(stranger.url());
+  EXPECT_NE(SyncError(), "no error");
+  EXPECT_FALSE(identity_->desired());
+  EXPECT_TRUE(target_.models.empty());
+}
+
+TEST_F(ExchangeTest, CaptivePortalIsToldApartFromTheHub) {
+  const RawServer portal(
+      "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 28\r\n"
+      "Connection: close\r\n\r\n<html>Please log in</html>\r\n");
+  TestHub hub(Path("hub"), TestHub::Transport::kPlain, clock_);
+  JoinDirectly(hub);
+  Capture(300);
+  StartExchange(portal.url());
+  EXPECT_THAT(SyncError(), HasSubstr("captive portal"));
+  EXPECT_EQ(PendingRows(), 300U);
+  EXPECT_FALSE(exchange_->facts().connected);
+}
+
+TEST_F(ExchangeTest, TruncatedAnswerIsRefusedAndAskedForAgain) {
+  const RawServer cut(
+      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n"
+      "Connection: close\r\n\r\n{\"payload\":");
+  TestHub hub(Path("hub"), TestHub::Transport::kPlain, clock_);
+  JoinDirectly(hub);
+  StartExchange(cut.url());
+  const Status synced = exchange_->SyncNow();
+  ASSERT_FALSE(synced);
+  EXPECT_EQ(synced.error().code(), ErrorCode::kUnavailable) << synced.error().message();
+  EXPECT_FALSE(identity_->desired());
+}
+
+TEST_F(ExchangeTest, LinkThatComesBackIsUsedWithoutARestart) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  const auto proxy = TcpProxy::Start(hub.port()).value();
+  JoinDirectly(hub);
+  Capture(900);
+  proxy->SetDown();
+  StartExchange(fmt::format("https://127.0.0.1:{}", proxy->port()));
+  EXPECT_NE(SyncError(), "no error");
+  EXPECT_EQ(PendingRows(), 900U);
+  proxy->SetUp();
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(hub.primary_rows(), 900U);
+  EXPECT_EQ(PendingRows(), 0U);
+}
+
+TEST_F(ExchangeTest, OlderDesiredStateOfARestoredHubIsRefusedAndShippingGoesOn) {
+  TestHub hub(Path("hub"), TestHub::Transport::kPlain, clock_);
+  JoinDirectly(hub);
+  DesiredState state;
+  state.version = 5;
+  state.active = hub.Publish(MakePackage("one"), "milling", "1");
+  hub.SetDesired(state);
+  StartExchange(hub.url());
+  EXPECT_EQ(SyncError(), "no error");
+  state.version = 4;
+  hub.SetDesired(state);
+  Capture(300);
+  EXPECT_THAT(SyncError(), HasSubstr("older"));
+  EXPECT_EQ(identity_->desired()->version, 5U);
+  EXPECT_EQ(hub.primary_rows(), 300U);
+}
+
+TEST_F(ExchangeTest, ReceiptThatCameByNoAnswerIsFetchedWithTheStatus) {
+  TestHub hub(Path("hub"), TestHub::Transport::kPlain, clock_);
+  const auto proxy = TcpProxy::Start(hub.port()).value();
+  JoinDirectly(hub);
+  Capture(600);
+  hub.before_answer = [&]() -> Status { return Fail(ErrorCode::kInternal, "answer lost"); };
+  StartExchange(fmt::format("http://127.0.0.1:{}", proxy->port()));
+  exchange_->SyncNow();
+  EXPECT_EQ(hub.primary_rows(), 600U);
+  EXPECT_EQ(PendingRows(), 0U);
+}
+
+TEST_F(ExchangeTest, UrlThatIsNoneIsRefusedAtTheStart) {
+  EXPECT_EQ(Exchange::Make({"hub.example", Path("site/sync")}, {}).error().code(),
+            ErrorCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace skerry
