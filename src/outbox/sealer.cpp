@@ -11,6 +11,9 @@ struct Sealer::Stream {
   InstanceId epoch;
   RecordClass cls = RecordClass::kSample;
   bool whole = false;  // also what does not fill a segment
+  // Rows that come while it is sealed wait for the next turn: under load there are always some, and
+  // each turn would make a tiny segment of them.
+  std::uint64_t last_seq;
 };
 
 struct Sealer::Chunk {
@@ -92,15 +95,16 @@ Status Sealer::Seal(SealWhich which) {
 Result<std::vector<Sealer::Stream>> Sealer::StreamsToSeal(SealWhich which) {
   SKERRY_ASSIGN_OR_RETURN(
       auto query,
-      database_->Prepare("SELECT b.stream, s.epoch, s.cls, SUM(b.last_seq - b.first_seq + 1), "
-                         "MIN(b.committed_mono_us) FROM batches b JOIN streams s ON s.id = "
-                         "b.stream GROUP BY b.stream ORDER BY s.cls, b.stream"));
+      database_->Prepare(
+          "SELECT b.stream, s.epoch, s.cls, SUM(b.last_seq - b.first_seq + 1), "
+          "MIN(b.committed_mono_us), MAX(b.last_seq) FROM batches b JOIN streams s ON s.id = "
+          "b.stream GROUP BY b.stream ORDER BY s.cls, b.stream"));
   std::vector<Stream> streams;
   while (true) {
     SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
     if (!more) return streams;
     Stream stream{query.Int(0), InstanceFromBytes(query.BlobAt(1)),
-                  static_cast<RecordClass>(query.Int(2)), false};
+                  static_cast<RecordClass>(query.Int(2)), false, U64(query, 5)};
     // The monotonic clock means nothing across processes, and nothing more comes to their streams.
     const bool aged =
         stream.epoch != epoch_ || clock_->MonotonicMicros() - query.Int(4) >= segment_age_us_;
@@ -111,7 +115,7 @@ Result<std::vector<Sealer::Stream>> Sealer::StreamsToSeal(SealWhich which) {
 
 Status Sealer::SealStream(const Stream& stream) {
   while (true) {
-    SKERRY_ASSIGN_OR_RETURN(Chunk chunk, Collect(stream.id));
+    SKERRY_ASSIGN_OR_RETURN(Chunk chunk, Collect(stream));
     if (chunk.unreadable) {
       SKERRY_RETURN_IF_ERROR(on_writer_(
           [&](OutboxStore& store) { return store.QuarantineBatch(*chunk.unreadable, chunk.why); }));
@@ -123,15 +127,16 @@ Status Sealer::SealStream(const Stream& stream) {
   }
 }
 
-Result<Sealer::Chunk> Sealer::Collect(std::int64_t stream) {
+Result<Sealer::Chunk> Sealer::Collect(const Stream& stream) {
   SKERRY_ASSIGN_OR_RETURN(
-      auto query, database_->Prepare(
-                      "SELECT id, first_seq, last_seq, primary_rows, policy, model, "
-                      "committed_utc_us, body FROM batches WHERE stream = ? ORDER BY first_seq"));
-  query.Bind(1, stream);
+      auto query,
+      database_->Prepare("SELECT id, first_seq, last_seq, primary_rows, policy, model, "
+                         "committed_utc_us, body FROM batches WHERE stream = ? AND last_seq <= ? "
+                         "ORDER BY first_seq"));
+  query.Bind(1, stream.id).Bind(2, static_cast<std::int64_t>(stream.last_seq));
   Chunk chunk;
   SealedFile& file = chunk.file;
-  file.stream = stream;
+  file.stream = stream.id;
   while (chunk.table.rows() < segment_rows_) {
     SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
     if (!more) break;

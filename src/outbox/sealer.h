@@ -38,7 +38,7 @@ class Sealer {
   Result<std::vector<Stream>> StreamsToSeal(SealWhich which);
   Status SealStream(const Stream& stream);
   // Consecutive rows of one shape and policy, at least `segment_rows` of them if there are so many.
-  Result<Chunk> Collect(std::int64_t stream);
+  Result<Chunk> Collect(const Stream& stream);
   Status WriteChunk(const Stream& stream, Chunk& chunk);
 
   const std::filesystem::path directory_;
