@@ -44,6 +44,9 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
     far_.async_connect({asio::ip::address_v4::loopback(), upstream_port},
                        [self = shared_from_this()](error_code error) {
                          if (error) return self->Reset();
+                         error_code ignored;  // a slower link is a link all the same
+                         self->near_.set_option(Tcp::no_delay(true), ignored);
+                         self->far_.set_option(Tcp::no_delay(true), ignored);
                          self->ReadNear();
                          self->ReadFar();
                        });
