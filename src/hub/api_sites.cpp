@@ -87,9 +87,11 @@ Result<Json> Recount(HubStore& store, LakeReader& lake, std::string_view site) {
 Result<HttpResponse> HubApi::CreateToken(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body, limits::kJoinDocumentBytes));
   const JsonObject object(body, "token");
-  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"site"}));
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"site", "media"}));
   SKERRY_ASSIGN_OR_RETURN(const std::string site, object.String("site"));
-  SKERRY_ASSIGN_OR_RETURN(const JoinToken token, parts_.join->MakeToken(site, Url()));
+  SKERRY_ASSIGN_OR_RETURN(const bool media_only, object.BoolOr("media", false));
+  SKERRY_ASSIGN_OR_RETURN(const JoinToken token,
+                          parts_.join->MakeToken(site, media_only ? std::string() : Url()));
   return HttpResponse::JsonText(201, token.ToJson());
 }
 

@@ -203,6 +203,15 @@ Result<Json> Seal(const ControlParts& parts, const Json& body) {
   return GetOutbox(parts, body);
 }
 
+// A person's wish does not wait for the back-off's turn.
+Result<Json> Sync(const ControlParts& parts, const Json& /*body*/) {
+  if (parts.exchange == nullptr)
+    return Fail(ErrorCode::kFailedPrecondition,
+                "this site knows no hub URL; it meets its hub by bundles");
+  SKERRY_RETURN_IF_ERROR(parts.exchange->SyncNow());
+  return ExchangeJson(parts);
+}
+
 Result<Json> ExplainPolicy(const ControlParts& parts, const Json& body) {
   const std::shared_ptr<const ModelPackage> package = parts.active->package();
   if (!package)
@@ -245,6 +254,7 @@ std::vector<Route> ControlRoutes(const ControlParts& parts) {
           MakeRoute(parts, "POST", "/v1/bundle/export", ExportBundle),
           MakeRoute(parts, "POST", "/v1/bundle/import", ImportBundle),
           MakeRoute(parts, "POST", "/v1/outbox/seal", Seal),
+          MakeRoute(parts, "POST", "/v1/sync", Sync),
           MakeRoute(parts, "POST", "/v1/policy/explain", ExplainPolicy)};
 }
 
