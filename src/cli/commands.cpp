@@ -1,0 +1,123 @@
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+#include "base/log.h"
+#include "cli/command.h"
+#include "hub/retrain_run.h"
+#include "model/smoke.h"
+
+namespace skerry {
+namespace {
+
+constexpr std::array kCommands{
+    Command{"train", "train a model and an anomaly detector from a table",
+            "skerry train readings.csv --label failure --out milling", &DeclareTrain},
+    Command{"evaluate", "measure a model package on a labelled table",
+            "skerry evaluate milling new.csv", &DeclareEvaluate},
+    Command{"score", "score a CSV file with a model package",
+            "skerry score new.csv milling --out scored.csv", &DeclareScore},
+    Command{"pack", "make an OCI artifact (ModelPack) of a model package, as an image layout",
+            "skerry pack milling --name milling --version 1 --out milling.oci", &DeclarePack},
+    Command{"sign", "sign the packed model in a layout (a cosign bundle v0.3)",
+            "skerry sign milling.oci --key model.key", &DeclareSign},
+    Command{"verify", "verify the signatures of a packed model in a layout",
+            "skerry verify milling.oci --key model.pub", &DeclareVerify},
+    Command{"push", "push a layout's artifacts to an OCI registry",
+            "skerry push milling.oci --hub hub-data", &DeclarePush},
+    Command{"pull", "pull a model package from an OCI registry",
+            "skerry pull milling:1 --hub hub-data --out milling", &DeclarePull},
+    Command{"serve", "serve models over the Open Inference Protocol",
+            "skerry serve --http 127.0.0.1:8000 milling=./milling", &DeclareServe},
+    Command{"site", "run a site: scoring, outbox, exchange with the hub",
+            "skerry site --data site --token-file token.json", &DeclareSite},
+    Command{"hub", "run a hub: registry, ingest, fleet, the global app",
+            "skerry hub --data hub-data", &DeclareHub},
+    Command{"token", "make the one-time token file with which a site joins",
+            "skerry token north --hub hub-data --out north.token", &DeclareToken},
+    Command{"deploy", "say which model and policy sites should run",
+            "skerry deploy milling:1 --policy milling:1 --sites north,south --hub hub-data",
+            &DeclareDeploy},
+    Command{"bundle", "export, import and inspect what a courier carries",
+            "skerry bundle export /media/usb/out --data site", &DeclareBundle},
+    Command{"policy", "check, explain and publish the rules of what may leave a site",
+            "skerry policy check policy.yaml --package milling", &DeclarePolicy},
+    Command{"outbox", "show, verify or export what a site keeps for its hub",
+            "skerry outbox status --data site", &DeclareOutbox},
+    Command{"label", "give the hub labels for rows, by row id",
+            "skerry label labels.csv --hub hub-data", &DeclareLabel},
+    Command{"retrain", "train a challenger from the lake and put it before the gate",
+            "skerry retrain milling:1 --new-version 2 --base train.csv --holdout clean=hold.csv "
+            "--gain-on clean --hub hub-data",
+            &DeclareRetrain},
+    Command{"status", "show sites, reconciliation and drift, as the hub sees them",
+            "skerry status --hub hub-data", &DeclareStatus},
+    Command{"demo", "run the whole loop on this machine and show what happens", "skerry demo",
+            &DeclareDemo},
+    Command{"doctor", "say what is wrong with a set-up", "skerry doctor --data site",
+            &DeclareDoctor},
+    Command{"version", "print the versions of skerry and its libraries", "skerry version",
+            &DeclareVersion},
+};
+
+int Usage(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // --help
+  const auto chosen = app.get_subcommands();
+  const std::string name = chosen.empty() ? "" : " " + chosen.front()->get_name();
+  std::fprintf(stderr, "skerry%s: %s\nTry: skerry%s --help\n", name.c_str(), error.what(),
+               name.c_str());
+  return 2;
+}
+
+// Children of the product itself; no person types these.
+bool RunInternal(int argc, char** argv, int& status) {
+  if (argc != 3) return false;
+  const std::string_view name = argv[1];
+  if (name == "__smoke") status = SmokeMain(argv[2]);
+  if (name == "__retrain") status = RunRetrainChild(argv[2]);
+  return name == "__smoke" || name == "__retrain";
+}
+
+}  // namespace
+
+std::span<const Command> Commands() { return kCommands; }
+
+int RunCommandLine(int argc, char** argv) {
+  int internal_status = 0;
+  if (RunInternal(argc, argv, internal_status)) return internal_status;
+  CLI::App app("Machine learning for sites that are offline.", "skerry");
+  app.require_subcommand(1);
+  std::vector<std::pair<CLI::App*, CommandRun>> runs;
+  for (const Command& command : kCommands) {
+    CLI::App* sub = app.add_subcommand(std::string(command.name), std::string(command.summary));
+    sub->footer("Example: " + std::string(command.example));
+    runs.emplace_back(sub, command.declare(*sub));
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return Usage(app, error);
+  }
+  for (const auto& [sub, run] : runs) {
+    if (!sub->parsed()) continue;
+    StartLogging(sub->get_name(), LogLevel::kInfo);
+    const Status status = run();
+    if (status) return 0;
+    std::fprintf(stderr, "skerry %s: %s\n", sub->get_name().c_str(),
+                 status.error().message().c_str());
+    return 1;
+  }
+  return 2;
+}
+
+void WaitForEndSignal() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  int signal = 0;
+  sigwait(&set, &signal);
+}
+
+}  // namespace skerry

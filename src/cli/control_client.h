@@ -1,0 +1,39 @@
+// Talks to a hub or site process that runs on this machine, found by its data directory: reads
+// `<data>/endpoint.json` (URL, token, CA), which only its owner can read. One thread at a time.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "codec/json.h"
+#include "http/client.h"
+
+namespace skerry {
+
+class ControlClient {
+ public:
+  // kNotFound when no process serves the directory; says how to start one.
+  static Result<ControlClient> ForData(const std::filesystem::path& data);
+
+  const std::string& url() const { return url_; }
+  HttpClient& http() { return *http_; }
+
+  // JSON in, JSON out; an answer over 299 is an error with the server's own words.
+  Result<Json> Get(std::string_view path);
+  Result<Json> Post(std::string_view path, const Json& body);
+  Result<Json> Put(std::string_view path, const Json& body);
+  // The answer's body as it is.
+  Result<std::string> Call(std::string_view method, std::string_view path, std::string body,
+                           std::string_view content_type);
+
+ private:
+  ControlClient(std::string url, std::unique_ptr<HttpClient> http)
+      : url_(std::move(url)), http_(std::move(http)) {}
+  std::string url_;
+  std::unique_ptr<HttpClient> http_;
+};
+
+}  // namespace skerry

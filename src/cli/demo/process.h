@@ -1,0 +1,44 @@
+// Child processes of the demo: the same executable with other arguments. Each ends with its parent
+// (PR_SET_PDEATHSIG), whatever ends that one.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace skerry {
+
+// A running child that is stopped (SIGTERM, then SIGKILL) when the object goes. Movable; one
+// thread.
+class ChildProcess {
+ public:
+  // `args` without the program's name. stdout and stderr are appended to `log`.
+  static Result<ChildProcess> Start(const std::vector<std::string>& args,
+                                    const std::filesystem::path& log);
+  ChildProcess() = default;
+  ChildProcess(ChildProcess&& other) noexcept;
+  ChildProcess& operator=(ChildProcess&& other) noexcept;
+  ~ChildProcess();
+
+  pid_t pid() const { return pid_; }
+  bool running();
+  void Kill();                                    // SIGKILL, and waits
+  void Stop(std::chrono::milliseconds patience);  // SIGTERM, waits, then SIGKILL
+  std::uint64_t ResidentBytes() const;            // 0 when it is gone
+
+ private:
+  explicit ChildProcess(pid_t pid) : pid_(pid) {}
+  pid_t pid_ = -1;
+};
+
+// Runs to the end and returns what it printed to stdout; stderr goes to `log`. A non-zero exit
+// status is kFailedPrecondition with the last line of stderr.
+Result<std::string> RunSkerry(const std::vector<std::string>& args,
+                              const std::filesystem::path& log);
+
+}  // namespace skerry

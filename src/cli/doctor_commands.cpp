@@ -1,0 +1,94 @@
+// doctor, version: what is wrong with a set-up, and what this binary is made of.
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/control_client.h"
+#include "cli/terminal.h"
+#include "storage/file.h"
+#include "tabular/engine.h"
+
+namespace skerry {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Finding {
+  std::string what;
+  Status status;
+};
+
+Status SecretIsPrivate(const fs::path& file) {
+  std::error_code error;
+  const auto mode = fs::status(file, error).permissions();
+  if (error) return {};
+  if ((mode & (fs::perms::group_all | fs::perms::others_all)) != fs::perms::none)
+    return Fail(ErrorCode::kPermissionDenied, "{} is readable by others; run chmod 600 on it",
+                file.string());
+  return {};
+}
+
+Status HasSpace(const fs::path& data) {
+  constexpr std::uint64_t kWantedBytes = std::uint64_t{256} << 20U;
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t bytes, FreeBytes(data));
+  if (bytes < kWantedBytes)
+    return Fail(ErrorCode::kResourceExhausted, "{} has {} MiB left; free some space", data.string(),
+                bytes >> 20U);
+  return {};
+}
+
+Status Answers(const fs::path& data) {
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
+  SKERRY_RETURN_IF_ERROR(
+      control.Call("GET", fs::exists(data / "hub.db") ? "/healthz" : "/v2/health/live", "", ""),
+      control.url());
+  return {};
+}
+
+std::vector<Finding> Examine(const fs::path& data) {
+  std::vector<Finding> findings;
+  const auto engine = TabularEngine::Open({});
+  findings.push_back({"libduckdb.so (training, sealing, the lake) can be opened",
+                      engine ? Status() : Status(tl::make_unexpected(engine.error()))});
+  if (data.empty()) return findings;
+  if (!fs::is_directory(data)) {
+    findings.push_back({"the data directory is there",
+                        Fail(ErrorCode::kNotFound, "{} is no directory", data.string())});
+    return findings;
+  }
+  findings.push_back({"the disk has space", HasSpace(data)});
+  for (const char* secret : {"admin.token", "control.token", "keys/hub.key", "keys/model.key",
+                             "ca/ca.key", "identity/key.pem", "identity/policy.key"})
+    if (fs::exists(data / secret))
+      findings.push_back({fmt::format("{} is private", secret), SecretIsPrivate(data / secret)});
+  findings.push_back({"a process serves it and answers", Answers(data)});
+  return findings;
+}
+
+}  // namespace
+
+CommandRun DeclareDoctor(CLI::App& app) {
+  auto data = std::make_shared<std::string>();
+  app.add_option("--data", *data, "data directory of a hub or site");
+  return [data]() -> Status {
+    int wrong = 0;
+    for (const Finding& finding : Examine(*data)) {
+      wrong += finding.status ? 0 : 1;
+      std::printf("%s  %s%s%s\n", finding.status ? "ok   " : "WRONG", finding.what.c_str(),
+                  finding.status ? "" : ": ",
+                  finding.status ? "" : finding.status.error().message().c_str());
+    }
+    if (wrong > 0) return Fail(ErrorCode::kFailedPrecondition, "{} finding(s)", wrong);
+    return {};
+  };
+}
+
+CommandRun DeclareVersion(CLI::App&) {
+  return []() -> Status {
+    std::printf("skerry %s\n", SKERRY_VERSION);
+    return {};
+  };
+}
+
+}  // namespace skerry

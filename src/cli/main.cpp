@@ -1,0 +1,19 @@
+#include <csignal>
+
+#include "cli/command.h"
+
+int main(int argc, char** argv) {
+  // Blocked before any thread starts, so that the served commands can wait for them; a peer that
+  // closes its connection must not end the process.
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  std::signal(SIGPIPE, SIG_IGN);
+  if (argc > 1) {
+    const std::string_view command = argv[1];
+    if (command == "serve" || command == "site" || command == "hub" || command == "demo")
+      pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  }
+  return skerry::RunCommandLine(argc, argv);
+}

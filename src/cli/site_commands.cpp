@@ -1,0 +1,222 @@
+// site, hub, token, deploy, label, retrain, status: the two long-running sides and what a person
+// asks of them. Everything but `site` and `hub` talks to the running process by its API.
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/control_client.h"
+#include "cli/retrain_call.h"
+#include "cli/terminal.h"
+#include "codec/text.h"
+#include "http/url.h"
+#include "hub/hub.h"
+#include "site/site.h"
+#include "storage/file.h"
+#include "tabular/engine.h"
+
+namespace skerry {
+namespace {
+
+void DeclareHubData(CLI::App& app, std::string& hub) {
+  app.add_option("--hub", hub, "data directory of the running hub")->required();
+}
+
+Result<Table> ReadLabels(const std::string& file) {
+  SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));
+  ReadOptions read;
+  read.csv_types = CsvTypes::kText;
+  read.columns = {"row", "label"};
+  return engine->ReadFile(file, read);
+}
+
+std::string Cell(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return "-";
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
+
+Status PrintStatus(ControlClient& control) {
+  SKERRY_ASSIGN_OR_RETURN(const Json sites, control.Get("/v1/sites"));
+  static const std::vector<std::string> kTerms{"scored",       "received",    "withheld",
+                                               "not_selected", "shed",        "recalled",
+                                               "not_captured", "quarantined", "pending"};
+  std::vector<std::vector<std::string>> rows{{"site"}};
+  rows[0].insert(rows[0].end(), kTerms.begin(), kTerms.end());
+  rows[0].insert(rows[0].end(), {"balanced", "duplicates", "unexplained gaps"});
+  for (const Json& site : sites.at("sites")) {
+    const std::string name = site.value("site", site.value("name", std::string()));
+    SKERRY_ASSIGN_OR_RETURN(const Json facts,
+                            control.Get(fmt::format("/v1/sites/{}/reconciliation", name)));
+    std::vector<std::string> row{name};
+    for (const std::string& term : kTerms) row.push_back(Cell(facts.at("terms"), term.c_str()));
+    row.push_back(facts.value("balanced", false) ? "yes" : "no");
+    row.push_back(Cell(facts, "duplicates_ignored"));
+    row.push_back(Cell(facts, "unexplained_gaps"));
+    rows.push_back(std::move(row));
+  }
+  std::fputs(RenderColumns(rows).c_str(), stdout);
+  return {};
+}
+
+}  // namespace
+
+CommandRun DeclareHub(CLI::App& app) {
+  struct Arguments {
+    HubOptions options;
+    std::string data = "skerry-hub", listen = "127.0.0.1:8443";
+  };
+  auto args = std::make_shared<Arguments>();
+  app.add_option("--data", args->data, "data directory, made when absent")->capture_default_str();
+  app.add_option("--listen", args->listen, "address and port")->capture_default_str();
+  app.add_flag("--plain-http", args->options.plain_http, "no TLS; on loopback only");
+  app.add_flag("--open-registry", args->options.open_registry,
+               "anyone may push and pull; on loopback only, for tests of tools");
+  return [args]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(args->listen));
+    args->options.data = std::filesystem::absolute(args->data);
+    args->options.listen_address = at.host;
+    args->options.listen_port = at.port;
+    SKERRY_ASSIGN_OR_RETURN(const auto hub, Hub::Start(args->options));
+    std::printf("hub: %s/#token=%s\n", hub->url().c_str(), hub->admin_token().c_str());
+    std::fflush(stdout);
+    WaitForEndSignal();
+    hub->Stop();
+    return {};
+  };
+}
+
+CommandRun DeclareSite(CLI::App& app) {
+  struct Arguments {
+    SiteOptions options;
+    std::string data = "skerry-site", http, capture, config;
+  };
+  auto args = std::make_shared<Arguments>();
+  app.add_option("--data", args->data, "data directory, made when absent")->capture_default_str();
+  app.add_option("--hub", args->options.hub_url, "the hub's URL; the token's by default");
+  app.add_option("--token-file", args->options.token_file,
+                 "from 'skerry token'; harmless when already joined");
+  app.add_option("--name", args->options.name, "the site's name; the token's by default");
+  app.add_option("--http", args->http, "address and port of scoring; 127.0.0.1:8000 by default");
+  app.add_option("--capture", args->capture, "off, async or sync (the default)");
+  app.add_option("--config", args->config, "YAML file with the settings below");
+  app.footer("Settings of --config:\n" + SiteOptions::ConfigReference());
+  return [args]() -> Status {
+    SiteOptions& options = args->options;
+    if (!args->config.empty()) SKERRY_RETURN_IF_ERROR(options.LoadConfig(args->config));
+    options.data = std::filesystem::absolute(args->data);
+    if (!args->http.empty()) {
+      SKERRY_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(args->http));
+      options.http_address = at.host;
+      options.http_port = at.port;
+    }
+    if (!args->capture.empty()) {
+      SKERRY_ASSIGN_OR_RETURN(options.capture, ParseCaptureMode(args->capture));
+    }
+    SKERRY_ASSIGN_OR_RETURN(const auto site, Site::Start(options));
+    std::printf("site: %s\n", site->url().c_str());
+    std::fflush(stdout);
+    WaitForEndSignal();
+    site->Stop();
+    return {};
+  };
+}
+
+CommandRun DeclareToken(CLI::App& app) {
+  struct Arguments {
+    std::string site, hub, out;
+    bool media = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  app.add_option("site", args->site, "the site's name")->required();
+  app.add_option("--out", args->out, "the file to write, mode 0600")->required();
+  app.add_flag("--media", args->media, "the site never has a link; it meets its hub by bundles");
+  DeclareHubData(app, args->hub);
+  return [args]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args->hub));
+    SKERRY_ASSIGN_OR_RETURN(
+        const Json token,
+        control.Post("/v1/tokens", Json{{"site", args->site}, {"media", args->media}}));
+    SKERRY_RETURN_IF_ERROR(WriteFileDurably(args->out, DumpJsonPretty(token), 0600));
+    std::printf("%s: site %s joins once with it\n", args->out.c_str(), args->site.c_str());
+    return {};
+  };
+}
+
+CommandRun DeclareDeploy(CLI::App& app) {
+  struct Arguments {
+    std::string model, policy, fallback, hub;
+    std::vector<std::string> sites;
+  };
+  auto args = std::make_shared<Arguments>();
+  app.add_option("model", args->model, "NAME:VERSION in the hub's registry")->required();
+  app.add_option("--policy", args->policy, "NAME:VERSION of the policy")->required();
+  app.add_option("--fallback", args->fallback, "NAME:VERSION that a site may return to by itself");
+  app.add_option("--sites", args->sites, "the sites")->delimiter(',')->required();
+  DeclareHubData(app, args->hub);
+  return [args]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args->hub));
+    for (const std::string& site : args->sites) {
+      SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
+      Json wanted{{"model", args->model}, {"policy", args->policy}};
+      if (!args->fallback.empty()) wanted["fallback"] = args->fallback;
+      SKERRY_RETURN_IF_ERROR(control.Put(fmt::format("/v1/sites/{}/desired", site), wanted), site);
+      std::printf("%s: desired state is now %s\n", site.c_str(), args->model.c_str());
+    }
+    return {};
+  };
+}
+
+CommandRun DeclareLabel(CLI::App& app) {
+  struct Arguments {
+    std::string file, set = "default", hub;
+  };
+  auto args = std::make_shared<Arguments>();
+  app.add_option("file", args->file, "CSV with the columns row (a row id) and label (0 or 1)")
+      ->required();
+  app.add_option("--set", args->set, "name of the set that they belong to")->capture_default_str();
+  DeclareHubData(app, args->hub);
+  return [args]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args->hub));
+    SKERRY_ASSIGN_OR_RETURN(const Table table, ReadLabels(args->file));
+    Json labels = Json::array();
+    for (std::size_t i = 0; i < table.rows(); ++i)
+      labels.push_back({{"row", table.columns[0].texts[i]}, {"label", table.columns[1].texts[i]}});
+    SKERRY_ASSIGN_OR_RETURN(
+        const Json answer,
+        control.Post("/v1/labels", Json{{"set", args->set}, {"labels", labels}}));
+    std::fputs(DumpJsonPretty(answer).c_str(), stdout);
+    return {};
+  };
+}
+
+CommandRun DeclareRetrain(CLI::App& app) {
+  auto request = std::make_shared<RetrainCall>();
+  app.add_option("model", request->model, "the champion, NAME:VERSION")->required();
+  app.add_option("--new-version", request->new_version, "the challenger's version")->required();
+  app.add_option("--base", request->base, "table with the rows of the first training");
+  app.add_option("--labels", request->labels, "name of the label set")->capture_default_str();
+  app.add_option("--holdout", request->holdouts, "NAME=FILE: a labelled table for the gate")
+      ->required();
+  app.add_option("--gain-on", request->gain_on, "the hold-out that must get better")->required();
+  app.add_option("--max-loss", request->max_losses,
+                 "NAME=LOSS: average precision that may be lost");
+  app.add_flag("--json", request->json, "print the run as JSON");
+  DeclareHubData(app, request->hub);
+  return [request]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(const Json run, RunRetrain(*request));
+    std::fputs(request->json ? DumpJsonPretty(run).c_str() : DescribeRun(run).c_str(), stdout);
+    return {};
+  };
+}
+
+CommandRun DeclareStatus(CLI::App& app) {
+  auto hub = std::make_shared<std::string>();
+  DeclareHubData(app, *hub);
+  return [hub]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(*hub));
+    return PrintStatus(control);
+  };
+}
+
+}  // namespace skerry

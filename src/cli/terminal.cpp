@@ -1,0 +1,84 @@
+#include "cli/terminal.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "base/ids.h"
+
+namespace skerry {
+namespace {
+
+// Characters, not bytes, of UTF-8 text.
+std::size_t Width(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+}
+
+}  // namespace
+
+void PrintProgress(std::string_view line) {
+  static const bool terminal = isatty(STDERR_FILENO) != 0;
+  std::fprintf(stderr, terminal ? "\r\033[K%.*s" : "%.*s\n", static_cast<int>(line.size()),
+               line.data());
+  std::fflush(stderr);
+}
+
+std::string RenderColumns(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows)
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (i >= widths.size()) widths.push_back(0);
+      widths[i] = std::max(widths[i], Width(row[i]));
+    }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += row[i];
+      if (i + 1 < row.size()) line.append(widths[i] - Width(row[i]) + 2, ' ');
+    }
+    out += line + '\n';
+  }
+  return out;
+}
+
+Result<HostPort> ParseHostPort(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  HostPort at;
+  const char* end = text.data() + text.size();
+  const bool has_port = colon != std::string_view::npos && colon + 1 < text.size();
+  const auto parsed = has_port ? std::from_chars(text.data() + colon + 1, end, at.port)
+                               : std::from_chars_result{end, std::errc::invalid_argument};
+  if (parsed.ec != std::errc() || parsed.ptr != end)
+    return Fail(ErrorCode::kInvalidArgument,
+                "'{}' is no address and port; write for example 127.0.0.1:8000", text);
+  at.host = colon == 0 ? "127.0.0.1" : std::string(text.substr(0, colon));
+  if (at.host.size() > 2 && at.host.front() == '[') at.host = at.host.substr(1, at.host.size() - 2);
+  return at;
+}
+
+Result<NameVersion> ParseNameVersion(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos)
+    return Fail(ErrorCode::kInvalidArgument, "'{}' has no version; write for example milling:1",
+                text);
+  NameVersion parsed{std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
+  SKERRY_RETURN_IF_ERROR(CheckName("name", parsed.name));
+  SKERRY_RETURN_IF_ERROR(CheckVersion("version", parsed.version));
+  return parsed;
+}
+
+std::string WithThousands(std::uint64_t value) {
+  const std::string digits = std::to_string(value);
+  std::string out;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out;
+}
+
+}  // namespace skerry
