@@ -1,19 +1,22 @@
 # The few commands that a person needs. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build test check tidy asan tsan clean
+.PHONY: help deps build test demo check tidy asan tsan clean
 
 help:   ## list the commands
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 deps:   ## install what the build needs
 	scripts/deps
-build: deps  ## build the dev preset
-	cmake --preset dev >/dev/null && cmake --build --preset dev
-test: build  ## run every test
-	scripts/test dev
+build: deps  ## build the release binary, build/release/skerry
+	cmake --preset release >/dev/null && cmake --build --preset release --target skerry
+demo: build  ## run the whole loop; DATA=mine.csv LABEL=column [IGNORE=a,b] for a table of your own
+	build/release/skerry demo $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(LABEL)') $(if $(IGNORE),--ignore '$(IGNORE)') $(DEMO_ARGS)
+test:   ## run every test
+	scripts/deps --test
+	cmake --preset release >/dev/null && cmake --build --preset release && scripts/test release
 check: deps  ## check the house rules
 	scripts/check
-tidy: build  ## run clang-tidy over every source
-	scripts/tidy
+tidy: deps  ## run clang-tidy over every source
+	cmake --preset dev >/dev/null && cmake --build --preset dev --target skerry && scripts/tidy
 asan: deps  ## run the tests under AddressSanitizer and UBSan
 	cmake --preset asan-ubsan >/dev/null && cmake --build --preset asan-ubsan && scripts/test asan-ubsan
 tsan: deps  ## run the tests under ThreadSanitizer
