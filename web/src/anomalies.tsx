@@ -29,7 +29,7 @@ export function AnomalySection(props: { picture: Picture }) {
   return (
     <section id="anomalies" aria-labelledby="anomalies-title">
       <h2 id="anomalies-title">Anomalies</h2>
-      <Plot aligned={series} label="Anomalies by event time" bars />
+      <Plot aligned={series} label="Anomalies in 10 s of event time" dots />
       {anomalies.length === 0 ? (
         <p class="empty">No anomaly has arrived.</p>
       ) : (

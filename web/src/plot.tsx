@@ -6,7 +6,7 @@ import type { Aligned } from "./series";
 interface PlotProps {
   aligned: Aligned;
   label: string; // what the y axis shows
-  bars?: boolean;
+  dots?: boolean; // counts: each point is shown, as a whole number
   lines?: { at: number; name: string }[]; // horizontal, e.g. an alarm's threshold
 }
 
@@ -33,6 +33,7 @@ function thresholds(lines: { at: number; name: string }[], ink: string): uPlot.P
           plot.ctx.stroke();
           plot.ctx.fillStyle = ink;
           plot.ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+          plot.ctx.textAlign = "left";
           plot.ctx.fillText(line.name, plot.bbox.left + 6, y - 4);
           plot.ctx.restore();
         }
@@ -47,7 +48,6 @@ function makeOptions(props: PlotProps, width: number): uPlot.Options {
   const rule = style.getPropertyValue("--rule").trim();
   const colours = palette();
   const axis = { stroke: ink, grid: { stroke: rule, width: 1 }, ticks: { stroke: rule, width: 1 } };
-  const bars = uPlot.paths.bars?.({ size: [0.8, 24] });
   return {
     width,
     height,
@@ -62,9 +62,8 @@ function makeOptions(props: PlotProps, width: number): uPlot.Options {
         label: name,
         stroke: colours[index % colours.length] ?? ink,
         width: 2,
-        ...(props.bars && bars ? { paths: bars, fill: colours[index % colours.length] ?? ink } : {}),
-        points: { show: props.aligned.data[0]?.length === 1 },
-        value: (_: uPlot, value: number | null) => (value === null ? "–" : value.toFixed(props.bars ? 0 : 3)),
+        points: { show: props.dots ?? props.aligned.data[0]?.length === 1 },
+        value: (_: uPlot, value: number | null) => (value === null ? "–" : value.toFixed(props.dots ? 0 : 3)),
       })),
     ],
     plugins: props.lines ? [thresholds(props.lines, ink)] : [],

@@ -1,0 +1,155 @@
+"""Drives the release binary from the outside, as a person would type. Prints "N passed, N failed, N skipped"."""
+import json
+import pathlib
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.request
+
+SKERRY = str(pathlib.Path(__file__).resolve().parent.parent / "build/release/skerry")
+
+
+def run(*args, cwd=None):
+    return subprocess.run([SKERRY, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
+
+
+def write_table(path, rows=600, seed=1):
+    rng = random.Random(seed)
+    lines = ["a,b,kind,failure"]
+    for _ in range(rows):
+        a, b = rng.gauss(40, 10), rng.gauss(0, 1)
+        lines.append(f"{a:.2f},{b:.3f},{rng.choice('xyz')},{int(a + 3 * b > 52)}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Served:
+    """A long-running command that has said where it listens."""
+
+    def __init__(self, *args):
+        self.process = subprocess.Popen([SKERRY, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.line = self.process.stdout.readline()
+        match = re.search(r"https?://\S+", self.line)
+        self.url = match.group(0) if match else ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(20)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+class CommandLine(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-cli-")
+        cls.dir = pathlib.Path(cls.temporary.name)
+        write_table(cls.dir / "train.csv")
+        cls.trained = run("train", cls.dir / "train.csv", "--label", "failure", "--name", "demo", "--out", cls.dir / "model")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    def test_train_writes_a_package_that_evaluate_and_score_take(self):
+        self.assertEqual(self.trained.returncode, 0, self.trained.stderr)
+        for name in ("model.onnx", "detector.onnx", "schema.json", "reference.json", "card.md", "report.json"):
+            self.assertTrue((self.dir / "model" / name).is_file(), name)
+        evaluated = run("evaluate", self.dir / "model", self.dir / "train.csv")
+        self.assertEqual(evaluated.returncode, 0, evaluated.stderr)
+        self.assertGreater(json.loads(evaluated.stdout)["auc"]["value"], 0.9)
+        scored = run("score", self.dir / "train.csv", self.dir / "model", "--out", self.dir / "scored.csv")
+        self.assertEqual(scored.returncode, 0, scored.stderr)
+        lines = (self.dir / "scored.csv").read_text().splitlines()
+        self.assertEqual(lines[0], "a,b,kind,failure,prediction,score,anomaly_score")
+        self.assertEqual(len(lines), 601)
+
+    def test_serve_answers_and_maps_neither_duckdb_nor_xgboost(self):
+        with Served("serve", "--http", "127.0.0.1:0", f"demo={self.dir / 'model'}") as server:
+            body = json.dumps({"inputs": [
+                {"name": "a", "datatype": "FP32", "shape": [1], "data": [70.0]},
+                {"name": "b", "datatype": "FP32", "shape": [1], "data": [2.0]},
+                {"name": "kind", "datatype": "BYTES", "shape": [1], "data": ["x"]}]}).encode()
+            with urllib.request.urlopen(f"{server.url}/v2/models/demo/infer", data=body) as answer:
+                outputs = {o["name"]: o["data"] for o in json.load(answer)["outputs"]}
+            self.assertGreater(outputs["score"][0], 0.5)
+            maps = pathlib.Path(f"/proc/{server.process.pid}/maps").read_text()
+            self.assertIn("libonnxruntime", maps)
+            self.assertNotIn("duckdb", maps)
+            self.assertNotIn("xgboost", maps)
+
+    def test_wrong_usage_exits_2_and_failure_exits_1(self):
+        self.assertEqual(run("train").returncode, 2)
+        self.assertEqual(run("nonsense").returncode, 2)
+        self.assertEqual(run("train", "--help").returncode, 0)
+        self.assertIn("Example: skerry train", run("train", "--help").stdout)
+        failed = run("train", self.dir / "train.csv", "--label", "none", "--out", self.dir / "not")
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("none", failed.stderr)
+        self.assertFalse((self.dir / "not").exists())
+
+    def test_pack_sign_verify_and_a_flipped_bit(self):
+        layout = self.dir / "demo.oci"
+        key = self.dir / "model.key"
+        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key],
+                       check=True, capture_output=True)
+        key.chmod(0o600)
+        self.assertEqual(run("pack", self.dir / "model", "--name", "demo", "--version", "1", "--out", layout).returncode, 0)
+        unsigned = run("verify", layout, "--key", key)
+        self.assertEqual(unsigned.returncode, 1)
+        self.assertIn("no signature", unsigned.stderr)
+        self.assertEqual(run("sign", layout, "--key", key).returncode, 0)
+        self.assertEqual(run("verify", layout, "--key", key).returncode, 0)
+        blob = max((layout / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
+        data = bytearray(blob.read_bytes())
+        data[len(data) // 2] ^= 1
+        blob.write_bytes(data)
+        self.assertEqual(run("verify", layout, "--key", key).returncode, 1)
+
+    def test_hub_holds_its_directory_and_its_port(self):
+        with Served("hub", "--data", self.dir / "hub", "--listen", "127.0.0.1:0") as hub:
+            self.assertTrue(hub.url.startswith("https://127.0.0.1:"), hub.line)
+            port = re.search(r":(\d+)/", hub.url).group(1)
+            held = run("hub", "--data", self.dir / "hub", "--listen", "127.0.0.1:0")
+            self.assertEqual(held.returncode, 1)
+            self.assertIn("in use by process", held.stderr)
+            taken = run("hub", "--data", self.dir / "hub2", "--listen", f"127.0.0.1:{port}")
+            self.assertEqual(taken.returncode, 1)
+            self.assertIn(port, taken.stderr)
+            bad = run("token", "No Such Name", "--hub", self.dir / "hub", "--out", self.dir / "t")
+            self.assertEqual(bad.returncode, 1)
+            self.assertEqual(run("token", "north", "--hub", self.dir / "hub", "--out", self.dir / "north.token").returncode, 0)
+            self.assertEqual((self.dir / "north.token").stat().st_mode & 0o777, 0o600)
+        outside = run("hub", "--data", self.dir / "hub3", "--listen", "0.0.0.0:0", "--plain-http")
+        self.assertEqual(outside.returncode, 1)
+
+    def test_demo_refuses_an_unusable_table(self):
+        (self.dir / "short.csv").write_text("a,b,y\n1,2,0\n")
+        short = run("demo", "--exit", "--data", self.dir / "short.csv", "--label", "y")
+        self.assertEqual(short.returncode, 1)
+        self.assertIn("needs at least", short.stderr)
+        label = run("demo", "--exit", "--data", self.dir / "train.csv", "--label", "nothing")
+        self.assertEqual(label.returncode, 1)
+        self.assertIn("nothing", label.stderr)
+
+
+if __name__ == "__main__":
+    start = time.monotonic()
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(
+        unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__]))
+    bad = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - bad - len(result.skipped)} passed, {bad} failed, {len(result.skipped)} skipped")
+    sys.exit(bool(bad))
