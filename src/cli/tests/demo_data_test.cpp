@@ -45,7 +45,9 @@ TEST(MillingSimulator, FollowsThePublishedRules) {
     EXPECT_GE(torque.doubles[i], 3.8);
     const double watt =
         torque.doubles[i] * static_cast<double>(speed.ints[i]) * 2 * 3.14159265358979 / 60;
-    if (watt < 3'499 || watt > 9'001) EXPECT_EQ(failure.ints[i], 1) << "row " << i;
+    if (watt < 3'499 || watt > 9'001) {
+      EXPECT_EQ(failure.ints[i], 1) << "row " << i;
+    }
   }
   EXPECT_NEAR(sum / 10'000, 40, 0.5);
   EXPECT_GT(failures, 200);
