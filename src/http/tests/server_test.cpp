@@ -123,12 +123,18 @@ TEST_F(ServerTest, StreamingHandlerGetsWhatCameBeforeACut) {
               changed.notify_all();
             }
             changed.notify_all();
-            responder.Send(HttpResponse::Text(200, std::to_string(got.size())));
+            std::unique_lock lock(mutex);
+            const std::string size = std::to_string(got.size());
+            lock.unlock();
+            responder.Send(HttpResponse::Text(200, size));
           }}});
   const std::string body(3'000'000, 'b');
   EXPECT_EQ(Send("PATCH", "/up", body).value().body, "3000000");
-  EXPECT_EQ(got, body);
-  got.clear();
+  {
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(got, body);
+    got.clear();
+  }
   {
     RawConnection raw(server_->port());
     raw.Write("PATCH /up HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + std::string(70'000, 'c'));
