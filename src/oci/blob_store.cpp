@@ -57,7 +57,8 @@ Result<Digest> BlobStore::Put(std::string_view bytes) {
 
 Status BlobStore::Put(std::string_view bytes, const Digest& digest) {
   SKERRY_RETURN_IF_ERROR(VerifyBytes(bytes, digest, bytes.size()));
-  if (Verify(digest)) return {};  // absent or damaged: written (again)
+  // Absent or damaged: written (again). Present: whoever put it there may not have come to syncing.
+  if (Verify(digest)) return SyncDirectory(PathOf(digest).parent_path());
   const fs::path incoming = NewIncoming();
   SKERRY_ASSIGN_OR_RETURN(AppendFile file,
                           AppendFile::Open(incoming, AppendFile::Mode::kCreateNew));
@@ -72,7 +73,7 @@ Status BlobStore::Adopt(const fs::path& file, const Digest& digest) {
 }
 
 Status BlobStore::PutFile(const fs::path& file, const Digest& digest) {
-  if (Verify(digest)) return {};
+  if (Verify(digest)) return SyncDirectory(PathOf(digest).parent_path());
   const fs::path incoming = NewIncoming();
   SKERRY_ASSIGN_OR_RETURN(AppendFile copy,
                           AppendFile::Open(incoming, AppendFile::Mode::kCreateNew));

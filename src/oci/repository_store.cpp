@@ -113,7 +113,8 @@ bool RepositoryStore::Exists(std::string_view repository) const {
 
 Status RepositoryStore::LinkBlob(std::string_view repository, const Digest& digest) {
   SKERRY_ASSIGN_OR_RETURN(const fs::path path, PathOf(repository));
-  if (IsFile(BlobPath(path, digest))) return {};
+  // Another push may have linked it without having come to syncing.
+  if (IsFile(BlobPath(path, digest))) return SyncDirectory(BlobPath(path, digest).parent_path());
   return WriteBelow(BlobPath(path, digest), "");
 }
 

@@ -35,6 +35,13 @@ bool IsStale(const fs::path& upload, std::chrono::hours abandoned_age) {
   return fs::file_time_type::clock::now() - touched > abandoned_age;
 }
 
+// `repository` last: an upload without it does not count.
+Status MakeUpload(const fs::path& upload, std::string_view repository) {
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(upload));
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(upload / "data", ""));
+  return WriteFileDurably(upload / "repository", repository);
+}
+
 }  // namespace
 
 Status UploadStore::Writer::Write(std::string_view bytes) {
@@ -85,10 +92,11 @@ Result<std::string> UploadStore::Start(std::string_view repository) {
     ++open_uploads_;
   }
   std::string id = RandomHex(kIdBytes);
-  const fs::path upload = directory_ / id;
-  SKERRY_RETURN_IF_ERROR(CreateDirectories(upload));
-  SKERRY_RETURN_IF_ERROR(WriteFileDurably(upload / "data", ""));
-  SKERRY_RETURN_IF_ERROR(WriteFileDurably(upload / "repository", repository));
+  if (Status made = MakeUpload(directory_ / id, repository); !made) {
+    const std::scoped_lock lock(mutex_);
+    --open_uploads_;
+    return Propagate(std::move(made));
+  }
   return id;
 }
 
@@ -109,6 +117,9 @@ std::shared_ptr<UploadStore::Session> UploadStore::SessionOf(std::string_view id
 
 Result<std::uint64_t> UploadStore::Offset(std::string_view id, std::string_view repository) {
   SKERRY_ASSIGN_OR_RETURN(const fs::path data, Find(id, repository));
+  const std::shared_ptr<Session> session = SessionOf(id);
+  const std::scoped_lock lock(session->mutex);
+  ++session->generation;  // what is still on its way must not move the offset that is answered
   SKERRY_RETURN_IF_ERROR(SyncFile(data));
   std::error_code error;
   const std::uintmax_t size = fs::file_size(data, error);

@@ -2,8 +2,9 @@
 // the size of `data` is the upload's offset, so an upload survives the process and resumes at the
 // byte. Owned by Registry; thread-safe.
 //
-// One writer at a time: a new Writer on the same upload takes it over, and the older one (whose
-// client may be long gone behind a dead link) gets kConflict at its next Write.
+// One writer at a time: a new Writer on the same upload takes it over, and so does asking for the
+// offset (who asks has given up on what was sent before); the older one, whose client may be long
+// gone behind a dead link, gets kConflict at its next Write.
 //   SKERRY_ASSIGN_OR_RETURN(auto writer, uploads.Resume(id, repository, offset));
 //   SKERRY_RETURN_IF_ERROR(writer.Write(bytes));     // in the page cache: survives the process
 //   SKERRY_RETURN_IF_ERROR(writer.Sync());           // durable: now it may be acknowledged
@@ -65,7 +66,8 @@ class UploadStore {
 
   // Starts an upload into `repository`; its id is 32 hex digits. Durable on return.
   Result<std::string> Start(std::string_view repository);
-  // The synced offset; kNotFound for an id that is not known or belongs to another repository.
+  // The synced offset, which stays until the next Resume; kNotFound for an id that is not known or
+  // belongs to another repository.
   Result<std::uint64_t> Offset(std::string_view id, std::string_view repository);
   // Opens the upload for appending. kOutOfRange when `offset` is given and not the upload's;
   // the message has the right one.

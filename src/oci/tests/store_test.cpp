@@ -64,6 +64,17 @@ TEST_F(StoreTest, NewerWriterTakesAnUploadOver) {
   EXPECT_EQ(blobs_.Read(Digest::Sha256("hello"), 10).value(), "hello");
 }
 
+TEST_F(StoreTest, AnsweredOffsetStays) {
+  const auto uploads =
+      UploadStore::Open(directory_.path(), {1000, 10, std::chrono::hours(1)}).value();
+  const std::string id = uploads->Start("a").value();
+  auto late = uploads->Resume(id, "a", 0).value();
+  ASSERT_TRUE(late.Write("hel"));
+  EXPECT_EQ(uploads->Offset(id, "a").value(), 3U);
+  EXPECT_EQ(late.Write("XXX").error().code(), ErrorCode::kConflict);
+  EXPECT_TRUE(uploads->Resume(id, "a", 3));
+}
+
 TEST_F(StoreTest, FinishedUploadTakesNoMoreBytes) {
   const auto uploads =
       UploadStore::Open(directory_.path(), {1000, 10, std::chrono::hours(1)}).value();
