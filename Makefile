@@ -17,9 +17,10 @@ check: deps  ## check the house rules
 	scripts/check
 tidy: deps  ## run clang-tidy over every source
 	cmake --preset dev >/dev/null && cmake --build --preset dev --target skerry && scripts/tidy
+# TESTS narrows what is built and run: make tsan TESTS="http_tests serve_tests".
 asan: deps  ## run the tests under AddressSanitizer and UBSan
-	cmake --preset asan-ubsan >/dev/null && cmake --build --preset asan-ubsan && scripts/test asan-ubsan
+	cmake --preset asan-ubsan >/dev/null && cmake --build --preset asan-ubsan $(if $(TESTS),--target $(TESTS)) && scripts/test asan-ubsan $(TESTS)
 tsan: deps  ## run the tests under ThreadSanitizer
-	cmake --preset tsan >/dev/null && cmake --build --preset tsan && scripts/test tsan
+	cmake --preset tsan >/dev/null && cmake --build --preset tsan $(if $(TESTS),--target $(TESTS)) && scripts/test tsan $(TESTS)
 clean:  ## remove the build trees
 	rm -rf build
