@@ -60,7 +60,8 @@ class LayoutReader {
   Result<Descriptor> Find(std::string_view ref_name) const;
 
   // The artifact with its blobs as files of the layout, each verified now. kDataLoss names every
-  // blob that is missing or damaged; other entries are not concerned.
+  // blob that is missing or damaged; other entries are not concerned. The well-known empty blob
+  // (`{}`) is never missed.
   Result<Artifact> Read(const Descriptor& entry) const;
   // One verified blob's path; kDataLoss, kPermissionDenied.
   Result<std::filesystem::path> BlobPath(const Descriptor& blob) const;
