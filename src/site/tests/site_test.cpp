@@ -97,8 +97,8 @@ class SiteTest : public testing::Test {
     Must(writer.AddArtifact(
         BundleKind::kModel, model.ToString(),
         hub.registry().GetArtifact(repository, model.digest.ToString()).value()));
-    for (const Descriptor& signature :
-         hub.registry().Referrers(repository, model.digest, "").value())
+    const auto signatures = hub.registry().Referrers(repository, model.digest, "").value();
+    for (const Descriptor& signature : signatures)
       Must(writer.AddArtifact(
           BundleKind::kSignature, model.ToString(),
           hub.registry().GetArtifact(repository, signature.digest.ToString()).value()));

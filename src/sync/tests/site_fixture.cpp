@@ -63,7 +63,8 @@ void SiteFixture::OpenSite(const std::string& name) {
   options.key = identity_->key();
   options.clock = &clock_;
   options.segment_rows = 500;
-  outbox_ = Outbox::Open(std::move(options)).value();
+  options.metrics = &metrics_;
+  outbox_ = Must(Outbox::Open(std::move(options)));
   deployer_ = Deployer::Open({.data = Path("site"), .gate = {.smoke_program = SelfExecutable()}},
                              *identity_, target_, clock_)
                   .value();

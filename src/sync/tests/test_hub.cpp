@@ -25,7 +25,8 @@ TestHub::TestHub(std::filesystem::path directory, Transport transport, const Clo
       transport_(transport),
       key_(PrivateKey::Generate().value()),
       model_key_(PrivateKey::Generate().value()),
-      ca_(CertificateAuthority::LoadOrCreate(Made(directory / "ca"), "test hub", clock).value()) {
+      ca_(CertificateAuthority::LoadOrCreate(Made(directory / "ca"), "test hub", system_clock_)
+              .value()) {
   RegistryHooks hooks;
   hooks.on_manifest = [this](std::string_view repository, const Manifest& manifest,
                              std::string_view) { return Take(repository, manifest); };

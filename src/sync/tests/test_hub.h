@@ -33,6 +33,11 @@ namespace skerry {
 inline void Must(const Status& status) {
   if (!status) throw std::runtime_error(status.error().ToString());
 }
+template <typename T>
+T Must(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().ToString());
+  return *std::move(result);
+}
 
 class TestHub {
  public:
@@ -79,7 +84,8 @@ class TestHub {
   Result<HttpResponse> Join(const HttpRequest& request);
   Result<HttpResponse> PostStatus(const HttpRequest& request);
 
-  const Clock* clock_;
+  SystemClock system_clock_;  // what TLS judges certificates by
+  const Clock* clock_;        // what documents carry
   Transport transport_;
   MetricRegistry metrics_;
   PrivateKey key_;
