@@ -164,7 +164,9 @@ Status SmokeRunInChild(const std::filesystem::path& self_executable,
   std::string path = package.string();
   const std::array<char*, 4> arguments = {executable.data(), command.data(), path.data(), nullptr};
   const auto deadline = SteadyClock::now() + limits.wall;
-  const pid_t child = fork();
+  // Not fork(): its handlers would lock every arena of every allocator that a library brought
+  // along, for a child that only starts another program.
+  const pid_t child = _Fork();
   if (child < 0)
     return Fail(ErrorCode::kInternal, "smoke run: no child process: {}", std::strerror(errno));
   if (child == 0) RunChild(executable.c_str(), arguments.data(), writing.get(), limits);
