@@ -51,6 +51,7 @@ struct ConfigBinding {
         loops(options.http_loops),
         quota_bytes(static_cast<std::int64_t>(options.quota_bytes)),
         segment_rows(static_cast<std::int64_t>(options.segment_rows)),
+        smoke_memory_bytes(static_cast<std::int64_t>(options.smoke_memory_bytes)),
         segment_age(options.segment_age),
         interval(options.sync_interval) {
     spec.Add("name", &name, "", "The site's name; the token's when empty.")
@@ -61,6 +62,8 @@ struct ConfigBinding {
         .Add("http.port", &port, "", "0 takes a free one.")
         .Add("http.loops", &loops, "threads", "Event loops that score; one a core at most.")
         .Add("capture", &capture, "", "off, async or sync: what an answer waits for.")
+        .Add("model.smoke_memory_bytes", &smoke_memory_bytes, "bytes",
+             "What the child may take that tries a new package; 0 sets no limit.")
         .Add("outbox.quota_bytes", &quota_bytes, "bytes",
              "What the outbox may occupy; beyond it the least valuable records become a gap.")
         .Add("outbox.segment_rows", &segment_rows, "rows", "Seal a segment at this size.")
@@ -68,7 +71,7 @@ struct ConfigBinding {
   }
 
   std::string hub_url, token_file, name, address, capture;
-  std::int64_t port, loops, quota_bytes, segment_rows;
+  std::int64_t port, loops, quota_bytes, segment_rows, smoke_memory_bytes;
   std::chrono::milliseconds segment_age, interval;
   ConfigSpec spec;
 };
@@ -99,6 +102,9 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
   SKERRY_RETURN_IF_ERROR(
       CheckRange("outbox.quota_bytes", config.quota_bytes, 1 << 20, std::int64_t{1} << 50),
       file.string());
+  SKERRY_RETURN_IF_ERROR(
+      CheckRange("model.smoke_memory_bytes", config.smoke_memory_bytes, 0, std::int64_t{1} << 50),
+      file.string());
   SKERRY_RETURN_IF_ERROR(CheckRange("outbox.segment_rows", config.segment_rows, 1, 10'000'000),
                          file.string());
   hub_url = config.hub_url;
@@ -110,6 +116,7 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
   capture = mode;
   quota_bytes = static_cast<std::uint64_t>(config.quota_bytes);
   segment_rows = static_cast<std::uint64_t>(config.segment_rows);
+  smoke_memory_bytes = static_cast<std::uint64_t>(config.smoke_memory_bytes);
   segment_age = config.segment_age;
   sync_interval = config.interval;
   return {};
@@ -203,6 +210,7 @@ Status Site::Parts::OpenDeployer() {
   deployer_options.data = options.data;
   deployer_options.gate.smoke_program =
       options.smoke_program.empty() ? SelfExecutable() : options.smoke_program;
+  deployer_options.gate.smoke_limits.memory_bytes = options.smoke_memory_bytes;
   SKERRY_ASSIGN_OR_RETURN(deployer,
                           Deployer::Open(std::move(deployer_options), *identity, *active, *clock));
   deployer->Restore();

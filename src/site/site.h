@@ -46,7 +46,9 @@ struct SiteOptions {
   std::uint64_t segment_rows = limits::kSegmentRows;
   std::chrono::milliseconds segment_age{30'000};
   std::chrono::milliseconds sync_interval{10'000};  // between rounds with nothing new
-  std::filesystem::path smoke_program;              // runs `__smoke DIR`; empty: this executable
+  // Of the child that tries a new package; 0: no limit.
+  std::uint64_t smoke_memory_bytes = limits::kSmokeMemoryBytes;
+  std::filesystem::path smoke_program;  // runs `__smoke DIR`; empty: this executable
 
   // Applies a YAML file (`site.yaml`) on top. Unknown keys are refused with their line.
   Status LoadConfig(const std::filesystem::path& file);

@@ -46,6 +46,7 @@ class SiteTest : public testing::Test {
     options.data = Path("site");
     options.name = "north";
     options.http_port = 0;
+    options.smoke_memory_bytes = 0;                 // a sanitizer's shadow is larger than any limit
     options.sync_interval = std::chrono::hours(1);  // rounds come by SyncNow
     return options;
   }

@@ -211,7 +211,7 @@ TEST_F(ExchangeTest, ReceiptThatCameByNoAnswerIsFetchedWithTheStatus) {
   const auto proxy = TcpProxy::Start(hub.port()).value();
   JoinDirectly(hub);
   Capture(600);
-  hub.before_answer = [&]() -> Status { return Fail(ErrorCode::kInternal, "answer lost"); };
+  hub.BeforeAnswer([&]() -> Status { return Fail(ErrorCode::kInternal, "answer lost"); });
   StartExchange(fmt::format("http://127.0.0.1:{}", proxy->port()));
   exchange_->SyncNow();
   EXPECT_EQ(hub.primary_rows(), 600U);

@@ -99,14 +99,14 @@ TEST_F(ShipperTest, CutAnywhereItArrivesExactlyOnceAndAcknowledgedBytesAreNotRes
 
 TEST_F(ShipperTest, LostAnswerIsARepeatThatTheHubIgnores) {
   Capture(600);
-  hub_.before_answer = [this]() -> Status {
+  hub_.BeforeAnswer([this]() -> Status {
     proxy_->SetDown();
     return {};
-  };
+  });
   EXPECT_FALSE(shipper_->ShipPending(*client_, {}));
   EXPECT_GT(hub_.taken_segments(), 0U);
   EXPECT_EQ(PendingRows(), 600U) << "without the receipt nothing is deleted";
-  hub_.before_answer = nullptr;
+  hub_.BeforeAnswer({});
   proxy_->SetUp();
   Restart();
   ASSERT_TRUE(shipper_->ShipPending(*client_, {}));
@@ -119,17 +119,17 @@ TEST_F(ShipperTest, RefusedShipmentDoesNotBlockTheNextAndIsTriedAgainLater) {
   Capture(600, 1);
   const std::uint64_t poison = outbox_->PendingShipments().value().front().statement.number;
   Capture(700, 2);
-  hub_.refuse = [poison](const ShipmentStatement& statement) -> Status {
+  hub_.Refuse([poison](const ShipmentStatement& statement) -> Status {
     if (statement.number != poison) return {};
     return Fail(ErrorCode::kInvalidArgument, "no good");
-  };
+  });
   const auto report = shipper_->ShipPending(*client_, {});
   ASSERT_TRUE(report) << report.error().message();
   EXPECT_GE(report->refused, 1U);
   EXPECT_EQ(hub_.primary_rows(), 700U);
   EXPECT_THAT(shipper_->alarms(), testing::Contains(HasSubstr("no good")));
 
-  hub_.refuse = nullptr;
+  hub_.Refuse({});
   EXPECT_EQ(shipper_->ShipPending(*client_, {})->shipped, 0U) << "not at every round";
   clock_.Advance(std::chrono::microseconds(limits::kRefusedShipmentRetry).count());
   EXPECT_GE(shipper_->ShipPending(*client_, {})->shipped, 1U);
@@ -141,11 +141,11 @@ TEST_F(ShipperTest, ShipmentWhoseCommitKillsTheLinkGoesLast) {
   Capture(600, 1);
   const std::uint64_t poison = outbox_->PendingShipments().value().front().statement.number;
   Capture(700, 2);
-  hub_.refuse = [this, poison](const ShipmentStatement& statement) -> Status {
+  hub_.Refuse([this, poison](const ShipmentStatement& statement) -> Status {
     if (statement.number != poison) return {};
     proxy_->SetDown();
     return Fail(ErrorCode::kInternal, "the hub dies of it");
-  };
+  });
   for (int i = 0; i < limits::kShipmentCommitAttempts; ++i) {
     proxy_->SetUp();
     EXPECT_FALSE(shipper_->ShipPending(*client_, {}));

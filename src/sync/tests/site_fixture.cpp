@@ -65,9 +65,11 @@ void SiteFixture::OpenSite(const std::string& name) {
   options.segment_rows = 500;
   options.metrics = &metrics_;
   outbox_ = Must(Outbox::Open(std::move(options)));
-  deployer_ = Deployer::Open({.data = Path("site"), .gate = {.smoke_program = SelfExecutable()}},
-                             *identity_, target_, clock_)
-                  .value();
+  DeployerOptions deploying;
+  deploying.data = Path("site");
+  deploying.gate.smoke_program = SelfExecutable();
+  deploying.gate.smoke_limits.memory_bytes = 0;  // a sanitizer's shadow is larger than any limit
+  deployer_ = Must(Deployer::Open(std::move(deploying), *identity_, target_, clock_));
   deployer_->Restore();
   if (package_) return;
   package_ =

@@ -113,6 +113,16 @@ std::string TestHub::SetDesired(DesiredState state) {
   return desired_;
 }
 
+void TestHub::Refuse(Refusal refusal) {
+  const std::lock_guard lock(mutex_);
+  refusal_ = std::move(refusal);
+}
+
+void TestHub::BeforeAnswer(std::function<Status()> hook) {
+  const std::lock_guard lock(mutex_);
+  before_answer_ = std::move(hook);
+}
+
 std::string TestHub::CurrentReceipt() {
   const std::lock_guard lock(mutex_);
   return SignedReceipt();
@@ -129,7 +139,7 @@ Result<std::optional<std::string>> TestHub::Take(std::string_view repository,
     const std::lock_guard lock(mutex_);
     SKERRY_ASSIGN_OR_RETURN(const ShipmentStatement statement,
                             VerifyStatement(envelope, site_keys_));
-    if (refuse) SKERRY_RETURN_IF_ERROR(refuse(statement));
+    if (refusal_) SKERRY_RETURN_IF_ERROR(refusal_(statement));
     std::set<Digest> offered;
     for (const Descriptor& layer : manifest.layers) offered.insert(layer.digest);
     for (const SegmentEntry& segment : statement.segments)
@@ -140,8 +150,8 @@ Result<std::optional<std::string>> TestHub::Take(std::string_view repository,
     }
     ++receipt_counter_;
     receipt = SignedReceipt();
+    if (before_answer_) SKERRY_RETURN_IF_ERROR(before_answer_());
   }
-  if (before_answer) SKERRY_RETURN_IF_ERROR(before_answer());
   return std::optional<std::string>(std::move(receipt));
 }
 

@@ -64,9 +64,10 @@ class TestHub {
   std::string CurrentReceipt();
 
   // Refuses the manifest when it returns an error; called before anything is taken.
-  std::function<Status(const ShipmentStatement&)> refuse;
+  using Refusal = std::function<Status(const ShipmentStatement&)>;
+  void Refuse(Refusal refusal);
   // Runs after the shipment is taken and before the answer: an error loses the answer.
-  std::function<Status()> before_answer;
+  void BeforeAnswer(std::function<Status()> hook);
 
   // What was taken.
   std::uint64_t primary_rows() const;
@@ -94,6 +95,8 @@ class TestHub {
   std::unique_ptr<Registry> registry_;
 
   mutable std::mutex mutex_;
+  Refusal refusal_;
+  std::function<Status()> before_answer_;
   std::map<std::string, std::string> secrets_;  // of unused tokens
   std::set<std::string> used_tokens_;
   std::vector<PublicKey> site_keys_;
