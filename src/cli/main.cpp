@@ -1,4 +1,5 @@
 #include <csignal>
+#include <cstdlib>
 
 #include "cli/command.h"
 
@@ -10,6 +11,8 @@ int main(int argc, char** argv) {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
   std::signal(SIGPIPE, SIG_IGN);
+  // Training threads that wait give their core away. Read by the OpenMP runtime when it is loaded.
+  setenv("OMP_WAIT_POLICY", "passive", 0);
   if (argc > 1) {
     const std::string_view command = argv[1];
     if (command == "serve" || command == "site" || command == "hub" || command == "demo")

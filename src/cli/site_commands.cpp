@@ -45,7 +45,7 @@ Status PrintStatus(ControlClient& control) {
   rows[0].insert(rows[0].end(), kTerms.begin(), kTerms.end());
   rows[0].insert(rows[0].end(), {"balanced", "duplicates", "unexplained gaps"});
   for (const Json& site : sites.at("sites")) {
-    const std::string name = site.value("site", site.value("name", std::string()));
+    const std::string name = site.at("site").get<std::string>();
     SKERRY_ASSIGN_OR_RETURN(const Json facts,
                             control.Get(fmt::format("/v1/sites/{}/reconciliation", name)));
     std::vector<std::string> row{name};

@@ -10,19 +10,6 @@
 namespace skerry {
 namespace {
 
-std::string EscapePointer(std::string_view key) {
-  std::string out;
-  for (const char c : key) {
-    if (c == '~')
-      out += "~0";
-    else if (c == '/')
-      out += "~1";
-    else
-      out += c;
-  }
-  return out;
-}
-
 Json PlainScalar(const std::string& text) {
   if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL")
     return nullptr;
@@ -106,7 +93,7 @@ class Builder final : public YAML::EventHandler {
         level.value->push_back(nullptr);
         placed = &level.value->back();
       } else {
-        pointer = fmt::format("{}/{}", level.pointer, EscapePointer(level.key));
+        pointer = fmt::format("{}/{}", level.pointer, EscapeJsonPointer(level.key));
         placed = &(*level.value)[level.key];
         level.has_key = false;
       }
@@ -141,6 +128,19 @@ class Builder final : public YAML::EventHandler {
 };
 
 }  // namespace
+
+std::string EscapeJsonPointer(std::string_view key) {
+  std::string out;
+  for (const char c : key) {
+    if (c == '~')
+      out += "~0";
+    else if (c == '/')
+      out += "~1";
+    else
+      out += c;
+  }
+  return out;
+}
 
 std::string YamlDocument::Where(std::string_view pointer) const {
   std::string at(pointer);

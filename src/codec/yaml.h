@@ -9,6 +9,9 @@
 
 namespace skerry {
 
+// A key as one reference token of a JSON pointer: `~` and `/` escaped (RFC 6901, section 3).
+std::string EscapeJsonPointer(std::string_view key);
+
 struct YamlDocument {
   struct Mark {
     int line = 1;    // from 1

@@ -1,26 +1,8 @@
 #include "http/status.h"
 
-#include <fmt/format.h>
+#include "codec/json.h"
 
 namespace skerry {
-namespace {
-
-// RFC 8259 string content; the message is text of ours, possibly with foreign bytes in it.
-std::string JsonEscaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\')
-      out += fmt::format("\\{}", c);
-    else if (byte < 0x20)
-      out += fmt::format("\\u{:04x}", byte);
-    else
-      out += c;
-  }
-  return out;
-}
-
-}  // namespace
 
 int HttpStatusOf(ErrorCode code) {
   switch (code) {
@@ -65,8 +47,8 @@ ErrorCode ErrorCodeOf(int http_status) {
 }
 
 HttpResponse ErrorResponse(const Error& error) {
-  HttpResponse response = HttpResponse::JsonText(
-      HttpStatusOf(error.code()), fmt::format(R"({{"error":"{}"}})", JsonEscaped(error.message())));
+  HttpResponse response = HttpResponse::JsonText(HttpStatusOf(error.code()),
+                                                 DumpJson(Json{{"error", error.message()}}));
   if (response.status == 503) response.SetHeader("Retry-After", "1");
   return response;
 }

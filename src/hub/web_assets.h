@@ -1,6 +1,5 @@
-// The global app's files, compiled in. The table itself is generated at build time from `web/dist`
-// (empty when that was not built); it is read-only, lives as long as the process, and any thread
-// may read it.
+// The global app's files, compiled in. The table itself is generated at build time from `web/`
+// (scripts/web); it is read-only, lives as long as the process, and any thread may read it.
 #pragma once
 
 #include <span>

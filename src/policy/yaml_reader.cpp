@@ -7,19 +7,6 @@
 namespace skerry {
 namespace {
 
-std::string EscapePointer(std::string_view key) {
-  std::string out;
-  for (const char c : key) {
-    if (c == '~')
-      out += "~0";
-    else if (c == '/')
-      out += "~1";
-    else
-      out += c;
-  }
-  return out;
-}
-
 std::string Join(std::initializer_list<std::string_view> words) {
   std::string text;
   for (const std::string_view word : words) {
@@ -32,7 +19,7 @@ std::string Join(std::initializer_list<std::string_view> words) {
 }  // namespace
 
 YamlNode YamlNode::Child(std::string_view key, const Json& value) const {
-  return {document_, &value, fmt::format("{}/{}", pointer_, EscapePointer(key)),
+  return {document_, &value, fmt::format("{}/{}", pointer_, EscapeJsonPointer(key)),
           path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key)};
 }
 

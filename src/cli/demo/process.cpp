@@ -60,37 +60,37 @@ std::string LastLine(const std::filesystem::path& log) {
 
 }  // namespace
 
-Result<ChildProcess> ChildProcess::Start(const std::vector<std::string>& args,
-                                         const std::filesystem::path& log) {
+Result<DemoChild> DemoChild::Start(const std::vector<std::string>& args,
+                                   const std::filesystem::path& log) {
   SKERRY_ASSIGN_OR_RETURN(const int fd, OpenLog(log));
   auto pid = Spawn(args, fd, fd);
   close(fd);
   if (!pid) return Propagate(std::move(pid));
-  return ChildProcess(*pid);
+  return DemoChild(*pid);
 }
 
-ChildProcess::ChildProcess(ChildProcess&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
-ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
+DemoChild::DemoChild(DemoChild&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+DemoChild& DemoChild::operator=(DemoChild&& other) noexcept {
   std::swap(pid_, other.pid_);
   return *this;
 }
-ChildProcess::~ChildProcess() { Stop(std::chrono::seconds(10)); }
+DemoChild::~DemoChild() { Stop(std::chrono::seconds(10)); }
 
-bool ChildProcess::running() {
+bool DemoChild::running() {
   if (pid_ < 0) return false;
   if (waitpid(pid_, nullptr, WNOHANG) == 0) return true;
   pid_ = -1;
   return false;
 }
 
-void ChildProcess::Kill() {
+void DemoChild::Kill() {
   if (pid_ < 0) return;
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
   pid_ = -1;
 }
 
-void ChildProcess::Stop(std::chrono::milliseconds patience) {
+void DemoChild::Stop(std::chrono::milliseconds patience) {
   if (pid_ < 0) return;
   kill(pid_, SIGTERM);
   const auto until = std::chrono::steady_clock::now() + patience;
@@ -98,7 +98,7 @@ void ChildProcess::Stop(std::chrono::milliseconds patience) {
   Kill();
 }
 
-std::uint64_t ChildProcess::ResidentBytes() const {
+std::uint64_t DemoChild::ResidentBytes() const {
   const auto text = ReadFile(fmt::format("/proc/{}/statm", pid_), 4'096);
   if (pid_ < 0 || !text) return 0;
   const std::size_t space = text->find(' ');

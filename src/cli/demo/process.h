@@ -15,15 +15,15 @@ namespace skerry {
 
 // A running child that is stopped (SIGTERM, then SIGKILL) when the object goes. Movable; one
 // thread.
-class ChildProcess {
+class DemoChild {
  public:
   // `args` without the program's name. stdout and stderr are appended to `log`.
-  static Result<ChildProcess> Start(const std::vector<std::string>& args,
-                                    const std::filesystem::path& log);
-  ChildProcess() = default;
-  ChildProcess(ChildProcess&& other) noexcept;
-  ChildProcess& operator=(ChildProcess&& other) noexcept;
-  ~ChildProcess();
+  static Result<DemoChild> Start(const std::vector<std::string>& args,
+                                 const std::filesystem::path& log);
+  DemoChild() = default;
+  DemoChild(DemoChild&& other) noexcept;
+  DemoChild& operator=(DemoChild&& other) noexcept;
+  ~DemoChild();
 
   pid_t pid() const { return pid_; }
   bool running();
@@ -32,7 +32,7 @@ class ChildProcess {
   std::uint64_t ResidentBytes() const;            // 0 when it is gone
 
  private:
-  explicit ChildProcess(pid_t pid) : pid_(pid) {}
+  explicit DemoChild(pid_t pid) : pid_(pid) {}
   pid_t pid_ = -1;
 };
 

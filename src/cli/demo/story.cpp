@@ -152,7 +152,7 @@ Status Story::StartHub() {
   const std::vector<std::string> args{"hub", "--data", (work_ / "hub").string(), "--listen",
                                       "127.0.0.1:0"};
   Say(fmt::format("  $ skerry hub --data {} --listen 127.0.0.1:0 &", args[2]));
-  SKERRY_ASSIGN_OR_RETURN(hub_, ChildProcess::Start(args, work_ / "hub.log"));
+  SKERRY_ASSIGN_OR_RETURN(hub_, DemoChild::Start(args, work_ / "hub.log"));
   return WaitFor("the hub's start", kStartPatience, [this]() -> Result<bool> {
     if (!hub_.running()) return Fail(ErrorCode::kInternal, "the hub ended");
     SKERRY_RETURN_IF_ERROR(AskHub("GET", "/v1/sites"));
@@ -177,7 +177,7 @@ Status Story::StartSite(SitePlace& site) {
   std::string line = "  $ skerry";
   for (const std::string& arg : args) line += " " + Quoted(arg);
   Say(line + " &");
-  SKERRY_ASSIGN_OR_RETURN(site.process, ChildProcess::Start(args, work_ / (site.name + ".log")));
+  SKERRY_ASSIGN_OR_RETURN(site.process, DemoChild::Start(args, work_ / (site.name + ".log")));
   return WaitFor(site.name + "'s start", kStartPatience, [&]() -> Result<bool> {
     if (!site.process.running()) return Fail(ErrorCode::kInternal, "{} ended", site.name);
     SKERRY_RETURN_IF_ERROR(AskSite(site, "GET", "/v1/site"));
@@ -239,8 +239,7 @@ std::string Story::AppUrl() {
 }
 
 void Story::StopEverything() {
-  for (ChildProcess* process : {&north_.process, &south_.process, &hub_})
-    process->Stop(kStopPatience);
+  for (DemoChild* process : {&north_.process, &south_.process, &hub_}) process->Stop(kStopPatience);
   link_.reset();
 }
 

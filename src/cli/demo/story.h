@@ -50,7 +50,7 @@ class Story {
     std::string name;
     std::filesystem::path data;
     std::uint16_t port = 0;
-    ChildProcess process;
+    DemoChild process;
     LoadReport load;
     std::string Url() const;
   };
@@ -96,6 +96,8 @@ class Story {
   Status WritePolicy();
   Status WriteTable(const Table& table, const std::filesystem::path& file);
 
+  static constexpr std::size_t kLookupRows = 5'000;  // row ids asked for at once
+
   // story_load.cpp
   LoadOptions LoadOptionsFor(const SitePlace& site) const;
   Status CheckAcknowledged(SitePlace& site);
@@ -120,7 +122,7 @@ class Story {
   double bucket_width_ = 10;
   std::vector<std::string> arriving_labels_;  // of split_.arrive, as the class index
   LoadData arriving_;
-  ChildProcess hub_;
+  DemoChild hub_;
   std::unique_ptr<TcpProxy> link_;
   SitePlace north_{"north", {}, 0, {}, {}}, south_{"south", {}, 0, {}, {}};
   std::uint64_t bytes_before_cut_ = 0;

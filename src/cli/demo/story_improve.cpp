@@ -13,7 +13,6 @@ namespace {
 
 constexpr double kQuietPsi = 0.1, kAlarmPsi = 0.2;
 constexpr std::size_t kWantedLabels = 1'500;
-constexpr std::size_t kLookupRows = 5'000;
 constexpr double kRollOutRequestsPerSecond = 500;
 constexpr double kMaxCleanLoss = 0.05;
 

@@ -11,7 +11,6 @@ namespace {
 constexpr double kRequestsPerSecond = 1'000;  // each site
 constexpr std::uint64_t kRequests = 14'000;   // each site
 constexpr std::uint64_t kCutAfterBytes = 60'000;
-constexpr std::size_t kLookupRows = 5'000;
 
 Json RowIds(const std::vector<AcknowledgedRow>& rows, std::size_t from, std::size_t count) {
   Json ids = Json::array();
