@@ -3,12 +3,14 @@
 #include <memory>
 #include <utility>
 
+#include "serve/score_service.h"
 #include "serve/scoring_service.h"
 
 namespace skerry {
 
 std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
   const auto service = std::make_shared<const ScoringService>(parts);
+  const auto score = std::make_shared<const ScoreService>(parts);
   using Call = void (ScoringService::*)(HttpRequest&, Responder) const;
   const auto call = [&service](Call handler) {
     return [service, handler](HttpRequest& request, Responder responder) {
@@ -30,7 +32,9 @@ std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
       {"POST", "/v2/models/{model}/versions/{version}/infer", kInline,
        call(&ScoringService::Infer)},
       {"GET", "/v1/models", kInline, call(&ScoringService::ListModels)},
-      {"POST", "/v1/score", kInline, call(&ScoringService::Score)}};
+      {"POST", "/v1/score", kInline, [score](HttpRequest& request, Responder responder) {
+         score->Score(request, std::move(responder));
+       }}};
   return routes;
 }
 

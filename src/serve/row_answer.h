@@ -1,0 +1,43 @@
+// One scoring request's way from its rows to its answer: numbered, captured, counted, sent. Inside
+// serve; shared by the routes that score rows.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "http/server.h"
+#include "model/row_batch.h"
+#include "serve/repository.h"
+#include "serve/scoring_routes.h"
+
+namespace skerry {
+
+// Scores the batch, then numbers its rows and dates them. Errors are those of ScoreRows.
+// Thread-safe for different batches.
+Status ScoreAndNumber(const ScoringParts& parts, RowBatch& batch);
+
+// Travels from the handler to whoever sends the answer: the handler itself, or the thread on which
+// a sync capture is done. Move-only, since its Responder is.
+struct RowAnswer {
+  Responder responder;
+  const Clock* clock;
+  std::int64_t started_us;
+  std::shared_ptr<const ServedModel> model{};
+  std::shared_ptr<const RowBatch> batch{};  // null for a bare model
+  std::string body{};
+
+  // Begins the answer of a request that came in just now.
+  static RowAnswer Begin(const ScoringParts& parts, Responder responder);
+  // Counts the request and answers with `body`, or with the error.
+  void Send(const Status& status);
+};
+
+// Captures the rows as their model wants it, then sends: with capture sync the answer follows the
+// durable commit, or is 503 with the reason. `status` other than done is answered as it is, and
+// nothing is captured.
+void CaptureAndSend(const ScoringParts& parts, Status status, RowAnswer answer);
+
+}  // namespace skerry
