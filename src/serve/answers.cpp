@@ -131,13 +131,13 @@ void AppendScoredRow(std::string& out, const RowBatch& batch, std::size_t row,
 }  // namespace
 
 Status CheckOutputs(const ModelPackage& package, const InferRequest& request) {
-  for (const std::string& name : request.outputs) {
-    if (FindOutput(package, name) != nullptr) continue;
+  for (const RequestedOutput& wanted : request.outputs) {
+    if (FindOutput(package, wanted.name) != nullptr) continue;
     std::string offered;
     for (const PackageOutput& output : OutputsOf(package))
       offered += fmt::format("{}{}", offered.empty() ? "" : ", ", output.name);
-    return Fail(ErrorCode::kInvalidArgument, "no output named \"{}\"; the model has {}", name,
-                offered);
+    return Fail(ErrorCode::kInvalidArgument, "no output named \"{}\"; the model has {}",
+                wanted.name, offered);
   }
   return {};
 }
@@ -154,7 +154,8 @@ std::string InferAnswer(const RowBatch& batch, const InferRequest& request) {
   };
   if (request.outputs.empty())
     for (const PackageOutput& output : OutputsOf(*batch.package)) append(output);
-  for (const std::string& name : request.outputs) append(*FindOutput(*batch.package, name));
+  for (const RequestedOutput& wanted : request.outputs)
+    append(*FindOutput(*batch.package, wanted.name));
   out += "]}";
   return out;
 }

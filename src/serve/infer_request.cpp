@@ -228,7 +228,7 @@ Status ReadInputs(ondemand::value& value, std::size_t body_bytes, std::vector<Te
   return {};
 }
 
-Status ReadOutputs(ondemand::value& value, std::vector<std::string>& outputs) {
+Status ReadOutputs(ondemand::value& value, std::vector<RequestedOutput>& outputs) {
   ondemand::array array;
   if (value.get_array().get(array))
     return Fail(ErrorCode::kInvalidArgument, "outputs: expected an array, got {}", KindName(value));
@@ -239,7 +239,7 @@ Status ReadOutputs(ondemand::value& value, std::vector<std::string>& outputs) {
                   outputs.size());
     if (outputs.size() == limits::kTensorsPerRequest)
       return Fail(ErrorCode::kTooLarge, "more than {} outputs", limits::kTensorsPerRequest);
-    outputs.emplace_back(name);
+    outputs.push_back({.name = std::string(name)});
   }
   return {};
 }
@@ -261,6 +261,13 @@ Status ReadMember(std::string_view key, ondemand::value& value, std::size_t body
 }
 
 }  // namespace
+
+std::vector<std::string> OutputNames(std::span<const RequestedOutput> outputs) {
+  std::vector<std::string> names;
+  names.reserve(outputs.size());
+  for (const RequestedOutput& output : outputs) names.push_back(output.name);
+  return names;
+}
 
 Result<InferRequest> ParseInferRequest(std::string& body) {
   SKERRY_ASSIGN_OR_RETURN(ondemand::document document, json_read::Start(body));

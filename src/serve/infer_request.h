@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,18 @@ struct ParameterValue {
 };
 using RequestParameters = std::map<std::string, ParameterValue, std::less<>>;
 
+// An output that the request asks for, and how it wants it.
+struct RequestedOutput {
+  std::string name;
+  std::size_t classification = 0;  // the K best classes instead of the tensor; 0: the tensor
+  bool binary = false;             // behind the JSON rather than in it
+};
+
 struct InferRequest {
   std::string id;
   RequestParameters parameters;
   std::vector<Tensor> inputs;
-  std::vector<std::string> outputs;  // names asked for; empty: all
+  std::vector<RequestedOutput> outputs;  // in the order of the answer; empty: all
 };
 
 // `body` is only read; room is reserved behind its end for the parser. `data` may be flat or
@@ -33,5 +41,8 @@ struct InferRequest {
 // expected and what came; kTooLarge over limits::kTensorsPerRequest, kTensorElements,
 // kRequestIdBytes.
 Result<InferRequest> ParseInferRequest(std::string& body);
+
+// Their names, as OnnxSession::Run takes them.
+std::vector<std::string> OutputNames(std::span<const RequestedOutput> outputs);
 
 }  // namespace skerry

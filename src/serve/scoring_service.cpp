@@ -30,7 +30,7 @@ Status ScoringService::InferInto(HttpRequest& request, RowAnswer& answer) const 
   const ModelPackage& package = *answer.model->package;
   if (package.bare) {
     SKERRY_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs,
-                            package.predictor->Run(infer.inputs, infer.outputs));
+                            package.predictor->Run(infer.inputs, OutputNames(infer.outputs)));
     answer.body = TensorAnswer(package, infer, outputs);
     return {};
   }
