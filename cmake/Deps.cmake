@@ -16,6 +16,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(simdjson REQUIRED)
 find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
 find_package(GTest REQUIRED)
 find_package(Boost 1.81 REQUIRED)
 
@@ -49,6 +50,20 @@ target_include_directories(skerry_dep_onnx_proto SYSTEM PUBLIC ${SKERRY_PROTO_DI
 target_link_libraries(skerry_dep_onnx_proto PUBLIC protobuf::libprotobuf)
 target_compile_options(skerry_dep_onnx_proto PRIVATE -w)
 add_library(skerry_dep::onnx_proto ALIAS skerry_dep_onnx_proto)
+
+set(SKERRY_RPC_PROTO ${CMAKE_SOURCE_DIR}/proto/open_inference.proto)
+set(SKERRY_RPC_SOURCES ${SKERRY_PROTO_DIR}/open_inference.pb.cc ${SKERRY_PROTO_DIR}/open_inference.grpc.pb.cc)
+add_custom_command(OUTPUT ${SKERRY_RPC_SOURCES}
+    ${SKERRY_PROTO_DIR}/open_inference.pb.h ${SKERRY_PROTO_DIR}/open_inference.grpc.pb.h
+  COMMAND protobuf::protoc --cpp_out=${SKERRY_PROTO_DIR} --grpc_out=${SKERRY_PROTO_DIR}
+    --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>
+    -I ${CMAKE_SOURCE_DIR}/proto ${SKERRY_RPC_PROTO}
+  DEPENDS ${SKERRY_RPC_PROTO})
+add_library(skerry_dep_open_inference STATIC ${SKERRY_RPC_SOURCES})
+target_include_directories(skerry_dep_open_inference SYSTEM PUBLIC ${SKERRY_PROTO_DIR})
+target_link_libraries(skerry_dep_open_inference PUBLIC protobuf::libprotobuf gRPC::grpc++)
+target_compile_options(skerry_dep_open_inference PRIVATE -w)
+add_library(skerry_dep::open_inference ALIAS skerry_dep_open_inference)
 
 # The shared libraries stand in <build>/lib, where every executable of the build looks ($ORIGIN/lib).
 file(COPY ${SKERRY_DEPS}/lib DESTINATION ${CMAKE_BINARY_DIR})

@@ -1,0 +1,294 @@
+#include "rpc/convert.h"
+
+#include <bit>
+#include <limits>
+#include <utility>
+
+#include "base/limits.h"
+
+namespace skerry {
+namespace {
+
+using InputMessage = inference::ModelInferRequest::InferInputTensor;
+using Contents = inference::InferTensorContents;
+using OutputMessage = inference::ModelInferResponse::InferOutputTensor;
+
+static_assert(std::endian::native == std::endian::little, "raw contents are little-endian");
+
+constexpr std::size_t kLengthBytes = 4;  // before each element of raw BYTES
+
+std::size_t TypedCount(const Contents& contents) {
+  return static_cast<std::size_t>(contents.bool_contents_size()) +
+         static_cast<std::size_t>(contents.int_contents_size()) +
+         static_cast<std::size_t>(contents.int64_contents_size()) +
+         static_cast<std::size_t>(contents.uint_contents_size()) +
+         static_cast<std::size_t>(contents.uint64_contents_size()) +
+         static_cast<std::size_t>(contents.fp32_contents_size()) +
+         static_cast<std::size_t>(contents.fp64_contents_size()) +
+         static_cast<std::size_t>(contents.bytes_contents_size());
+}
+
+Status CheckCount(const Tensor& tensor, std::string_view member, std::size_t came,
+                  std::size_t in_all) {
+  const std::size_t expected = tensor.elements();
+  if (came == expected && in_all == came) return {};
+  if (in_all != came)
+    return Fail(ErrorCode::kInvalidArgument,
+                "input \"{}\": {} travels in {} alone, and other contents came with it",
+                tensor.name, TensorTypeName(tensor.type), member);
+  return Fail(ErrorCode::kInvalidArgument,
+              "input \"{}\": its shape {} has {} elements, {} holds {}", tensor.name,
+              ShapeText(tensor.shape), expected, member, came);
+}
+
+// `From` is what the wire has, `To` what the tensor holds; a value that does not fit is refused.
+template <typename To, typename Values>
+Status TakeNumbers(const Values& values, std::string_view member, std::size_t in_all,
+                   Tensor& tensor) {
+  SKERRY_RETURN_IF_ERROR(
+      CheckCount(tensor, member, static_cast<std::size_t>(values.size()), in_all));
+  tensor.Resize(tensor.type, std::move(tensor.shape));
+  const std::span<To> out = tensor.MutableView<To>();
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const auto value = values.Get(static_cast<int>(i));
+    out[i] = static_cast<To>(value);
+    if constexpr (sizeof(To) < sizeof(value)) {
+      if (static_cast<decltype(+value)>(out[i]) != value)
+        return Fail(ErrorCode::kInvalidArgument, "input \"{}\": element {} is {}, outside {}",
+                    tensor.name, i, value, TensorTypeName(tensor.type));
+    }
+  }
+  return {};
+}
+
+Status TakeTyped(Contents& contents, Tensor& tensor) {
+  const std::size_t all = TypedCount(contents);
+  switch (tensor.type) {
+    case TensorType::kBool:
+      return TakeNumbers<bool>(contents.bool_contents(), "bool_contents", all, tensor);
+    case TensorType::kInt8:
+      return TakeNumbers<std::int8_t>(contents.int_contents(), "int_contents", all, tensor);
+    case TensorType::kInt16:
+      return TakeNumbers<std::int16_t>(contents.int_contents(), "int_contents", all, tensor);
+    case TensorType::kInt32:
+      return TakeNumbers<std::int32_t>(contents.int_contents(), "int_contents", all, tensor);
+    case TensorType::kInt64:
+      return TakeNumbers<std::int64_t>(contents.int64_contents(), "int64_contents", all, tensor);
+    case TensorType::kUint8:
+      return TakeNumbers<std::uint8_t>(contents.uint_contents(), "uint_contents", all, tensor);
+    case TensorType::kUint16:
+      return TakeNumbers<std::uint16_t>(contents.uint_contents(), "uint_contents", all, tensor);
+    case TensorType::kUint32:
+      return TakeNumbers<std::uint32_t>(contents.uint_contents(), "uint_contents", all, tensor);
+    case TensorType::kUint64:
+      return TakeNumbers<std::uint64_t>(contents.uint64_contents(), "uint64_contents", all, tensor);
+    case TensorType::kFloat32:
+      return TakeNumbers<float>(contents.fp32_contents(), "fp32_contents", all, tensor);
+    case TensorType::kFloat64:
+      return TakeNumbers<double>(contents.fp64_contents(), "fp64_contents", all, tensor);
+    case TensorType::kFloat16:
+      return Fail(ErrorCode::kInvalidArgument,
+                  "input \"{}\": FP16 travels in raw_input_contents only", tensor.name);
+    case TensorType::kString: break;
+  }
+  auto& texts = *contents.mutable_bytes_contents();
+  SKERRY_RETURN_IF_ERROR(
+      CheckCount(tensor, "bytes_contents", static_cast<std::size_t>(texts.size()), all));
+  tensor.strings.reserve(static_cast<std::size_t>(texts.size()));
+  for (std::string& text : texts) tensor.strings.push_back(std::move(text));
+  return {};
+}
+
+Status TakeRawTexts(std::string_view raw, Tensor& tensor) {
+  const std::size_t expected = tensor.elements();
+  // An element takes its length at least, so a lie in the shape allocates nothing.
+  if (raw.size() / kLengthBytes < expected)
+    return Fail(ErrorCode::kInvalidArgument,
+                "input \"{}\": its shape {} has {} elements, {} raw bytes cannot hold them",
+                tensor.name, ShapeText(tensor.shape), expected, raw.size());
+  tensor.strings.reserve(expected);
+  for (std::size_t i = 0; i < expected; ++i) {
+    std::uint32_t length = 0;
+    if (raw.size() < kLengthBytes || (std::memcpy(&length, raw.data(), kLengthBytes),
+                                      raw.remove_prefix(kLengthBytes), raw.size() < length))
+      return Fail(ErrorCode::kInvalidArgument,
+                  "input \"{}\": the raw contents end within element {} of {}", tensor.name, i,
+                  expected);
+    tensor.strings.emplace_back(raw.substr(0, length));
+    raw.remove_prefix(length);
+  }
+  if (!raw.empty())
+    return Fail(ErrorCode::kInvalidArgument,
+                "input \"{}\": {} raw bytes are left after its {} elements", tensor.name,
+                raw.size(), expected);
+  return {};
+}
+
+Status TakeRaw(std::string& raw, Tensor& tensor) {
+  if (tensor.type == TensorType::kString) return TakeRawTexts(raw, tensor);
+  const std::size_t expected = tensor.elements() * TensorElementBytes(tensor.type);
+  if (raw.size() != expected)
+    return Fail(ErrorCode::kInvalidArgument, "input \"{}\": {} {} takes {} raw bytes, {} came",
+                tensor.name, TensorTypeName(tensor.type), ShapeText(tensor.shape), expected,
+                raw.size());
+  if (tensor.type == TensorType::kBool)
+    for (char& byte : raw) byte = byte == 0 ? 0 : 1;  // any other value is no C++ bool
+  tensor.bytes = std::move(raw);
+  return {};
+}
+
+Result<Tensor> DecodeHead(InputMessage& message) {
+  Tensor tensor;
+  tensor.name = std::move(*message.mutable_name());
+  SKERRY_ASSIGN_OR_RETURN(tensor.type, ParseTensorType(message.datatype()),
+                          fmt::format("input \"{}\"", tensor.name));
+  const auto rank = static_cast<std::size_t>(message.shape_size());
+  if (rank > limits::kTensorRank)
+    return Fail(ErrorCode::kTooLarge, "input \"{}\": {} dimensions, the limit is {}", tensor.name,
+                rank, limits::kTensorRank);
+  tensor.shape.assign(message.shape().begin(), message.shape().end());
+  SKERRY_RETURN_IF_ERROR(CountElements(tensor.shape), fmt::format("input \"{}\"", tensor.name));
+  return tensor;
+}
+
+std::string ParameterText(const inference::InferParameter& value) {
+  switch (value.parameter_choice_case()) {
+    case inference::InferParameter::kBoolParam: return value.bool_param() ? "true" : "false";
+    case inference::InferParameter::kInt64Param: return fmt::format("{}", value.int64_param());
+    case inference::InferParameter::kUint64Param: return fmt::format("{}", value.uint64_param());
+    case inference::InferParameter::kDoubleParam: return fmt::format("{}", value.double_param());
+    case inference::InferParameter::kStringParam: return value.string_param();
+    case inference::InferParameter::PARAMETER_CHOICE_NOT_SET: break;
+  }
+  return {};
+}
+
+template <typename Values, typename View>
+void PutNumbers(Values& values, View view) {
+  values.Reserve(static_cast<int>(view.size()));
+  for (const auto value : view) values.AddAlreadyReserved(value);
+}
+
+void PutTyped(Tensor& tensor, Contents& contents) {
+  switch (tensor.type) {
+    case TensorType::kBool:
+      return PutNumbers(*contents.mutable_bool_contents(), tensor.View<bool>());
+    case TensorType::kInt8:
+      return PutNumbers(*contents.mutable_int_contents(), tensor.View<std::int8_t>());
+    case TensorType::kInt16:
+      return PutNumbers(*contents.mutable_int_contents(), tensor.View<std::int16_t>());
+    case TensorType::kInt32:
+      return PutNumbers(*contents.mutable_int_contents(), tensor.View<std::int32_t>());
+    case TensorType::kInt64:
+      return PutNumbers(*contents.mutable_int64_contents(), tensor.View<std::int64_t>());
+    case TensorType::kUint8:
+      return PutNumbers(*contents.mutable_uint_contents(), tensor.View<std::uint8_t>());
+    case TensorType::kUint16:
+      return PutNumbers(*contents.mutable_uint_contents(), tensor.View<std::uint16_t>());
+    case TensorType::kUint32:
+      return PutNumbers(*contents.mutable_uint_contents(), tensor.View<std::uint32_t>());
+    case TensorType::kUint64:
+      return PutNumbers(*contents.mutable_uint64_contents(), tensor.View<std::uint64_t>());
+    case TensorType::kFloat32:
+      return PutNumbers(*contents.mutable_fp32_contents(), tensor.View<float>());
+    case TensorType::kFloat64:
+      return PutNumbers(*contents.mutable_fp64_contents(), tensor.View<double>());
+    case TensorType::kFloat16: return;  // FormFor chose raw
+    case TensorType::kString: break;
+  }
+  for (std::string& text : tensor.strings) contents.add_bytes_contents(std::move(text));
+}
+
+std::string RawTexts(const Tensor& tensor) {
+  std::size_t bytes = 0;
+  for (const std::string& text : tensor.strings) bytes += kLengthBytes + text.size();
+  std::string raw;
+  raw.reserve(bytes);
+  for (const std::string& text : tensor.strings) {
+    const auto length = static_cast<std::uint32_t>(text.size());
+    raw.append(reinterpret_cast<const char*>(&length), kLengthBytes);
+    raw += text;
+  }
+  return raw;
+}
+
+}  // namespace
+
+Result<DecodedRequest> DecodeRequest(inference::ModelInferRequest& message) {
+  const auto inputs = static_cast<std::size_t>(message.inputs_size());
+  const auto raws = static_cast<std::size_t>(message.raw_input_contents_size());
+  if (inputs > limits::kTensorsPerRequest)
+    return Fail(ErrorCode::kTooLarge, "{} inputs, the limit is {}", inputs,
+                limits::kTensorsPerRequest);
+  if (message.id().size() > limits::kRequestIdBytes)
+    return Fail(ErrorCode::kTooLarge, "id has {} bytes, the limit is {}", message.id().size(),
+                limits::kRequestIdBytes);
+  if (raws != 0 && raws != inputs)
+    return Fail(ErrorCode::kInvalidArgument,
+                "raw_input_contents has {} elements for {} inputs; expected one for each", raws,
+                inputs);
+  DecodedRequest decoded;
+  decoded.form = raws == 0 && inputs != 0 ? TensorForm::kTyped : TensorForm::kRaw;
+  InferRequest& request = decoded.request;
+  request.id = std::move(*message.mutable_id());
+  request.inputs.reserve(inputs);
+  for (std::size_t i = 0; i < inputs; ++i) {
+    InputMessage& input = *message.mutable_inputs(static_cast<int>(i));
+    SKERRY_ASSIGN_OR_RETURN(Tensor tensor, DecodeHead(input));
+    if (decoded.form == TensorForm::kTyped) {
+      SKERRY_RETURN_IF_ERROR(TakeTyped(*input.mutable_contents(), tensor));
+    } else if (TypedCount(input.contents()) != 0) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "input \"{}\" has contents beside raw_input_contents; expected one of them",
+                  tensor.name);
+    } else {
+      SKERRY_RETURN_IF_ERROR(
+          TakeRaw(*message.mutable_raw_input_contents(static_cast<int>(i)), tensor));
+    }
+    request.inputs.push_back(std::move(tensor));
+  }
+  for (const auto& output : message.outputs()) request.outputs.push_back(output.name());
+  for (const auto& [name, value] : message.parameters())
+    request.parameters.emplace(name, ParameterValue{false, {ParameterText(value)}});
+  return decoded;
+}
+
+void AddOutput(Tensor tensor, TensorForm form, inference::ModelInferResponse& answer) {
+  OutputMessage& output = *answer.add_outputs();
+  output.set_datatype(std::string(TensorTypeName(tensor.type)));
+  output.mutable_shape()->Assign(tensor.shape.begin(), tensor.shape.end());
+  if (form == TensorForm::kTyped)
+    PutTyped(tensor, *output.mutable_contents());
+  else if (tensor.type == TensorType::kString)
+    answer.add_raw_output_contents(RawTexts(tensor));
+  else
+    answer.add_raw_output_contents(std::move(tensor.bytes));
+  output.set_name(std::move(tensor.name));
+}
+
+TensorForm FormFor(std::span<const Tensor> outputs, TensorForm asked) {
+  for (const Tensor& tensor : outputs)
+    if (tensor.type == TensorType::kFloat16) return TensorForm::kRaw;
+  return asked;
+}
+
+inference::DataType ProtoTypeOf(TensorType type) {
+  switch (type) {
+    case TensorType::kBool: return inference::TYPE_BOOL;
+    case TensorType::kInt8: return inference::TYPE_INT8;
+    case TensorType::kInt16: return inference::TYPE_INT16;
+    case TensorType::kInt32: return inference::TYPE_INT32;
+    case TensorType::kInt64: return inference::TYPE_INT64;
+    case TensorType::kUint8: return inference::TYPE_UINT8;
+    case TensorType::kUint16: return inference::TYPE_UINT16;
+    case TensorType::kUint32: return inference::TYPE_UINT32;
+    case TensorType::kUint64: return inference::TYPE_UINT64;
+    case TensorType::kFloat16: return inference::TYPE_FP16;
+    case TensorType::kFloat32: return inference::TYPE_FP32;
+    case TensorType::kFloat64: return inference::TYPE_FP64;
+    case TensorType::kString: return inference::TYPE_STRING;
+  }
+  return inference::TYPE_INVALID;
+}
+
+}  // namespace skerry
