@@ -11,26 +11,41 @@ namespace {
 void SendCaptured(const ScoringParts& parts, RowAnswer answer) {
   const std::shared_ptr<const RowBatch> batch = answer.batch;
   const std::shared_ptr<const ServedModel> model = answer.model;
-  const auto count = [model, batch](const Status& kept) {
-    if (!kept && model->metrics != nullptr) model->metrics->uncaptured.Add(batch->rows);
-  };
   if (model->capture == CaptureMode::kAsync) {
     answer.Send({});
-    parts.capture->Capture(batch, count);
-    return;
+    return CaptureRows(parts, model, batch, {});
   }
-  // Shared only because std::function wants to be copyable; `done` runs once.
+  // Shared only because std::function wants to be copyable; it runs once.
   auto waiting = std::make_shared<RowAnswer>(std::move(answer));
-  parts.capture->Capture(batch, [waiting, count](Status kept) {
-    count(kept);
-    if (kept) return waiting->Send({});
-    // Whatever the reason, to the caller the rows were not taken and may be sent again.
-    waiting->Send(
-        Fail(ErrorCode::kUnavailable, "the rows could not be kept: {}", kept.error().message()));
-  });
+  CaptureRows(parts, model, batch, [waiting](const Status& kept) { waiting->Send(kept); });
 }
 
 }  // namespace
+
+void CountAnswer(const ModelMetrics& metrics, const Status& status, const RowBatch* batch,
+                 std::int64_t elapsed_us) {
+  metrics.requests.Add();
+  if (!status) metrics.errors.Add();
+  if (batch != nullptr) metrics.rows.Add(batch->rows);
+  metrics.seconds.Observe(static_cast<double>(elapsed_us) * 1e-6);
+}
+
+bool WantsCapture(const ScoringParts& parts, const ServedModel& model, const RowBatch* batch) {
+  return batch != nullptr && parts.capture != nullptr && model.capture != CaptureMode::kOff;
+}
+
+void CaptureRows(const ScoringParts& parts, std::shared_ptr<const ServedModel> model,
+                 std::shared_ptr<const RowBatch> batch, std::function<void(const Status&)> kept) {
+  const std::size_t rows = batch->rows;
+  parts.capture->Capture(std::move(batch), [model = std::move(model), rows,
+                                            kept = std::move(kept)](Status status) {
+    if (!status && model->metrics != nullptr) model->metrics->uncaptured.Add(rows);
+    if (!kept) return;
+    if (status) return kept(status);
+    // Whatever the reason, to the caller the rows were not taken and may be sent again.
+    kept(Fail(ErrorCode::kUnavailable, "the rows could not be kept: {}", status.error().message()));
+  });
+}
 
 Status ScoreAndNumber(const ScoringParts& parts, RowBatch& batch) {
   SKERRY_RETURN_IF_ERROR(ScoreRows(batch));
@@ -47,20 +62,15 @@ RowAnswer RowAnswer::Begin(const ScoringParts& parts, Responder responder) {
 }
 
 void RowAnswer::Send(const Status& status) {
-  if (model && model->metrics != nullptr) {
-    const ModelMetrics& metrics = *model->metrics;
-    metrics.requests.Add();
-    if (!status) metrics.errors.Add();
-    if (batch) metrics.rows.Add(batch->rows);
-    metrics.seconds.Observe(static_cast<double>(clock->MonotonicMicros() - started_us) * 1e-6);
-  }
+  if (model && model->metrics != nullptr)
+    CountAnswer(*model->metrics, status, batch.get(), clock->MonotonicMicros() - started_us);
   responder.Send(status ? HttpResponse::JsonText(200, std::move(body))
                         : ErrorResponse(status.error()));
 }
 
 void CaptureAndSend(const ScoringParts& parts, Status status, RowAnswer answer) {
-  const bool captured = status && answer.batch && parts.capture != nullptr &&
-                        answer.model->capture != CaptureMode::kOff;
+  const bool captured =
+      status && answer.batch && WantsCapture(parts, *answer.model, answer.batch.get());
   if (captured)
     SendCaptured(parts, std::move(answer));
   else

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,6 +19,19 @@ namespace skerry {
 // Scores the batch, then numbers its rows and dates them. Errors are those of ScoreRows.
 // Thread-safe for different batches.
 Status ScoreAndNumber(const ScoringParts& parts, RowBatch& batch);
+
+// Counts one answered request; `batch` is null for a bare model and where nothing was scored.
+// Thread-safe.
+void CountAnswer(const ModelMetrics& metrics, const Status& status, const RowBatch* batch,
+                 std::int64_t elapsed_us);
+
+// Whether a scored batch is to be captured.
+bool WantsCapture(const ScoringParts& parts, const ServedModel& model, const RowBatch* batch);
+
+// Hands the rows to the sink and counts those that it could not keep. `kept`, which may be empty,
+// is called once, from any thread: OK when they are durable, else kUnavailable with the reason.
+void CaptureRows(const ScoringParts& parts, std::shared_ptr<const ServedModel> model,
+                 std::shared_ptr<const RowBatch> batch, std::function<void(const Status&)> kept);
 
 // Travels from the handler to whoever sends the answer: the handler itself, or the thread on which
 // a sync capture is done. Move-only, since its Responder is.

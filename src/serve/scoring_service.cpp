@@ -4,42 +4,26 @@
 
 #include "http/status.h"
 #include "serve/answers.h"
-#include "serve/batch_builder.h"
 #include "serve/model_document.h"
 
 namespace skerry {
 
-ScoringService::ScoringService(ScoringParts parts) : parts_(std::move(parts)) {
-  parts_.repository->CountIn(*parts_.metrics);
-}
+ScoringService::ScoringService(ScoringParts parts) : parts_(parts), inference_(std::move(parts)) {}
 
 Result<ScoringService::Model> ScoringService::FindModel(const HttpRequest& request) const {
-  const std::string& name = request.Param("model");
-  Model model = parts_.repository->Find(name);
-  if (!model) return Fail(ErrorCode::kNotFound, "no model named \"{}\" is served here", name);
   const auto version = request.params.find("version");
-  if (version != request.params.end() && version->second != model->package->version)
-    return Fail(ErrorCode::kNotFound, "model {} has no version \"{}\" here; {} is served", name,
-                version->second, model->package->version);
-  return model;
+  return inference_.Find(request.Param("model"), version == request.params.end()
+                                                     ? std::string_view()
+                                                     : std::string_view(version->second));
 }
 
 Status ScoringService::InferInto(HttpRequest& request, RowAnswer& answer) const {
   SKERRY_ASSIGN_OR_RETURN(answer.model, FindModel(request));
-  SKERRY_ASSIGN_OR_RETURN(InferRequest infer, ParseInferRequest(request.body));
-  const ModelPackage& package = *answer.model->package;
-  if (package.bare) {
-    SKERRY_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs,
-                            package.predictor->Run(infer.inputs, OutputNames(infer.outputs)));
-    answer.body = TensorAnswer(package, infer, outputs);
-    return {};
-  }
-  SKERRY_RETURN_IF_ERROR(CheckOutputs(package, infer));
-  SKERRY_ASSIGN_OR_RETURN(const std::shared_ptr<RowBatch> batch,
-                          BatchFromTensors(answer.model->package, infer));
-  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *batch));
-  answer.body = InferAnswer(*batch, infer);
-  answer.batch = batch;
+  SKERRY_ASSIGN_OR_RETURN(const InferRequest infer, ParseInferRequest(request.body));
+  SKERRY_ASSIGN_OR_RETURN(InferResponse response, inference_.Score(answer.model, infer));
+  answer.body = response.batch ? InferAnswer(*response.batch, infer)
+                               : TensorAnswer(*answer.model->package, infer, response.outputs);
+  answer.batch = std::move(response.batch);
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "http/server.h"
+#include "serve/inference.h"
 #include "serve/row_answer.h"
 #include "serve/scoring_routes.h"
 
@@ -31,6 +32,7 @@ class ScoringService {
   Status InferInto(HttpRequest& request, RowAnswer& answer) const;
 
   ScoringParts parts_;
+  Inference inference_;
 };
 
 }  // namespace skerry

@@ -1,0 +1,148 @@
+#include "serve/inference.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "serve/answers.h"
+#include "serve/batch_builder.h"
+#include "serve/row_answer.h"
+
+namespace skerry {
+namespace {
+
+// One request on its way through Infer.
+struct Call {
+  const Clock* clock;
+  std::int64_t started_us;
+  Inference::Done done;
+  InferResponse response{};
+};
+
+void Finish(Call& call, const Status& status) {
+  const ServedModel& model = *call.response.model;
+  if (model.metrics != nullptr)
+    CountAnswer(*model.metrics, status, call.response.batch.get(),
+                call.clock->MonotonicMicros() - call.started_us);
+  if (status)
+    call.done(std::move(call.response));
+  else
+    call.done(tl::make_unexpected(status.error()));
+}
+
+Status StillWanted(const InferContext& context) {
+  if (context.deadline && std::chrono::steady_clock::now() >= *context.deadline)
+    return Fail(ErrorCode::kDeadlineExceeded, "the deadline passed before the model could begin");
+  if (context.cancelled && context.cancelled())
+    return Fail(ErrorCode::kUnavailable, "the client went away before the model could begin");
+  return {};
+}
+
+Tensor FloatTensor(std::string_view name, std::vector<std::int64_t> shape) {
+  Tensor tensor;
+  tensor.name = name;
+  tensor.Resize(TensorType::kFloat32, std::move(shape));
+  return tensor;
+}
+
+Tensor FloatsOf(std::string_view name, const std::vector<float>& values) {
+  Tensor tensor = FloatTensor(name, {static_cast<std::int64_t>(values.size())});
+  std::copy(values.begin(), values.end(), tensor.MutableView<float>().begin());
+  return tensor;
+}
+
+Tensor ProbabilitiesOf(const RowBatch& batch) {
+  Tensor tensor = FloatTensor("probabilities", {static_cast<std::int64_t>(batch.rows), 2});
+  const std::span<float> values = tensor.MutableView<float>();
+  for (std::size_t row = 0; row < batch.rows; ++row) {
+    values[row * 2] = 1.0F - batch.score[row];
+    values[row * 2 + 1] = batch.score[row];
+  }
+  return tensor;
+}
+
+Tensor PredictionOf(const RowBatch& batch) {
+  Tensor tensor;
+  tensor.name = "prediction";
+  tensor.Resize(TensorType::kString, {static_cast<std::int64_t>(batch.rows)});
+  for (std::size_t row = 0; row < batch.rows; ++row)
+    tensor.strings[row] = batch.package->schema.classes[batch.prediction[row]];
+  return tensor;
+}
+
+constexpr std::array<std::string_view, 4> kPackageOutputs = {"probabilities", "prediction", "score",
+                                                             "anomaly_score"};
+
+void AppendOutput(const RowBatch& batch, std::string_view name, std::vector<Tensor>& outputs) {
+  if (name == "probabilities") outputs.push_back(ProbabilitiesOf(batch));
+  if (name == "prediction") outputs.push_back(PredictionOf(batch));
+  if (name == "score") outputs.push_back(FloatsOf(name, batch.score));
+  if (name == "anomaly_score" && batch.package->detector)
+    outputs.push_back(FloatsOf(name, batch.anomaly_score));
+}
+
+}  // namespace
+
+Inference::Inference(ScoringParts parts) : parts_(std::move(parts)) {
+  parts_.repository->CountIn(*parts_.metrics);
+}
+
+Result<std::shared_ptr<const ServedModel>> Inference::Find(std::string_view name,
+                                                           std::string_view version) const {
+  std::shared_ptr<const ServedModel> model = parts_.repository->Find(name);
+  if (!model) return Fail(ErrorCode::kNotFound, "no model named \"{}\" is served here", name);
+  if (!version.empty() && version != model->package->version)
+    return Fail(ErrorCode::kNotFound, "model {} has no version \"{}\" here; {} is served", name,
+                version, model->package->version);
+  return model;
+}
+
+Result<InferResponse> Inference::Score(std::shared_ptr<const ServedModel> model,
+                                       const InferRequest& request) const {
+  const ModelPackage& package = *model->package;
+  InferResponse response;
+  response.model = std::move(model);
+  response.id = request.id;
+  if (package.bare) {
+    SKERRY_ASSIGN_OR_RETURN(response.outputs,
+                            package.predictor->Run(request.inputs, OutputNames(request.outputs)));
+    return response;
+  }
+  SKERRY_RETURN_IF_ERROR(CheckOutputs(package, request));
+  SKERRY_ASSIGN_OR_RETURN(std::shared_ptr<RowBatch> batch,
+                          BatchFromTensors(response.model->package, request));
+  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *batch));
+  response.batch = std::move(batch);
+  return response;
+}
+
+void Inference::Infer(std::shared_ptr<const ServedModel> model, InferRequest request,
+                      InferContext context, Done done) const {
+  Call call{parts_.clock, parts_.clock->MonotonicMicros(), std::move(done)};
+  call.response.model = model;
+  if (Status wanted = StillWanted(context); !wanted) return Finish(call, wanted);
+  Result<InferResponse> scored = Score(std::move(model), request);
+  if (!scored) return Finish(call, tl::make_unexpected(std::move(scored).error()));
+  call.response = std::move(*scored);
+  if (!WantsCapture(parts_, *call.response.model, call.response.batch.get()))
+    return Finish(call, {});
+  const std::shared_ptr<const ServedModel> answered = call.response.model;
+  const std::shared_ptr<const RowBatch> batch = call.response.batch;
+  if (answered->capture == CaptureMode::kAsync) {
+    Finish(call, {});
+    return CaptureRows(parts_, answered, batch, {});
+  }
+  // Shared only because std::function wants to be copyable; it runs once.
+  auto waiting = std::make_shared<Call>(std::move(call));
+  CaptureRows(parts_, answered, batch, [waiting](const Status& kept) { Finish(*waiting, kept); });
+}
+
+std::vector<Tensor> PackageOutputs(const RowBatch& batch, const std::vector<std::string>& wanted) {
+  std::vector<Tensor> outputs;
+  for (const std::string& name : wanted) AppendOutput(batch, name, outputs);
+  if (wanted.empty())
+    for (const std::string_view name : kPackageOutputs) AppendOutput(batch, name, outputs);
+  return outputs;
+}
+
+}  // namespace skerry

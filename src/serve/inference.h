@@ -1,0 +1,76 @@
+// What every protocol (REST, gRPC) turns a request into, and what comes back: the seam between
+// protocols and scoring. A protocol finds the model, decodes its request into an InferRequest, and
+// renders the InferResponse. Use:
+//   SKERRY_ASSIGN_OR_RETURN(auto model, inference.Find("milling", ""));
+//   inference.Infer(model, std::move(request), {}, [](Result<InferResponse> response) { ... });
+//
+// Errors by code: kNotFound (no such model or version), kInvalidArgument (a tensor or output that
+// the model does not have or that does not fit; named), kTooLarge (a named limit),
+// kDeadlineExceeded (not begun in time), kUnavailable (the client went away before it began; rows
+// that capture sync could not keep), kInternal (the runtime failed).
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "model/row_batch.h"
+#include "model/tensor.h"
+#include "serve/infer_request.h"
+#include "serve/repository.h"
+#include "serve/scoring_routes.h"
+
+namespace skerry {
+
+struct InferResponse {
+  std::shared_ptr<const ServedModel> model;  // that answered
+  std::string id;                            // the request's
+  std::shared_ptr<const RowBatch> batch;     // null for a bare model; row ids come from it
+  std::vector<Tensor> outputs;  // what a bare graph gave; empty for a package (see PackageOutputs)
+};
+
+struct InferContext {
+  // Work not begun by then ends with kDeadlineExceeded.
+  std::optional<std::chrono::steady_clock::time_point> deadline{};
+  // May be empty; asked before work begins: true when the client is gone.
+  std::function<bool()> cancelled{};
+};
+
+// Thread-safe. The parts are borrowed and outlive it and every answer under way.
+class Inference {
+ public:
+  using Done = std::function<void(Result<InferResponse>)>;
+
+  explicit Inference(ScoringParts parts);
+
+  // "" is the default version. kNotFound says what is served instead.
+  Result<std::shared_ptr<const ServedModel>> Find(std::string_view name,
+                                                  std::string_view version) const;
+
+  // Decodes nothing: `request` holds typed tensors. Scores, numbers and captures the rows and
+  // counts the request. `done` is called exactly once, from any thread, possibly before this
+  // returns; with capture sync after the durable commit.
+  void Infer(std::shared_ptr<const ServedModel> model, InferRequest request, InferContext context,
+             Done done) const;
+
+  // The first half of Infer, for a caller that answers on its own thread without a callback:
+  // scored and numbered, but neither captured nor counted (see row_answer.h).
+  Result<InferResponse> Score(std::shared_ptr<const ServedModel> model,
+                              const InferRequest& request) const;
+
+ private:
+  ScoringParts parts_;
+};
+
+// The outputs of a scored package batch as tensors, for protocols that do not render the batch
+// directly: probabilities FP32 [N,2], prediction BYTES [N], score FP32 [N] and, with a detector,
+// anomaly_score FP32 [N]. `wanted` chooses and orders them, names that the batch does not have are
+// left out (Infer has refused them); empty: all.
+std::vector<Tensor> PackageOutputs(const RowBatch& batch, const std::vector<std::string>& wanted);
+
+}  // namespace skerry
