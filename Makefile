@@ -16,7 +16,7 @@ test:   ## run every test
 check: deps  ## check the house rules
 	scripts/check
 tidy: deps  ## run clang-tidy over every source
-	cmake --preset dev >/dev/null && cmake --build --preset dev --target skerry && scripts/tidy
+	scripts/tidy
 # TESTS narrows what is built and run: make tsan TESTS="http_tests serve_tests".
 asan: deps  ## run the tests under AddressSanitizer and UBSan
 	cmake --preset asan-ubsan >/dev/null && cmake --build --preset asan-ubsan $(if $(TESTS),--target $(TESTS)) && scripts/test asan-ubsan $(TESTS)

@@ -9,7 +9,7 @@ namespace skerry {
 
 struct MetricRegistry::Series {
   std::string name, help, labels;
-  Kind kind;
+  Kind kind = Kind::kCounter;
   Counter counter;
   Gauge gauge;
   std::unique_ptr<Histogram> histogram;

@@ -33,7 +33,7 @@ void FillRandom(void* out, std::size_t size) {
   }
 }
 
-SeededRandom::SeededRandom(std::uint64_t seed) {
+SeededRandom::SeededRandom(std::uint64_t seed) : state_{} {
   for (auto& word : state_) word = SplitMix64(seed);
 }
 

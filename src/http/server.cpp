@@ -13,7 +13,6 @@ using http_detail::Loop;
 using http_detail::ServerShared;
 using http_detail::SessionBase;
 using http_detail::Tcp;
-using http_detail::asio::ip::address;
 namespace asio = boost::asio;
 using boost::system::error_code;
 

@@ -36,7 +36,7 @@ class Condition {
  public:
   // How a name is used, so that the compiler of a policy can refuse what makes no sense.
   struct Use {
-    std::size_t name;      // index into names()
+    std::size_t name = 0;  // index into names()
     bool alone = false;    // no comparison: has to be a truth value
     bool ordered = false;  // <, <=, >, >=
     bool text = false;     // compared with a text

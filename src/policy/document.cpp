@@ -42,8 +42,8 @@ constexpr std::array<TimeUnit, 4> kTimeUnits = {{{"second", 1'000'000},
 
 // Field name -> where its rule goes, for the derived columns.
 struct DerivedColumn {
-  const char* name;
-  FieldRule DerivedRules::* rule;
+  const char* name = nullptr;
+  FieldRule DerivedRules::* rule = nullptr;
   std::initializer_list<FieldAction> allowed;
 };
 const std::array<DerivedColumn, 7>& DerivedColumns() {

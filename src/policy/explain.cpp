@@ -29,7 +29,7 @@ FieldExplanation ExplainField(const Impl& impl, const FieldPlan& plan, const Row
 }
 
 // `before` under keep, `after` as the record's own column would hold it.
-FieldExplanation ExplainDerived(const Impl& impl, std::string name, const FieldRule& rule,
+FieldExplanation ExplainDerived(const Impl& impl, const std::string& name, const FieldRule& rule,
                                 std::string before, const RecordContext& context) {
   FieldExplanation explained{name, "", rule.rule, ActionText(rule), std::move(before), ""};
   for (const OutColumn& column : impl.columns) {

@@ -93,12 +93,14 @@ std::string ActiveModel::alarm() const {
 }
 
 std::shared_ptr<const ActiveModel::Pairs> ActiveModel::Read() const {
-  return pairs_.load(std::memory_order_acquire);
+  const std::lock_guard lock(pairs_mutex_);
+  return pairs_;
 }
 
 void ActiveModel::Publish(Pair now, Pair before) {
-  pairs_.store(std::make_shared<const Pairs>(Pairs{std::move(now), std::move(before)}),
-               std::memory_order_release);
+  auto next = std::make_shared<const Pairs>(Pairs{std::move(now), std::move(before)});
+  const std::lock_guard lock(pairs_mutex_);
+  pairs_.swap(next);  // the old pair dies after the lock
 }
 
 }  // namespace skerry

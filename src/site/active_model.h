@@ -8,7 +8,6 @@
 // Threads: the deployer calls UseModel and UsePolicy one at a time; everything else from anywhere.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -33,7 +32,8 @@ class ActiveModel final : public DeploymentTarget {
   Status UsePolicy(const std::optional<PolicyRef>& policy, std::string_view yaml) override;
 
   // The policy for rows that `package` has scored: rows under way when both changed keep theirs;
-  // a package that is not known here gets DenyAll. Never blocks.
+  // a package that is not known here gets DenyAll. Never waits for a change: the lock that it takes
+  // is held to copy one pointer.
   std::shared_ptr<const CompiledPolicy> PolicyFor(const ModelPackage* package) const;
   // The package and policy in force; the package may be null.
   std::shared_ptr<const ModelPackage> package() const;
@@ -60,11 +60,15 @@ class ActiveModel final : public DeploymentTarget {
   const CaptureMode capture_;
   const std::string hmac_key_;
 
-  mutable std::mutex mutex_;                // guards what follows
+  mutable std::mutex mutex_;                // held for a whole change; guards what follows
   std::optional<PolicyDocument> document_;  // in force
   std::optional<PolicyDocument> offered_;   // does not fit the running package
   std::string alarm_;
-  std::atomic<std::shared_ptr<const Pairs>> pairs_;
+
+  // Not std::atomic<std::shared_ptr>: libstdc++ 12 reads its pointer after a relaxed unlock, a
+  // race.
+  mutable std::mutex pairs_mutex_;  // guards pairs_, taken last
+  std::shared_ptr<const Pairs> pairs_;
 };
 
 }  // namespace skerry

@@ -1,6 +1,7 @@
 #include "cli/demo/load_generator.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <utility>
 
@@ -82,6 +83,8 @@ LoadGenerator::Request LoadGenerator::Make(std::uint64_t number) const {
   SeededRandom random(options_.seed * 1'000'003 + number);
   const bool batch = options_.batch_every > 0 && number % options_.batch_every == 0;
   const std::size_t rows = batch ? options_.batch_rows : 1;
+  const std::size_t source_rows = data_.rows();
+  assert(source_rows > 0);
   Request request;
   request.drifted =
       !options_.drift_field.empty() && options_.requests > 0 &&
@@ -90,7 +93,7 @@ LoadGenerator::Request LoadGenerator::Make(std::uint64_t number) const {
   // Batches take their rows from a stride of their own, so that no source row depends on `rows`.
   for (std::size_t i = 0; i < rows; ++i) {
     const std::uint64_t at = batch ? number * 7'919 + i : number;
-    request.source_rows.push_back(static_cast<std::uint32_t>(at % data_.rows()));
+    request.source_rows.push_back(static_cast<std::uint32_t>(at % source_rows));
     if (random.NextDouble() < options_.injected_share) {
       const std::size_t field = random.NextBelow(data_.fields.size());
       if (!data_.fields[field].is_text()) spoilt[i] = field;

@@ -53,9 +53,9 @@ struct LoadOptions {
 
 struct AcknowledgedRow {
   RowId id;
-  std::uint32_t source_row;
-  bool drifted;
-  bool injected;
+  std::uint32_t source_row = 0;
+  bool drifted = false;
+  bool injected = false;
 };
 
 struct LoadReport {

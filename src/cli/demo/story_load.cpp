@@ -128,7 +128,8 @@ Result<std::string> Story::ShowPolicy() {
                           AskSite(south_, "POST", "/v1/policy/explain", Json{{"row", row}}));
   std::size_t released = 0, dropped = 0;
   for (const Json& field : answer.at("fields")) {
-    const bool leaves = field.at("column").is_string() && field.at("column") != "";
+    const bool leaves =
+        field.at("column").is_string() && !field.at("column").get<std::string>().empty();
     (leaves ? released : dropped) += 1;
   }
   return fmt::format("{} columns leave, {} do not", released, dropped);

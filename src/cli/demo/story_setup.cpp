@@ -104,7 +104,6 @@ Status Story::ChooseFields() {
   std::ranges::sort(numeric, std::greater<>());
   drift_field_ = numeric.front().second;
   bucket_field_ = numeric.back().second;
-  const std::string column = schema_.Find(bucket_field_)->column;
   SKERRY_ASSIGN_OR_RETURN(const LoadData all, MakeLoadData(table_, schema_));
   for (const LoadField& field : all.fields)
     if (field.name == bucket_field_) {

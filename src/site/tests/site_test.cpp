@@ -55,6 +55,21 @@ class SiteTest : public testing::Test {
     ASSERT_TRUE(started) << started.error().message();
     site_ = std::move(*started);
   }
+  // A site that joined `hub` over the link and runs version 1 of model and policy; what it was
+  // told.
+  DesiredState StartJoined(TestHub& hub) {
+    SiteOptions options = Options();
+    options.token_file = Path("token.json");
+    Must(hub.MakeToken("north", hub.url()).Save(options.token_file));
+    DesiredState state;
+    state.version = 1;
+    state.active = hub.Publish(MakePackage("one"), "milling", "1");
+    state.policy = hub.PublishPolicy("milling", "1", kPolicy);
+    hub.SetDesired(state);
+    StartSite(options);
+    Must(site_->SyncNow());
+    return state;
+  }
   std::filesystem::path Path(const std::string& name) const { return directory_.path() / name; }
 
   static HttpReply Call(const std::string& method, const std::string& url, std::string body = "",
@@ -229,16 +244,7 @@ TEST_F(SiteTest, MediaAloneJoinsDeploysScoresAndBringsTheRowsOut) {
 
 TEST_F(SiteTest, PolicyIsExplainedFieldByField) {
   TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
-  SiteOptions options = Options();
-  options.token_file = Path("token.json");
-  Must(hub.MakeToken("north", hub.url()).Save(options.token_file));
-  DesiredState state;
-  state.version = 1;
-  state.active = hub.Publish(MakePackage("one"), "milling", "1");
-  state.policy = hub.PublishPolicy("milling", "1", kPolicy);
-  hub.SetDesired(state);
-  StartSite(options);
-  ASSERT_TRUE(site_->SyncNow());
+  StartJoined(hub);
   const Json explained =
       Control("POST", "/v1/policy/explain", {{"row", ParseJson(kScore).value()}});
   EXPECT_EQ(explained["policy"], "milling:1");
@@ -258,16 +264,7 @@ TEST_F(SiteTest, RestartsAndScoresWithTheHubGoneAndTheTokenFileToo) {
   std::uint64_t hub_rows = 0;
   {
     TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
-    SiteOptions options = Options();
-    options.token_file = Path("token.json");
-    Must(hub.MakeToken("north", hub.url()).Save(options.token_file));
-    DesiredState state;
-    state.version = 1;
-    state.active = hub.Publish(MakePackage("one"), "milling", "1");
-    state.policy = hub.PublishPolicy("milling", "1", kPolicy);
-    hub.SetDesired(state);
-    StartSite(options);
-    ASSERT_TRUE(site_->SyncNow());
+    StartJoined(hub);
     ASSERT_EQ(Score().status, 200);
     Control("POST", "/v1/outbox/seal");
     ASSERT_TRUE(site_->SyncNow());
@@ -292,16 +289,7 @@ TEST_F(SiteTest, RestartsAndScoresWithTheHubGoneAndTheTokenFileToo) {
 
 TEST_F(SiteTest, ModelIsSwappedUnderLoadWithNoAnswerOtherThan200) {
   TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
-  SiteOptions options = Options();
-  options.token_file = Path("token.json");
-  Must(hub.MakeToken("north", hub.url()).Save(options.token_file));
-  DesiredState state;
-  state.version = 1;
-  state.active = hub.Publish(MakePackage("one", 60), "milling", "1");
-  state.policy = hub.PublishPolicy("milling", "1", kPolicy);
-  hub.SetDesired(state);
-  StartSite(options);
-  ASSERT_TRUE(site_->SyncNow());
+  DesiredState state = StartJoined(hub);
 
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> good{0};
