@@ -14,7 +14,7 @@ namespace skerry {
 
 struct FileDigest {
   Digest digest;
-  std::uint64_t size;
+  std::uint64_t size = 0;
 };
 // kNotFound; kPermissionDenied for a symbolic link or anything that is no regular file.
 Result<FileDigest> DigestFile(const std::filesystem::path& path, std::string_view algorithm);

@@ -74,9 +74,8 @@ std::vector<std::string> FileNames(const fs::path& directory) {
 
 }  // namespace
 
-Result<std::unique_ptr<RepositoryStore>> RepositoryStore::Open(fs::path directory) {
-  std::unique_ptr<RepositoryStore> store(
-      new RepositoryStore(std::move(directory) / "repositories"));
+Result<std::unique_ptr<RepositoryStore>> RepositoryStore::Open(const fs::path& directory) {
+  std::unique_ptr<RepositoryStore> store(new RepositoryStore(directory / "repositories"));
   SKERRY_RETURN_IF_ERROR(CreateDirectories(store->directory_));
   return store;
 }

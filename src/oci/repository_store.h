@@ -26,7 +26,7 @@ namespace skerry {
 
 class RepositoryStore {
  public:
-  static Result<std::unique_ptr<RepositoryStore>> Open(std::filesystem::path directory);
+  static Result<std::unique_ptr<RepositoryStore>> Open(const std::filesystem::path& directory);
 
   // Sorted. A repository exists once something was stored in it.
   Result<std::vector<std::string>> Repositories() const;

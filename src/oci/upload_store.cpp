@@ -60,8 +60,8 @@ Status UploadStore::Writer::Write(std::string_view bytes) {
 
 Status UploadStore::Writer::Sync() { return file_.Sync(); }
 
-Result<std::unique_ptr<UploadStore>> UploadStore::Open(fs::path directory, Limits limits) {
-  std::unique_ptr<UploadStore> store(new UploadStore(std::move(directory) / "uploads", limits));
+Result<std::unique_ptr<UploadStore>> UploadStore::Open(const fs::path& directory, Limits limits) {
+  std::unique_ptr<UploadStore> store(new UploadStore(directory / "uploads", limits));
   SKERRY_RETURN_IF_ERROR(CreateDirectories(store->directory_));
   SKERRY_RETURN_IF_ERROR(store->RemoveStale());
   return store;
@@ -178,7 +178,7 @@ Status UploadStore::Finish(Writer writer, std::string_view id, const Digest& dig
 }
 
 Status UploadStore::Cancel(std::string_view id, std::string_view repository) {
-  SKERRY_ASSIGN_OR_RETURN(const fs::path data, Find(id, repository));
+  SKERRY_RETURN_IF_ERROR(Find(id, repository));
   const std::shared_ptr<Session> session = SessionOf(id);
   const std::scoped_lock lock(session->mutex);
   ++session->generation;

@@ -62,7 +62,8 @@ class UploadStore {
     std::uint64_t max_bytes_;
   };
 
-  static Result<std::unique_ptr<UploadStore>> Open(std::filesystem::path directory, Limits limits);
+  static Result<std::unique_ptr<UploadStore>> Open(const std::filesystem::path& directory,
+                                                   Limits limits);
 
   // Starts an upload into `repository`; its id is 32 hex digits. Durable on return.
   Result<std::string> Start(std::string_view repository);
