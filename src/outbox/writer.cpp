@@ -59,12 +59,11 @@ void OutboxWriter::Submit(Submission submission, std::function<void(Status)> don
       waiting_rows_ += rows;
       ++submitted_;
       queue_.push_back({std::move(submission), std::move(done)});
+      wake_.notify_one();
+      return;
     }
   }
-  if (refused)
-    wake_.notify_one();
-  else
-    done(std::move(refused));
+  done(std::move(refused));
 }
 
 Status OutboxWriter::Run(const std::function<Status(OutboxStore&)>& change) {

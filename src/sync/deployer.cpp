@@ -79,10 +79,10 @@ void Deployer::Restore() {
 
 void Deployer::RestorePolicy(const std::optional<DesiredState>& desired) {
   if (!desired || !desired->policy) return;
-  if (const Status used = UseHeldPolicy(*desired->policy); used) return;
+  if (const Status used = UseHeldPolicy(desired->policy); used) return;
   // The one that is wanted is not here yet: what was in force stays in force.
   if (!last_policy_) return;
-  const Status used = UseHeldPolicy(*last_policy_);
+  const Status used = UseHeldPolicy(last_policy_);
   Note(last_policy_->digest, WhatOf(*last_policy_), used, DeployResult::kHeld);
 }
 
@@ -144,15 +144,14 @@ std::optional<DeployOutcome> Deployer::ReconcilePolicy(const DesiredState& desir
       if (!used) LogError("cannot withdraw the policy: {}", used.error().message());
       return std::nullopt;
     }
-    const Status held = UseHeldPolicy(*desired.policy);
+    const Status held = UseHeldPolicy(desired.policy);
     if (held || !MayComeLater(held.error().code()))
       return Note(desired.policy->digest, WhatOf(*desired.policy), held, DeployResult::kApplied);
   }
   Status status = FetchPolicy(*desired.policy, source);
   const std::lock_guard lock(mutex_);
-  if (status) status = UseHeldPolicy(*desired.policy);
-  return Note(desired.policy->digest, WhatOf(*desired.policy), std::move(status),
-              DeployResult::kApplied);
+  if (status) status = UseHeldPolicy(desired.policy);
+  return Note(desired.policy->digest, WhatOf(*desired.policy), status, DeployResult::kApplied);
 }
 
 Status Deployer::FetchPolicy(const PolicyRef& ref, ArtifactSource& source) {
@@ -327,7 +326,8 @@ void Deployer::Publish() {
   facts_.running = running_;
   facts_.policy = policy_;
   facts_.alarms.clear();
-  for (const auto& [what, reason] : alarms_) facts_.alarms.push_back(what + ": " + reason);
+  for (const auto& [what, reason] : alarms_)
+    facts_.alarms.push_back(fmt::format("{}: {}", what, reason));
 }
 
 DeploymentFacts Deployer::facts() const {

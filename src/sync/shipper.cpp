@@ -23,9 +23,9 @@ bool SegmentsAreThere(const Shipment& shipment) {
 
 }  // namespace
 
-Shipper::Shipper(std::filesystem::path state_directory, Outbox& outbox, SiteIdentity& identity,
-                 const Clock& clock)
-    : states_file_(std::move(state_directory) / "uploads.json"),
+Shipper::Shipper(const std::filesystem::path& state_directory, Outbox& outbox,
+                 SiteIdentity& identity, const Clock& clock)
+    : states_file_(state_directory / "uploads.json"),
       outbox_(&outbox),
       identity_(&identity),
       clock_(&clock) {

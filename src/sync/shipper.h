@@ -33,7 +33,7 @@ struct ShipReport {
 
 class Shipper {
  public:
-  Shipper(std::filesystem::path state_directory, Outbox& outbox, SiteIdentity& identity,
+  Shipper(const std::filesystem::path& state_directory, Outbox& outbox, SiteIdentity& identity,
           const Clock& clock);
 
   // Every pending shipment that is due. An error is the link's or the outbox's: the pass ended

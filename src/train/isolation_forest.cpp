@@ -19,9 +19,9 @@ class TreeGrower {
     std::iota(order_.begin(), order_.end(), std::size_t{0});
   }
 
-  std::vector<TreeNode> Grow(std::vector<std::size_t> sample) {
+  std::vector<TreeNode> Grow(const std::vector<std::size_t>& sample) {
     nodes_.clear();
-    GrowNode(std::move(sample), 0);
+    GrowNode(sample, 0);
     return std::move(nodes_);
   }
 
@@ -54,7 +54,7 @@ class TreeGrower {
     return false;
   }
 
-  int GrowNode(std::vector<std::size_t> sample, int depth) {
+  int GrowNode(const std::vector<std::size_t>& sample, int depth) {
     const int index = static_cast<int>(nodes_.size());
     nodes_.emplace_back();
     TreeNode node;
@@ -73,8 +73,8 @@ class TreeGrower {
     node.missing_left = left.size() >= right.size();
     std::vector<std::size_t>& larger = node.missing_left ? left : right;
     larger.insert(larger.end(), missing.begin(), missing.end());
-    node.left = GrowNode(std::move(left), depth + 1);
-    node.right = GrowNode(std::move(right), depth + 1);
+    node.left = GrowNode(left, depth + 1);
+    node.right = GrowNode(right, depth + 1);
     nodes_[static_cast<std::size_t>(index)] = node;
     return index;
   }
