@@ -97,6 +97,10 @@ constexpr std::chrono::seconds kSmokeCpu{20};
 constexpr std::chrono::milliseconds kSmokeWall{30'000};
 constexpr std::size_t kRequestIdBytes = 1'024;
 
+// gRPC.
+constexpr std::size_t kRpcMessageBytes = 64U << 20U;  // of a request
+constexpr int kRpcStreams = 1'024;                    // calls under way on one connection
+
 // Keys and signatures.
 constexpr std::size_t kKeyFileBytes = 64U << 10U;
 constexpr std::size_t kCertificateBytes = 64U << 10U;  // a PEM text, chain or request

@@ -10,6 +10,7 @@ namespace skerry {
 namespace {
 
 using InputMessage = inference::ModelInferRequest::InferInputTensor;
+using RequestedMessage = inference::ModelInferRequest::InferRequestedOutputTensor;
 using Contents = inference::InferTensorContents;
 using OutputMessage = inference::ModelInferResponse::InferOutputTensor;
 
@@ -163,6 +164,22 @@ std::string ParameterText(const inference::InferParameter& value) {
   return {};
 }
 
+// The number of classes that the output is asked for; 0 when it is asked for as it is.
+Result<std::size_t> ClassificationOf(const RequestedMessage& output) {
+  const auto found = output.parameters().find("classification");
+  if (found == output.parameters().end()) return std::size_t{0};
+  const inference::InferParameter& value = found->second;
+  const std::int64_t classes =
+      value.parameter_choice_case() == inference::InferParameter::kUint64Param
+          ? static_cast<std::int64_t>(value.uint64_param())
+          : value.int64_param();
+  if (classes <= 0)
+    return Fail(ErrorCode::kInvalidArgument,
+                "output \"{}\": classification is a number of classes above 0, \"{}\" came",
+                output.name(), ParameterText(value));
+  return static_cast<std::size_t>(classes);
+}
+
 template <typename Values, typename View>
 void PutNumbers(Values& values, View view) {
   values.Reserve(static_cast<int>(view.size()));
@@ -247,7 +264,10 @@ Result<DecodedRequest> DecodeRequest(inference::ModelInferRequest& message) {
     }
     request.inputs.push_back(std::move(tensor));
   }
-  for (const auto& output : message.outputs()) request.outputs.push_back(output.name());
+  for (const auto& output : message.outputs()) {
+    SKERRY_ASSIGN_OR_RETURN(const std::size_t classification, ClassificationOf(output));
+    request.outputs.push_back({output.name(), classification, false});
+  }
   for (const auto& [name, value] : message.parameters())
     request.parameters.emplace(name, ParameterValue{false, {ParameterText(value)}});
   return decoded;

@@ -108,16 +108,30 @@ TEST(Convert, ReadsIdOutputsAndParameters) {
   ModelInferRequest message;
   message.set_id("r-1");
   message.add_outputs()->set_name("score");
+  auto& classes = *message.add_outputs();
+  classes.set_name("probabilities");
+  (*classes.mutable_parameters())["classification"].set_int64_param(2);
   (*message.mutable_parameters())["unit"].set_string_param("M14");
   (*message.mutable_parameters())["shift"].set_int64_param(-2);
   (*message.mutable_parameters())["night"].set_bool_param(true);
   const Result<DecodedRequest> decoded = DecodeRequest(message);
   ASSERT_TRUE(decoded) << decoded.error().message();
   EXPECT_EQ(decoded->request.id, "r-1");
-  EXPECT_EQ(decoded->request.outputs.size(), 1U);
+  ASSERT_EQ(decoded->request.outputs.size(), 2U);
+  EXPECT_EQ(decoded->request.outputs[0].name, "score");
+  EXPECT_EQ(decoded->request.outputs[0].classification, 0U);
+  EXPECT_EQ(decoded->request.outputs[1].classification, 2U);
   EXPECT_THAT(decoded->request.parameters.at("unit").texts, ElementsAre("M14"));
   EXPECT_THAT(decoded->request.parameters.at("shift").texts, ElementsAre("-2"));
   EXPECT_THAT(decoded->request.parameters.at("night").texts, ElementsAre("true"));
+}
+
+TEST(Convert, RefusesAClassificationThatIsNoCount) {
+  ModelInferRequest message;
+  auto& output = *message.add_outputs();
+  output.set_name("probabilities");
+  (*output.mutable_parameters())["classification"].set_string_param("two");
+  EXPECT_THAT(RefusalOf(message), HasSubstr("\"two\" came"));
 }
 
 TEST(Convert, AnyRawByteButZeroIsTrue) {
