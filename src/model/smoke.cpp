@@ -78,7 +78,7 @@ int MillisecondsUntil(SteadyClock::time_point deadline) {
 
 // The child's stderr until it ends or the deadline comes.
 void ReadReason(int fd, SteadyClock::time_point deadline, std::string& reason) {
-  std::array<char, 512> buffer;
+  std::array<char, 512> buffer{};
   for (;;) {
     pollfd waiting = {fd, POLLIN, 0};
     const int ready = poll(&waiting, 1, MillisecondsUntil(deadline));
@@ -154,7 +154,7 @@ Status LoadAndScore(const std::filesystem::path& path) {
 
 Status SmokeRunInChild(const std::filesystem::path& self_executable,
                        const std::filesystem::path& package, const SmokeLimits& limits) {
-  std::array<int, 2> pipe_fds;
+  std::array<int, 2> pipe_fds{};
   if (pipe2(pipe_fds.data(), O_CLOEXEC) != 0)
     return Fail(ErrorCode::kInternal, "smoke run: no pipe: {}", std::strerror(errno));
   FileDescriptor reading(pipe_fds[0]);

@@ -62,6 +62,7 @@ namespace skerry {
   X(library_version)
 
 struct DuckDbFunctions {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name that is declared takes none.
 #define SKERRY_DUCKDB_MEMBER(name) decltype(&::duckdb_##name) name = nullptr;
   SKERRY_DUCKDB_FUNCTIONS(SKERRY_DUCKDB_MEMBER)
 #undef SKERRY_DUCKDB_MEMBER

@@ -332,7 +332,7 @@ Result<Table> TabularEngine::Impl::ReadSource(const Source& source, const std::s
 TabularEngine::TabularEngine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 TabularEngine::~TabularEngine() = default;
 
-Result<std::unique_ptr<TabularEngine>> TabularEngine::Open(TabularOptions options) {
+Result<std::unique_ptr<TabularEngine>> TabularEngine::Open(const TabularOptions& options) {
   auto impl = std::make_unique<Impl>();
   SKERRY_ASSIGN_OR_RETURN(impl->duck, LoadDuckDb());
   SKERRY_RETURN_IF_ERROR(impl->Configure(options));

@@ -54,7 +54,7 @@ std::string QuoteLiteral(std::string_view text);
 class TabularEngine {
  public:
   // kUnavailable when the library cannot be opened; the message says where it was sought.
-  static Result<std::unique_ptr<TabularEngine>> Open(TabularOptions options);
+  static Result<std::unique_ptr<TabularEngine>> Open(const TabularOptions& options);
   ~TabularEngine();
   TabularEngine(const TabularEngine&) = delete;
   TabularEngine& operator=(const TabularEngine&) = delete;
