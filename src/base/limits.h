@@ -71,6 +71,8 @@ constexpr std::size_t kRuleNameChars = 128;
 
 // OCI.
 constexpr std::size_t kUploadChunkBytes = 1U << 20U;
+constexpr std::size_t kSlowLinkChunkBytes = 128U << 10U;  // a site's default: 16 s at 64 kbit/s
+constexpr std::size_t kLeastUploadChunkBytes = 4U << 10U;
 constexpr std::size_t kLayersPerManifest = 1'024;
 constexpr std::uint64_t kBlobBytes = std::uint64_t{16} << 30U;
 constexpr std::size_t kRepositoryNameBytes = 255;

@@ -212,8 +212,8 @@ Status RegistryClient::PushBlob(std::string_view repository, const BlobSource& b
   SKERRY_ASSIGN_OR_RETURN(const bool found, FindUpload(upload));
   if (!found || upload.offset > size) {
     SKERRY_RETURN_IF_ERROR(StartUpload(repository, upload));
-    SKERRY_RETURN_IF_ERROR(Report(progress, 0, size));
   }
+  SKERRY_RETURN_IF_ERROR(Report(progress, upload.offset, size));
   SKERRY_RETURN_IF_ERROR(SendChunks(blob, upload, progress));
   SKERRY_RETURN_IF_ERROR(FinishUpload(blob, upload));
   return Report(progress, size, size);

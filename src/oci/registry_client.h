@@ -30,9 +30,10 @@ struct UploadState {
   std::uint64_t offset = 0;
 };
 
-// Called with an upload's start (state.location is then new) and after each chunk: bytes done and
-// in all. An error stops the transfer and is returned as it is; the state is then good for going
-// on later (a more valuable transfer may go first).
+// Called with an upload's start (state.location is then new) or with where it goes on (state.offset
+// is then what the registry holds), and after each chunk: bytes done and in all. An error stops the
+// transfer and is returned as it is; the state is then good for going on later (a more valuable
+// transfer may go first).
 using TransferProgress = std::function<Status(std::uint64_t done_bytes, std::uint64_t all_bytes)>;
 
 // The answer to a manifest PUT. The body is empty with other registries; a hub puts a receipt in.

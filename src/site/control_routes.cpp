@@ -71,6 +71,8 @@ Json ExchangeJson(const ControlParts& parts) {
               {"connected", facts.connected},
               {"rounds", facts.rounds},
               {"shipped", facts.shipped},
+              {"sent_bytes", facts.sent_bytes},
+              {"resumed_bytes", facts.resumed_bytes},
               {"last_contact",
                facts.last_contact_us == 0 ? Json(nullptr) : Json(FormatUtc(facts.last_contact_us))},
               {"last_error", facts.last_error}};

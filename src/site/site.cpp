@@ -52,12 +52,15 @@ struct ConfigBinding {
         quota_bytes(static_cast<std::int64_t>(options.quota_bytes)),
         segment_rows(static_cast<std::int64_t>(options.segment_rows)),
         smoke_memory_bytes(static_cast<std::int64_t>(options.smoke_memory_bytes)),
+        upload_chunk_bytes(static_cast<std::int64_t>(options.upload_chunk_bytes)),
         segment_age(options.segment_age),
         interval(options.sync_interval) {
     spec.Add("name", &name, "", "The site's name; the token's when empty.")
         .Add("hub.url", &hub_url, "", "Where the hub is reached; the token's when empty.")
         .Add("hub.token_file", &token_file, "", "The one-time join token.")
         .Add("hub.interval", &interval, "duration", "Between rounds of the exchange.")
+        .Add("hub.upload_chunk_bytes", &upload_chunk_bytes, "bytes",
+             "Larger blobs go in pieces of so many; after a cut they go on at the byte.")
         .Add("http.address", &address, "", "Where scoring and control routes listen.")
         .Add("http.port", &port, "", "0 takes a free one.")
         .Add("http.loops", &loops, "threads", "Event loops that score; one a core at most.")
@@ -71,7 +74,7 @@ struct ConfigBinding {
   }
 
   std::string hub_url, token_file, name, address, capture;
-  std::int64_t port, loops, quota_bytes, segment_rows, smoke_memory_bytes;
+  std::int64_t port, loops, quota_bytes, segment_rows, smoke_memory_bytes, upload_chunk_bytes;
   std::chrono::milliseconds segment_age, interval;
   ConfigSpec spec;
 };
@@ -107,6 +110,9 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
       file.string());
   SKERRY_RETURN_IF_ERROR(CheckRange("outbox.segment_rows", config.segment_rows, 1, 10'000'000),
                          file.string());
+  SKERRY_RETURN_IF_ERROR(CheckRange("hub.upload_chunk_bytes", config.upload_chunk_bytes,
+                                    limits::kLeastUploadChunkBytes, limits::kUploadChunkBytes),
+                         file.string());
   hub_url = config.hub_url;
   token_file = config.token_file;
   name = config.name;
@@ -119,6 +125,7 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
   smoke_memory_bytes = static_cast<std::uint64_t>(config.smoke_memory_bytes);
   segment_age = config.segment_age;
   sync_interval = config.interval;
+  upload_chunk_bytes = static_cast<std::size_t>(config.upload_chunk_bytes);
   return {};
 }
 
@@ -227,9 +234,10 @@ Status Site::Parts::MakeExchange() {
   parts.clock = clock;
   parts.metrics = &metrics;
   parts.make_status = [this] { return MakeStatus(); };
-  SKERRY_ASSIGN_OR_RETURN(
-      exchange,
-      Exchange::Make({hub_url, options.data / "sync", options.sync_interval}, std::move(parts)));
+  SKERRY_ASSIGN_OR_RETURN(exchange,
+                          Exchange::Make({hub_url, options.data / "sync", options.sync_interval,
+                                          options.upload_chunk_bytes},
+                                         std::move(parts)));
   return {};
 }
 

@@ -46,6 +46,7 @@ struct SiteOptions {
   std::uint64_t segment_rows = limits::kSegmentRows;
   std::chrono::milliseconds segment_age{30'000};
   std::chrono::milliseconds sync_interval{10'000};  // between rounds with nothing new
+  std::size_t upload_chunk_bytes = limits::kSlowLinkChunkBytes;
   // Of the child that tries a new package; 0: no limit.
   std::uint64_t smoke_memory_bytes = limits::kSmokeMemoryBytes;
   std::filesystem::path smoke_program;  // runs `__smoke DIR`; empty: this executable

@@ -29,6 +29,9 @@ Exchange::Exchange(ExchangeOptions options, ExchangeParts parts)
                                                          "Rounds that ended with an error")),
       sent_bytes_counter_(&parts_.metrics->AddCounter(
           "skerry_exchange_sent_bytes_total", "Bytes of shipments that went over the link")),
+      resumed_bytes_counter_(&parts_.metrics->AddCounter(
+          "skerry_exchange_resumed_bytes_total",
+          "Bytes of cut uploads that the hub still had, so that they were not sent again")),
       shipper_(options_.state_directory, *parts_.outbox, *parts_.identity, *parts_.clock) {
   facts_.hub_url = options_.hub_url;
 }
@@ -156,7 +159,8 @@ void Exchange::Connect() {
   hub_.reset();
   http_ = std::make_unique<HttpClient>(std::move(options));
   hub_ = std::make_unique<HubClient>(options_.hub_url, *http_);
-  registry_ = std::make_unique<RegistryClient>(options_.hub_url, *http_);
+  registry_ =
+      std::make_unique<RegistryClient>(options_.hub_url, *http_, options_.upload_chunk_bytes);
   certificate_in_use_ = certificate;
 }
 
@@ -191,14 +195,17 @@ Status Exchange::FollowDesired() {
 }
 
 Status Exchange::Ship() {
-  const auto report = shipper_.ShipPending(
-      *registry_, [this](std::uint64_t, std::uint64_t) { return BeforeNextChunk(); });
-  if (!report) return tl::make_unexpected(report.error());
-  shipped_counter_->Add(report->shipped);
-  sent_bytes_counter_->Add(report->bytes);
+  ShipReport report;
+  Status shipped = shipper_.ShipPending(
+      *registry_, [this](std::uint64_t, std::uint64_t) { return BeforeNextChunk(); }, report);
+  shipped_counter_->Add(report.shipped);
+  sent_bytes_counter_->Add(report.bytes);
+  resumed_bytes_counter_->Add(report.resumed_bytes);
   const std::lock_guard lock(mutex_);
-  facts_.shipped += report->shipped;
-  return {};
+  facts_.shipped += report.shipped;
+  facts_.sent_bytes += report.bytes;
+  facts_.resumed_bytes += report.resumed_bytes;
+  return shipped;
 }
 
 Status Exchange::Report() {

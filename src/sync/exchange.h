@@ -27,6 +27,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/metrics.h"
 #include "http/client.h"
 #include "outbox/outbox.h"
@@ -51,6 +52,9 @@ struct ExchangeOptions {
   std::string hub_url;                    // "https://hub:8443"
   std::filesystem::path state_directory;  // `<data>/sync`
   std::chrono::milliseconds interval{10'000};
+  // A blob of more bytes goes in pieces of so many; after a cut it goes on at the byte, and a more
+  // valuable shipment may go first between two pieces.
+  std::size_t upload_chunk_bytes = limits::kUploadChunkBytes;
 };
 
 // For people; of one moment.
@@ -59,6 +63,8 @@ struct ExchangeFacts {
   bool connected = false;  // the last round reached the hub
   std::uint64_t rounds = 0;
   std::uint64_t shipped = 0;         // shipments since the start
+  std::uint64_t sent_bytes = 0;      // of blobs over the link since the start
+  std::uint64_t resumed_bytes = 0;   // of these blobs, what the hub still had after a cut
   std::int64_t last_contact_us = 0;  // UTC; 0 before the first
   std::string last_error;            // of the last round; empty when it was whole
   std::vector<std::string> alarms;   // refused shipments, a token that cannot be used, ...
@@ -101,6 +107,7 @@ class Exchange {
   Counter* shipped_counter_;
   Counter* failed_rounds_counter_;
   Counter* sent_bytes_counter_;
+  Counter* resumed_bytes_counter_;
 
   // The thread's own.
   std::string certificate_in_use_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <set>
 
 #include "base/limits.h"
@@ -32,7 +33,8 @@ Shipper::Shipper(const std::filesystem::path& state_directory, Outbox& outbox,
   LoadStates();
 }
 
-Result<ShipReport> Shipper::ShipPending(RegistryClient& client, const TransferProgress& progress) {
+Status Shipper::ShipPending(RegistryClient& client, const TransferProgress& progress,
+                            ShipReport& report) {
   SKERRY_ASSIGN_OR_RETURN(std::vector<Shipment> pending, outbox_->PendingShipments());
   Forget(pending);
   // Whatever made trouble goes behind everything that did not.
@@ -40,7 +42,6 @@ Result<ShipReport> Shipper::ShipPending(RegistryClient& client, const TransferPr
     const auto trouble = troubles_.find(shipment.tag);
     return trouble == troubles_.end() || trouble->second.retry_mono_us == 0;
   });
-  ShipReport report;
   for (const Shipment& shipment : pending) {
     const auto trouble = troubles_.find(shipment.tag);
     if (trouble != troubles_.end() && clock_->MonotonicMicros() < trouble->second.retry_mono_us) {
@@ -55,7 +56,7 @@ Result<ShipReport> Shipper::ShipPending(RegistryClient& client, const TransferPr
     }
     SKERRY_RETURN_IF_ERROR(Judge(client, shipment, std::move(shipped).error(), report));
   }
-  return report;
+  return {};
 }
 
 Status Shipper::ShipOne(RegistryClient& client, const Shipment& shipment,
@@ -81,11 +82,14 @@ Status Shipper::PushBlob(RegistryClient& client, const BlobSource& blob,
                          const TransferProgress& progress, ShipReport& report) {
   UploadState& state = uploads_[blob.descriptor.digest];
   std::string saved_location = state.location;
-  std::uint64_t before = state.offset;
+  const bool cut_before = !state.location.empty();
+  std::optional<std::uint64_t> before;  // none until the client says where the upload stands
   const Status pushed =
       client.PushBlob(ShipmentRepository(identity_->site()), blob, &state,
                       [&](std::uint64_t done_bytes, std::uint64_t all_bytes) -> Status {
-                        report.bytes += done_bytes - std::min(before, done_bytes);
+                        if (!before && cut_before && !state.location.empty())
+                          report.resumed_bytes += done_bytes;
+                        report.bytes += done_bytes - before.value_or(done_bytes);
                         before = done_bytes;
                         // The hub knows the offset best; what a restart needs is where the upload
                         // lives.

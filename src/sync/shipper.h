@@ -27,8 +27,9 @@ namespace skerry {
 
 struct ShipReport {
   std::uint64_t shipped = 0;
-  std::uint64_t refused = 0;  // put aside now, or earlier and not yet due again
-  std::uint64_t bytes = 0;    // of blobs that went over the link
+  std::uint64_t refused = 0;        // put aside now, or earlier and not yet due again
+  std::uint64_t bytes = 0;          // of blobs that went over the link
+  std::uint64_t resumed_bytes = 0;  // of blobs that the hub still had of an upload that was cut
 };
 
 class Shipper {
@@ -38,7 +39,8 @@ class Shipper {
 
   // Every pending shipment that is due. An error is the link's or the outbox's: the pass ended
   // there, what was done stays done. `progress` runs after every chunk and may end the pass.
-  Result<ShipReport> ShipPending(RegistryClient& client, const TransferProgress& progress);
+  // Adds to `report`, also when it ends with an error.
+  Status ShipPending(RegistryClient& client, const TransferProgress& progress, ShipReport& report);
   // "shipment <tag>: <why the hub refuses it>"
   std::vector<std::string> alarms() const;
 

@@ -126,6 +126,8 @@ class Story {
   std::unique_ptr<TcpProxy> link_;
   SitePlace north_{"north", {}, 0, {}, {}}, south_{"south", {}, 0, {}, {}};
   std::uint64_t bytes_before_cut_ = 0;
+  std::uint64_t cut_offset_ = 0;  // bytes of the cut upload that the hub had acknowledged
+  Status CutInMidUpload();
   int sticks_ = 0;
   std::vector<StepResult> steps_;
 };

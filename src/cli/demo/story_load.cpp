@@ -10,7 +10,9 @@ namespace {
 
 constexpr double kRequestsPerSecond = 1'000;  // each site
 constexpr std::uint64_t kRequests = 14'000;   // each site
-constexpr std::uint64_t kCutAfterBytes = 60'000;
+constexpr std::uint64_t kCutAfterBytes = 20'000;
+constexpr int kCuts = 12;
+constexpr std::string_view kUploadStates = "sync/uploads.json";  // src/sync/shipper.h
 
 Json RowIds(const std::vector<AcknowledgedRow>& rows, std::size_t from, std::size_t count) {
   Json ids = Json::array();
@@ -51,6 +53,32 @@ LoadOptions Story::LoadOptionsFor(const SitePlace& site) const {
   return options;
 }
 
+// Where a cut falls is chance: the link is cut after so many bytes, again and again, until an
+// upload is left half-way at the hub.
+Status Story::CutInMidUpload() {
+  const std::filesystem::path states = north_.data / kUploadStates;
+  const auto half_way = [&]() -> Result<bool> {
+    const auto text = ReadFile(states, limits::kUploadStatesBytes);
+    const auto uploads = text ? ParseJson(*text) : Result<Json>(Json::object());
+    if (!uploads || !uploads->is_object()) return false;
+    for (const Json& upload : *uploads)
+      cut_offset_ = std::max(cut_offset_, upload.value("offset", std::uint64_t{0}));
+    return cut_offset_ > 0;
+  };
+  for (int cut = 1; cut <= kCuts; ++cut) {
+    link_->SetUp();
+    link_->CutAfterBytes(kCutAfterBytes);
+    SKERRY_RETURN_IF_ERROR(WaitFor("the link's cut", std::chrono::seconds(30),
+                                   [&]() -> Result<bool> { return link_->is_down(); }));
+    if (!WaitFor("an upload half-way", std::chrono::seconds(1), half_way)) continue;
+    bytes_before_cut_ = link_->bytes_to_upstream();
+    Say(fmt::format("  north's link is cut in the middle of an upload, after byte {} of a segment",
+                    WithThousands(cut_offset_)));
+    return {};
+  }
+  return Fail(ErrorCode::kFailedPrecondition, "{} cuts of north's link met no upload", kCuts);
+}
+
 // Both sites under load: north's link goes down in the middle of an upload, then north is killed.
 Result<std::string> Story::LoadWithFaults() {
   Say(fmt::format(
@@ -60,14 +88,7 @@ Result<std::string> Story::LoadWithFaults() {
   LoadGenerator north(LoadOptionsFor(north_), arriving_);
   LoadGenerator south(LoadOptionsFor(south_), arriving_);
   north.WaitAnswered(kRequests / 4);
-  const std::uint64_t before = link_->bytes_to_upstream();
-  link_->CutAfterBytes(kCutAfterBytes);
-  SKERRY_RETURN_IF_ERROR(WaitFor(
-      "the cut in the middle of an upload", std::chrono::seconds(30),
-      [&]() -> Result<bool> { return link_->bytes_to_upstream() >= before + kCutAfterBytes; }));
-  bytes_before_cut_ = link_->bytes_to_upstream();
-  Say(fmt::format("  north's link is cut {} bytes further on, in the middle of an upload",
-                  WithThousands(kCutAfterBytes)));
+  SKERRY_RETURN_IF_ERROR(CutInMidUpload());
   north.WaitAnswered(kRequests / 2);
   Say(fmt::format("  $ kill -9 {}   # north", north_.process.pid()));
   north_.process.Kill();
@@ -147,8 +168,15 @@ Result<std::string> Story::ReturnLink() {
   SKERRY_RETURN_IF_ERROR(Run({"outbox", "sync", "--data", north_.data.string()}));
   SKERRY_RETURN_IF_ERROR(WaitFor("north's backlog at the hub", std::chrono::seconds(60),
                                  [this] { return NorthHasShippedAll(); }));
-  Say(fmt::format("  north has shipped everything: {} bytes went over the link after the cut",
-                  WithThousands(link_->bytes_to_upstream() - bytes_before_cut_)));
+  SKERRY_ASSIGN_OR_RETURN(const Json facts, AskSite(north_, "GET", "/v1/site"));
+  const auto resumed = facts.at("exchange").at("resumed_bytes").get<std::uint64_t>();
+  Say(fmt::format(
+      "  north has shipped everything: {} bytes went over the link after the cut; the cut upload "
+      "went on behind the {} bytes that the hub had kept",
+      WithThousands(link_->bytes_to_upstream() - bytes_before_cut_), WithThousands(resumed)));
+  if (resumed < cut_offset_)
+    return Fail(ErrorCode::kDataLoss, "the hub had {} bytes of the cut upload, {} were resumed",
+                cut_offset_, resumed);
   SKERRY_RETURN_IF_ERROR(AskSite(south_, "POST", "/v1/outbox/seal"));
   SKERRY_RETURN_IF_ERROR(CarryToHub(south_));
   SKERRY_RETURN_IF_ERROR(CarryToSite(south_));

@@ -18,6 +18,7 @@ constexpr std::string_view kSiteSettings =
     "capture: sync\n"
     "hub:\n"
     "  interval: 300ms\n"
+    "  upload_chunk_bytes: 4096\n"
     "outbox:\n"
     "  segment_age: 3s\n";
 

@@ -40,6 +40,14 @@ class ShipperTest : public SiteFixture {
     shipper_ = std::make_unique<Shipper>(Path("site/sync"), *outbox_, *identity_, clock_);
   }
 
+  Result<ShipReport> Ship(const TransferProgress& progress = {}) {
+    ShipReport report;
+    const Status shipped = shipper_->ShipPending(*client_, progress, report);
+    resumed_bytes_ += report.resumed_bytes;
+    if (!shipped) return tl::make_unexpected(shipped.error());
+    return report;
+  }
+
   std::uint64_t PendingBytes() {
     std::uint64_t bytes = 0;
     const std::vector<Shipment> pending = outbox_->PendingShipments().value();
@@ -55,17 +63,18 @@ class ShipperTest : public SiteFixture {
   std::unique_ptr<HttpClient> http_;
   std::unique_ptr<RegistryClient> client_;
   std::unique_ptr<Shipper> shipper_;
+  std::uint64_t resumed_bytes_ = 0;
 };
 
 TEST_F(ShipperTest, WhatIsPendingArrivesAndItsReceiptFreesIt) {
   Capture(1200);
-  const auto report = shipper_->ShipPending(*client_, {});
+  const auto report = Ship();
   ASSERT_TRUE(report) << report.error().message();
   EXPECT_GE(report->shipped, 1U);
   EXPECT_EQ(hub_.primary_rows(), 1200U);
   EXPECT_EQ(PendingRows(), 0U);
   EXPECT_THAT(outbox_->PendingShipments().value(), IsEmpty());
-  EXPECT_EQ(shipper_->ShipPending(*client_, {})->shipped, 0U);
+  EXPECT_EQ(Ship()->shipped, 0U);
 }
 
 TEST_F(ShipperTest, CutAnywhereItArrivesExactlyOnceAndAcknowledgedBytesAreNotResent) {
@@ -82,11 +91,14 @@ TEST_F(ShipperTest, CutAnywhereItArrivesExactlyOnceAndAcknowledgedBytesAreNotRes
       proxy_->SetUp();
       if (cuts < 12) proxy_->CutAfterBytes(kHeaderBytes + random.NextBelow(payload / 4));
       Restart();
-      whole = shipper_->ShipPending(*client_, {}).has_value();
+      whole = Ship().has_value();
       if (!whole) ++cuts;
       ASSERT_LE(cuts, 12U);
     }
     EXPECT_GE(cuts, 3U);
+    EXPECT_GE(resumed_bytes_, kChunkBytes) << "the hub had kept what came before the cuts";
+    EXPECT_LE(resumed_bytes_, payload * cuts);
+    resumed_bytes_ = 0;
     // A cut may cost the chunk in flight and the requests that find out where to go on.
     const std::uint64_t sent = proxy_->bytes_to_upstream() - before;
     const std::uint64_t requests = 16 * (cuts + 1) + payload / kChunkBytes + 16;
@@ -103,13 +115,13 @@ TEST_F(ShipperTest, LostAnswerIsARepeatThatTheHubIgnores) {
     proxy_->SetDown();
     return {};
   });
-  EXPECT_FALSE(shipper_->ShipPending(*client_, {}));
+  EXPECT_FALSE(Ship());
   EXPECT_GT(hub_.taken_segments(), 0U);
   EXPECT_EQ(PendingRows(), 600U) << "without the receipt nothing is deleted";
   hub_.BeforeAnswer({});
   proxy_->SetUp();
   Restart();
-  ASSERT_TRUE(shipper_->ShipPending(*client_, {}));
+  ASSERT_TRUE(Ship());
   EXPECT_EQ(hub_.primary_rows(), 600U);
   EXPECT_EQ(hub_.conflicts(), 0U);
   EXPECT_EQ(PendingRows(), 0U);
@@ -123,16 +135,16 @@ TEST_F(ShipperTest, RefusedShipmentDoesNotBlockTheNextAndIsTriedAgainLater) {
     if (statement.number != poison) return {};
     return Fail(ErrorCode::kInvalidArgument, "no good");
   });
-  const auto report = shipper_->ShipPending(*client_, {});
+  const auto report = Ship();
   ASSERT_TRUE(report) << report.error().message();
   EXPECT_GE(report->refused, 1U);
   EXPECT_EQ(hub_.primary_rows(), 700U);
   EXPECT_THAT(shipper_->alarms(), testing::Contains(HasSubstr("no good")));
 
   hub_.Refuse({});
-  EXPECT_EQ(shipper_->ShipPending(*client_, {})->shipped, 0U) << "not at every round";
+  EXPECT_EQ(Ship()->shipped, 0U) << "not at every round";
   clock_.Advance(std::chrono::microseconds(limits::kRefusedShipmentRetry).count());
-  EXPECT_GE(shipper_->ShipPending(*client_, {})->shipped, 1U);
+  EXPECT_GE(Ship()->shipped, 1U);
   EXPECT_EQ(hub_.primary_rows(), 1300U);
   EXPECT_THAT(shipper_->alarms(), IsEmpty());
 }
@@ -148,10 +160,10 @@ TEST_F(ShipperTest, ShipmentWhoseCommitKillsTheLinkGoesLast) {
   });
   for (int i = 0; i < limits::kShipmentCommitAttempts; ++i) {
     proxy_->SetUp();
-    EXPECT_FALSE(shipper_->ShipPending(*client_, {}));
+    EXPECT_FALSE(Ship());
   }
   proxy_->SetUp();
-  ASSERT_TRUE(shipper_->ShipPending(*client_, {}));
+  ASSERT_TRUE(Ship());
   EXPECT_EQ(hub_.primary_rows(), 700U);
 }
 
@@ -165,7 +177,7 @@ TEST_F(ShipperTest, DamagedSegmentIsQuarantinedAndTheOthersGoOn) {
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
   std::filesystem::remove(victim);
   std::ofstream(victim, std::ios::binary) << bytes;
-  for (int i = 0; i < 2; ++i) ASSERT_TRUE(shipper_->ShipPending(*client_, {}));
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(Ship());
   EXPECT_GT(hub_.primary_rows(), 0U);
   EXPECT_LT(hub_.primary_rows(), 1200U);
   EXPECT_THAT(outbox_->PendingShipments().value(), IsEmpty()) << "its gap was told and accepted";
@@ -174,13 +186,13 @@ TEST_F(ShipperTest, DamagedSegmentIsQuarantinedAndTheOthersGoOn) {
 TEST_F(ShipperTest, ProgressMayEndThePassAndItGoesOnLater) {
   Capture(1500);
   int chunks = 0;
-  const auto stopped = shipper_->ShipPending(*client_, [&](std::uint64_t, std::uint64_t) -> Status {
+  const auto stopped = Ship([&](std::uint64_t, std::uint64_t) -> Status {
     if (++chunks > 3) return Fail(ErrorCode::kUnavailable, "the window closed");
     return {};
   });
   ASSERT_FALSE(stopped);
   EXPECT_THAT(stopped.error().message(), HasSubstr("the window closed"));
-  ASSERT_TRUE(shipper_->ShipPending(*client_, {}));
+  ASSERT_TRUE(Ship());
   EXPECT_EQ(hub_.primary_rows(), 1500U);
 }
 
@@ -189,7 +201,7 @@ TEST_F(ShipperTest, SameShipmentByLinkAndByBundleIsTakenOnce) {
   const Shipment shipment = outbox_->PendingShipments().value().front();
   ASSERT_TRUE(client_->PushArtifact(ShipmentRepository("north"), shipment.tag,
                                     MakeShipmentArtifact(shipment).value()));
-  ASSERT_TRUE(shipper_->ShipPending(*client_, {}));
+  ASSERT_TRUE(Ship());
   EXPECT_EQ(hub_.primary_rows(), 600U);
   EXPECT_EQ(hub_.conflicts(), 0U);
   EXPECT_EQ(PendingRows(), 0U);
