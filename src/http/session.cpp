@@ -1,4 +1,3 @@
-// Longer than most files: one connection's steps are one state machine, told in their order.
 #include "http/session.h"
 
 #include <fcntl.h>
@@ -19,7 +18,6 @@ namespace skerry::http_detail {
 namespace {
 
 constexpr std::size_t kChunkBytes = 256U << 10U;
-constexpr std::size_t kReadBytes = 16U << 10U;
 constexpr int kUnsentBytes = 128 << 10;
 constexpr std::size_t kKeptBufferBytes = 64U << 10U;
 
@@ -114,7 +112,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     waiting_ = true;
     Lowest(stream_).expires_after(shared_->options.idle_timeout);
     stream_.async_read_some(
-        buffer_.prepare(kReadBytes),
+        buffer_.prepare(4'096),
         [self = this->shared_from_this()](beast::error_code error, std::size_t bytes) {
           self->waiting_ = false;
           if (error) return self->Leave();
@@ -145,7 +143,6 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   }
 
   void ReadHeader() {
-    if (ParseHeaderInBuffer()) return RouteRequest();
     GivePeer(shared_->options.header_timeout);
     http::async_read_header(
         stream_, buffer_, *header_,
@@ -154,25 +151,6 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
           if (error) return self->RefuseHeader(error, late);
           self->RouteRequest();
         });
-  }
-
-  // Whether the header had come whole and well: then neither a timer nor another read is needed.
-  // All else, errors too, is left to the asynchronous read, which finds the same bytes.
-  bool ParseHeaderInBuffer() {
-    const auto bytes = buffer_.data();
-    const std::string_view text(static_cast<const char*>(bytes.data()), bytes.size());
-    if (text.size() > limits::kHeaderBytes || text.find("\r\n\r\n") == std::string_view::npos)
-      return false;
-    beast::error_code error;
-    const std::size_t used = header_->put(bytes, error);
-    if (!error && header_->is_header_done()) {
-      buffer_.consume(used);
-      return true;
-    }
-    header_.emplace();
-    header_->header_limit(static_cast<std::uint32_t>(limits::kHeaderBytes));
-    header_->body_limit(boost::none);
-    return false;
   }
 
   void RefuseHeader(beast::error_code error, bool late) {
@@ -247,13 +225,6 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (route.kind == RouteKind::kStreaming) return StartStreaming(route);
     string_parser_.emplace(std::move(*header_));
     string_parser_->body_limit(route.max_body_bytes);
-    // A body of known length within the limit that has come whole needs no timer.
-    if (!string_parser_->is_done() && request_.content_length != kUnknownLength &&
-        buffer_.size() >= request_.content_length) {
-      beast::error_code error;
-      buffer_.consume(string_parser_->put(buffer_.data(), error));
-      if (error) return Leave();
-    }
     if (string_parser_->is_done()) return Dispatch(route);
     ReadMoreBody(route);
   }
@@ -407,22 +378,8 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     }
     WriteResponseHead(response, {length, keep_alive_, head_, version_10_}, out_head_);
     if (head_ || HasNoBody(status_)) out_body_.clear();
-    WriteFirst(OutParts(std::array{asio::const_buffer(asio::buffer(out_head_)),
+    WriteParts(OutParts(std::array{asio::const_buffer(asio::buffer(out_head_)),
                                    asio::const_buffer(asio::buffer(out_body_))}));
-  }
-
-  // Most answers fit into the socket's buffer at once and need no timer.
-  void WriteFirst(OutParts parts) {
-    if constexpr (std::is_same_v<Stream, PlainStream>) {
-      beast::error_code error;
-      socket().non_blocking(true, error);
-      const std::size_t sent = error ? 0 : socket().write_some(parts, error);
-      if (error && error != asio::error::would_block && error != asio::error::try_again)
-        return Leave();
-      parts.consume(sent);
-      if (asio::buffer_size(parts) == 0) return WriteFile();
-    }
-    WriteParts(std::move(parts));
   }
 
   // In one gather write where the network takes it; the time limit is on progress, not on the
@@ -462,10 +419,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (out_body_.capacity() > kKeptBufferBytes) std::string().swap(out_body_);
     if (!keep_alive_) return Shut();
     answered_ = true;
-    if (handler_running_) return;
-    if (buffer_.size() == 0) return WaitForRequest();
-    // Through the loop: requests that came in one piece must not nest on the stack.
-    asio::post(loop_->io, [self = this->shared_from_this()] { self->WaitForRequest(); });
+    if (!handler_running_) WaitForRequest();
   }
 
   // Sends the end and reads what the peer still sends for a moment, so that a reset does not

@@ -198,26 +198,4 @@ TEST_F(ServerTest, PortInUseNamesItAndPlainHttpStaysOnLoopback) {
 }
 
 }  // namespace
-TEST_F(ServerTest, ManyPipelinedRequestsAreAnsweredInOrderWithoutNesting) {
-  Start({{"POST", "/a", RouteKind::kInline, [](HttpRequest& request, Responder responder) {
-            responder.Send(HttpResponse::Text(200, "<" + request.body + ">"));
-          }}});
-  constexpr int kRequests = 20'000;
-  std::string requests;
-  for (int i = 0; i < kRequests; ++i) {
-    const std::string body = std::to_string(i);
-    requests += "POST /a HTTP/1.1\r\nContent-Length: " + std::to_string(body.size()) +
-                (i + 1 == kRequests ? "\r\nConnection: close" : "") + "\r\n\r\n" + body;
-  }
-  RawConnection raw(server_->port());
-  std::thread writer([&] { EXPECT_TRUE(raw.Write(requests)); });
-  const std::string answers = raw.ReadAll();
-  writer.join();
-  std::size_t at = 0;
-  for (int i = 0; i < kRequests; ++i) {
-    at = answers.find("<" + std::to_string(i) + ">", at);
-    ASSERT_NE(at, std::string::npos) << i;
-  }
-}
-
 }  // namespace skerry
