@@ -22,6 +22,8 @@ import threading
 import time
 import urllib.request
 
+from measure import wrk
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SKERRY = ROOT / "build/release/skerry"
 FEATURES = ["type", "air_temperature_k", "process_temperature_k", "rotational_speed_rpm", "torque_nm", "tool_wear_min"]
@@ -76,10 +78,6 @@ class Process:
         text = pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
         return {key: int(re.search(rf"^{name}:\s+(\d+)", text, re.M).group(1)) / 1024
                 for key, name in (("resident", "Rss"), ("anonymous", "Anonymous"))}
-
-    def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / 100
 
     def stop(self):
         self.process.terminate()
@@ -184,33 +182,22 @@ def wait(condition, what, seconds=60):
         time.sleep(0.05)
 
 
-def wrk(work, url, body, connections, seconds):
-    script = work / "post.lua"
-    script.write_text(f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\nwrk.body=[==[{body.decode()}]==]\n"
-                      "done=function(s,l,r) io.write(string.format('RESULT %d %d %d %d %d\\n',s.requests,s.duration,"
-                      "l:percentile(50),l:percentile(99),s.errors.status+s.errors.read+s.errors.timeout)) end\n")
-    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, url], capture_output=True, text=True, check=True).stdout
-    requests, duration, p50, p99, errors = map(int, re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", out).groups())
-    if errors:
-        raise SystemExit(f"{errors} answers were not 200: {url}")
-    return {"per_s": requests / (duration / 1e6), "p50_ms": p50 / 1e3, "p99_ms": p99 / 1e3, "requests": requests}
-
-
 def measure_capture(work, hub, rows, options, results):
     sites = {mode: start_site(work, hub, mode, mode) for mode in ("off", "async", "sync")}
     rng = random.Random(7)
     for batch in (1, 32):
-        body = request_of([fresh(rng.choice(rows), rng) for _ in range(batch)])
+        body = work / "body.json"
+        body.write_bytes(request_of([fresh(rng.choice(rows), rng) for _ in range(batch)]))
         for connections in (1, 16, 64):
             seen = {mode: [] for mode in sites}
             for _ in range(options.rounds):
                 for mode, site in sites.items():
-                    before = site.cpu_seconds()
-                    one = wrk(work, f"{site.url}/v2/models/milling/infer", body, connections, options.seconds)
-                    one["cpu_us"] = (site.cpu_seconds() - before) * 1e6 / one["requests"]
+                    one = wrk(f"{site.url}/v2/models/milling/infer", body, connections, options.seconds, site.process.pid, work)
+                    if one["failed"]:
+                        raise SystemExit(f"{one['failed']} requests were not answered with 200")
                     seen[mode].append(one)
             for mode, rounds in seen.items():
-                middle = {key: statistics.median(r[key] for r in rounds) for key in ("per_s", "p50_ms", "p99_ms", "cpu_us")}
+                middle = {key: statistics.median(r[key] for r in rounds) for key in ("per_s", "p50_us", "p99_us", "cpu_us")}
                 results["scoring"].append({"batch": batch, "connections": connections, "capture": mode, **middle})
     for mode, site in sites.items():
         results["memory_mb"][f"site, capture {mode}, after the load"] = site.memory_mb()
@@ -261,7 +248,7 @@ def show(results):
     off = {(r["batch"], r["connections"]): r["per_s"] for r in results["scoring"] if r["capture"] == "off"}
     for r in results["scoring"]:
         print(f"{r['batch']:>5} {r['connections']:>5} {r['capture']:>8} {r['per_s']:>11,.0f} {r['per_s'] / off[r['batch'], r['connections']]:>6.2f} "
-              f"{r['p50_ms']:>7.2f} {r['p99_ms']:>7.2f} {r['cpu_us']:>7.1f}")
+              f"{r['p50_us'] / 1e3:>7.2f} {r['p99_us'] / 1e3:>7.2f} {r['cpu_us']:>7.1f}")
     for name, size in results["memory_mb"].items():
         print(f"{name}: {size['resident']:.0f} MB resident, {size['anonymous']:.0f} MB of it anonymous")
     if b := results.get("bytes"):

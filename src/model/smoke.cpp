@@ -56,9 +56,9 @@ void LimitTo(__rlimit_resource resource, rlim_t soft, rlim_t hard) {
                            const SmokeLimits& limits) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const int null_fd = open("/dev/null", O_RDWR);
-  dup2(null_fd, STDIN_FILENO);
-  dup2(null_fd, STDOUT_FILENO);
-  dup2(reason_fd, STDERR_FILENO);
+  if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
+      dup2(reason_fd, STDERR_FILENO) < 0)
+    _exit(127);
   close_range(STDERR_FILENO + 1, ~0U, 0);
   const auto cpu_s = static_cast<rlim_t>(limits.cpu.count());
   LimitTo(RLIMIT_CPU, cpu_s, cpu_s + 1);

@@ -116,8 +116,8 @@ Result<InferResponse> Inference::Score(std::shared_ptr<const ServedModel> model,
   return response;
 }
 
-void Inference::Infer(std::shared_ptr<const ServedModel> model, InferRequest request,
-                      InferContext context, Done done) const {
+void Inference::Infer(std::shared_ptr<const ServedModel> model, const InferRequest& request,
+                      const InferContext& context, Done done) const {
   Call call{parts_.clock, parts_.clock->MonotonicMicros(), std::move(done)};
   call.response.model = model;
   if (Status wanted = StillWanted(context); !wanted) return Finish(call, wanted);

@@ -55,8 +55,8 @@ class Inference {
   // Decodes nothing: `request` holds typed tensors. Scores, numbers and captures the rows and
   // counts the request. `done` is called exactly once, from any thread, possibly before this
   // returns; with capture sync after the durable commit.
-  void Infer(std::shared_ptr<const ServedModel> model, InferRequest request, InferContext context,
-             Done done) const;
+  void Infer(std::shared_ptr<const ServedModel> model, const InferRequest& request,
+             const InferContext& context, Done done) const;
 
   // The first half of Infer, for a caller that answers on its own thread without a callback:
   // scored and numbered, but neither captured nor counted (see row_answer.h).

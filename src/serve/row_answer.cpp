@@ -68,10 +68,8 @@ void RowAnswer::Send(const Status& status) {
                         : ErrorResponse(status.error()));
 }
 
-void CaptureAndSend(const ScoringParts& parts, Status status, RowAnswer answer) {
-  const bool captured =
-      status && answer.batch && WantsCapture(parts, *answer.model, answer.batch.get());
-  if (captured)
+void CaptureAndSend(const ScoringParts& parts, const Status& status, RowAnswer answer) {
+  if (status && WantsCapture(parts, *answer.model, answer.batch.get()))
     SendCaptured(parts, std::move(answer));
   else
     answer.Send(status);

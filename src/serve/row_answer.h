@@ -52,6 +52,6 @@ struct RowAnswer {
 // Captures the rows as their model wants it, then sends: with capture sync the answer follows the
 // durable commit, or is 503 with the reason. `status` other than done is answered as it is, and
 // nothing is captured.
-void CaptureAndSend(const ScoringParts& parts, Status status, RowAnswer answer);
+void CaptureAndSend(const ScoringParts& parts, const Status& status, RowAnswer answer);
 
 }  // namespace skerry

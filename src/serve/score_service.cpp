@@ -42,8 +42,8 @@ Status ScoreService::ScoreInto(HttpRequest& request, RowAnswer& answer) const {
 
 void ScoreService::Score(HttpRequest& request, Responder responder) const {
   RowAnswer answer = RowAnswer::Begin(parts_, std::move(responder));
-  Status status = ScoreInto(request, answer);
-  CaptureAndSend(parts_, std::move(status), std::move(answer));
+  const Status status = ScoreInto(request, answer);
+  CaptureAndSend(parts_, status, std::move(answer));
 }
 
 }  // namespace skerry

@@ -29,8 +29,8 @@ Status ScoringService::InferInto(HttpRequest& request, RowAnswer& answer) const 
 
 void ScoringService::Infer(HttpRequest& request, Responder responder) const {
   RowAnswer answer = RowAnswer::Begin(parts_, std::move(responder));
-  Status status = InferInto(request, answer);
-  CaptureAndSend(parts_, std::move(status), std::move(answer));
+  const Status status = InferInto(request, answer);
+  CaptureAndSend(parts_, status, std::move(answer));
 }
 
 void ScoringService::Live(HttpRequest&, Responder responder) const {

@@ -99,6 +99,7 @@ class Story {
   static constexpr std::size_t kLookupRows = 5'000;  // row ids asked for at once
 
   // story_load.cpp
+  Status CutInMidUpload();
   LoadOptions LoadOptionsFor(const SitePlace& site) const;
   Status CheckAcknowledged(SitePlace& site);
   Result<bool> NorthHasShippedAll();
@@ -127,7 +128,6 @@ class Story {
   SitePlace north_{"north", {}, 0, {}, {}}, south_{"south", {}, 0, {}, {}};
   std::uint64_t bytes_before_cut_ = 0;
   std::uint64_t cut_offset_ = 0;  // bytes of the cut upload that the hub had acknowledged
-  Status CutInMidUpload();
   int sticks_ = 0;
   std::vector<StepResult> steps_;
 };
