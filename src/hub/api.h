@@ -27,6 +27,7 @@
 #include "hub/join_desk.h"
 #include "hub/lake.h"
 #include "hub/model_shelf.h"
+#include "hub/receipt_shelf.h"
 #include "hub/run_desk.h"
 #include "hub/store.h"
 #include "oci/registry.h"
@@ -36,6 +37,7 @@ namespace skerry {
 struct HubApiParts {
   HubStore* store = nullptr;
   Ingest* ingest = nullptr;
+  ReceiptShelf* receipts = nullptr;
   JoinDesk* join = nullptr;
   DesiredDesk* desired = nullptr;
   ModelShelf* shelf = nullptr;

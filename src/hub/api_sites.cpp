@@ -191,7 +191,7 @@ Result<HttpResponse> HubApi::PostStatus(const HttpRequest& request) {
 }
 
 Result<HttpResponse> HubApi::GetReceipt(const HttpRequest& request) {
-  SKERRY_ASSIGN_OR_RETURN(std::string envelope, parts_.ingest->MakeReceipt(request.Param("site")));
+  SKERRY_ASSIGN_OR_RETURN(std::string envelope, parts_.receipts->Newest(request.Param("site")));
   return EnvelopeResponse(std::move(envelope));
 }
 

@@ -97,13 +97,15 @@ Result<bool> BundleDesk::ApplyShipment(const BundleReader& reader, const BundleP
                           parts_.registry->PutArtifact(
                               fmt::format("sites/{}/outbox", shipment.site), part.name, artifact));
   SKERRY_ASSIGN_OR_RETURN(const IngestOutcome outcome, parts_.ingest->Take(shipment));
+  SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const std::string receipt,
+                          parts_.receipts->Newest(shipment.site));
   return outcome.changed;
 }
 
 Result<BundleReport> BundleDesk::Export(std::string_view site,
                                         const std::filesystem::path& directory) {
   SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
-  SKERRY_ASSIGN_OR_RETURN(const std::string receipt, parts_.ingest->MakeReceipt(site));
+  SKERRY_ASSIGN_OR_RETURN(const std::string receipt, parts_.receipts->Newest(site));
   BundleReport report;
   report.header = {RandomHex(16), BundleDirection::kToSite, std::string(site)};
   SKERRY_ASSIGN_OR_RETURN(BundleWriter writer, BundleWriter::Create(directory, report.header));
@@ -118,7 +120,7 @@ Result<BundleReport> BundleDesk::Export(std::string_view site,
   SKERRY_RETURN_IF_ERROR(writer.Finish());
   for (const BundlePart& part : writer.parts())
     report.parts.push_back(
-        {std::string(BundleKindName(part.kind)), part.name, PartResult::kApplied, ""});
+        {std::string(BundleKindName(part.kind)), part.name, PartResult::kWritten, ""});
   SKERRY_RETURN_IF_ERROR(Note("bundle.export", report));
   return report;
 }
@@ -152,6 +154,7 @@ Status BundleDesk::Note(std::string_view action, const BundleReport& report) {
   return parts_.store->Write([&](Database& db) {
     return AuditLog(db).Append(parts_.clock->UtcMicros(), "admin", action, report.header.site,
                                {{"bundle", report.header.id},
+                                {"written", report.Count(PartResult::kWritten)},
                                 {"applied", report.Count(PartResult::kApplied)},
                                 {"repeated", report.Count(PartResult::kRepeated)},
                                 {"missing", report.Count(PartResult::kMissing)},

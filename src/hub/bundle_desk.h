@@ -15,6 +15,7 @@
 #include "hub/ingest.h"
 #include "hub/join_desk.h"
 #include "hub/model_shelf.h"
+#include "hub/receipt_shelf.h"
 #include "hub/store.h"
 #include "oci/registry.h"
 #include "sync/bundle.h"
@@ -25,6 +26,7 @@ struct BundleDeskParts {
   HubStore* store = nullptr;
   Registry* registry = nullptr;
   Ingest* ingest = nullptr;
+  ReceiptShelf* receipts = nullptr;
   JoinDesk* join = nullptr;
   DesiredDesk* desired = nullptr;
   ModelShelf* shelf = nullptr;

@@ -116,6 +116,7 @@ struct Hub::Parts {
   std::unique_ptr<LakeReader> lake_reader;
   std::unique_ptr<Registry> registry;
   std::unique_ptr<Ingest> ingest;
+  std::unique_ptr<ReceiptShelf> receipts;
   std::unique_ptr<JoinDesk> join;
   std::unique_ptr<ModelShelf> shelf;
   std::unique_ptr<DesiredDesk> desired;
@@ -205,7 +206,7 @@ Result<std::optional<std::string>> Hub::Parts::OnManifest(std::string_view repos
                                         .manifest = manifest,
                                         .digest = Digest::Sha256(manifest_bytes),
                                         .road = Road::kLink}));
-  SKERRY_ASSIGN_OR_RETURN(std::string receipt, ingest->MakeReceipt(site));
+  SKERRY_ASSIGN_OR_RETURN(std::string receipt, receipts->Newest(site));
   return std::optional<std::string>(std::move(receipt));
 }
 
@@ -217,6 +218,7 @@ Status Hub::Parts::OpenDesks() {
                                                 .hub_key = hub_key,
                                                 .clock = clock,
                                                 .metrics = &metrics});
+  receipts = std::make_unique<ReceiptShelf>(*ingest, *registry);
   join = std::make_unique<JoinDesk>(*store, *authority, hub_key, *clock);
   shelf = std::make_unique<ModelShelf>(*registry, model_key, At("models"));
   desired = std::make_unique<DesiredDesk>(*store, *shelf, hub_key, model_key, *clock);
@@ -235,12 +237,14 @@ Status Hub::Parts::OpenDesks() {
   bundles = std::make_unique<BundleDesk>(BundleDeskParts{.store = store.get(),
                                                          .registry = registry.get(),
                                                          .ingest = ingest.get(),
+                                                         .receipts = receipts.get(),
                                                          .join = join.get(),
                                                          .desired = desired.get(),
                                                          .shelf = shelf.get(),
                                                          .clock = clock});
   api = std::make_unique<HubApi>(HubApiParts{.store = store.get(),
                                              .ingest = ingest.get(),
+                                             .receipts = receipts.get(),
                                              .join = join.get(),
                                              .desired = desired.get(),
                                              .shelf = shelf.get(),

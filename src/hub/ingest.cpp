@@ -351,7 +351,7 @@ Result<bool> Ingest::TakeStatus(std::string_view site, std::string_view envelope
   return newer;
 }
 
-Result<std::string> Ingest::MakeReceipt(std::string_view site) {
+Result<IssuedReceipt> Ingest::MakeReceipt(std::string_view site) {
   Receipt receipt;
   const Status read = parts_.store->Read([&](Database& db) -> Status {
     SKERRY_ASSIGN_OR_RETURN(const SiteRecord record, SiteDirectory(db).Find(site));
@@ -366,7 +366,8 @@ Result<std::string> Ingest::MakeReceipt(std::string_view site) {
   receipt.hub_incarnation = parts_.store->incarnation();
   receipt.site = std::string(site);
   receipt.issued_at_us = parts_.clock->UtcMicros();
-  return SignReceipt(receipt, parts_.hub_key);
+  SKERRY_ASSIGN_OR_RETURN(std::string envelope, SignReceipt(receipt, parts_.hub_key));
+  return IssuedReceipt{receipt.hub_incarnation, receipt.counter, std::move(envelope)};
 }
 
 }  // namespace skerry

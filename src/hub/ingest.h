@@ -57,6 +57,13 @@ struct IngestOutcome {
   bool changed = false;  // the receipt says more than before
 };
 
+// The DSSE envelope of a receipt and what orders it.
+struct IssuedReceipt {
+  std::string incarnation;  // the hub's
+  std::uint64_t counter = 0;
+  std::string envelope;
+};
+
 struct IngestParts {
   HubStore* store = nullptr;
   LakeWriter* lake = nullptr;
@@ -84,8 +91,8 @@ class Ingest {
   // nothing). kPermissionDenied.
   Result<bool> TakeStatus(std::string_view site, std::string_view envelope, Road road);
 
-  // The envelope of the site's receipt as of now. kNotFound for an unknown site.
-  Result<std::string> MakeReceipt(std::string_view site);
+  // The site's receipt as of now (ReceiptShelf keeps it). kNotFound for an unknown site.
+  Result<IssuedReceipt> MakeReceipt(std::string_view site);
 
  private:
   // What is to be written about a shipment in its one transaction.

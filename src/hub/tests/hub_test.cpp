@@ -60,6 +60,13 @@ TEST_F(HubTest, ShipmentOverTheLinkComesBackAsAReceipt) {
             receipt.counter);
   const HttpReply asked = Call(SiteOptions(north_), "GET", "/v1/sites/north/receipt");
   EXPECT_EQ(OpenReceipt(asked.body, grants_.at("north")).streams, receipt.streams);
+  // It stands in the registry too, where only its own site and the admin may read it.
+  HttpClient client(SiteOptions(north_));
+  RegistryClient registry(hub_->url(), client);
+  const Artifact stored =
+      Must(registry.PullArtifact("sites/north/receipts", "latest", directory_.path() / "pulled"));
+  EXPECT_EQ(Must(ReadDocument(stored, media_types::kReceiptLayer, 1U << 20U)), asked.body);
+  EXPECT_EQ(Must(registry.Tags("sites/north/receipts")).size(), 2U);
 
   SiteStatus status = north_.MakeStatus({.scored = 30, .withheld = 4});
   status.pending = {{.epoch = north_.epoch(), .first_seq = 1, .last_seq = 20, .primary_rows = 20}};
@@ -76,6 +83,9 @@ TEST_F(HubTest, ShipmentOverTheLinkComesBackAsAReceipt) {
   EXPECT_EQ(sum["duplicates_ignored"], 20);
   EXPECT_EQ(sum["unexplained_gaps"], 0);
   EXPECT_EQ(sum["recount"].dump(), R"({"duplicates":0,"primary_rows":20,"rows":20})");
+  PushShipment(north_, "second", north_.Ship({north_.Seal({.first_seq = 21, .rows = 5})}));
+  EXPECT_EQ(Must(registry.Tags("sites/north/receipts")).size(), 3U);
+  EXPECT_NE(Call(SiteOptions(north_), "GET", "/v1/sites/north/receipt").body, asked.body);
 }
 
 TEST_F(HubTest, PendingOfAPartlyReceivedSegmentIsCountedByRows) {
@@ -286,6 +296,29 @@ TEST_F(HubBundleTest, FlippedBitInABundleLeavesTheOtherParts) {
   EXPECT_EQ(report["applied"], 2) << report.dump();
   EXPECT_EQ(report["missing"].size(), 1U);
   EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 0);
+}
+
+// The courier pulled the stick: blobs are missing, the one that was being copied is short.
+TEST_F(HubBundleTest, HalfCopiedBundleGivesItsWholePartsAndTheWholeOneTheRest) {
+  StartHub();
+  const TestSegment first = north_.Seal({.rows = 10});
+  const TestSegment second = north_.Seal({.first_seq = 11, .rows = 5});
+  const fs::path path = WriteBundle("b1", NewToken("north"), north_.Ship({first, second}));
+  const fs::path half = directory_.path() / "half";
+  fs::copy(path, half, fs::copy_options::recursive);
+  const fs::path blobs = half / "blobs" / "sha256";
+  fs::remove(blobs / second.entry.digest.hex());
+  fs::resize_file(blobs / first.entry.digest.hex(), first.entry.bytes / 2);
+  const Json report = Import(half);
+  EXPECT_EQ(report["applied"], 2) << report.dump();
+  EXPECT_EQ(report["missing"].size(), 1U) << report.dump();
+  EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 0);
+  // index.json is written last: without it the directory is no bundle, whatever else is there.
+  fs::remove(half / "index.json");
+  EXPECT_EQ(Admin("POST", "/v1/bundles/import", Json{{"path", half.string()}}.dump()).status / 100,
+            4);
+  EXPECT_EQ(Import(path)["applied"], 1);
+  EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 15);
 }
 
 TEST_F(HubBundleTest, WhatGoesBackIsGrantReceiptDesiredStateAndModel) {

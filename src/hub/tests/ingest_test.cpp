@@ -54,7 +54,8 @@ class IngestTest : public testing::Test {
   IngestOutcome Take(const Artifact& artifact) { return Must(ingest_->Take(Upload(artifact))); }
   Receipt ReceiptNow() {
     const PublicKey key = hub_key_.public_key();
-    return Must(VerifyReceipt(Must(ingest_->MakeReceipt(site_.name())), std::span(&key, 1)));
+    return Must(
+        VerifyReceipt(Must(ingest_->MakeReceipt(site_.name())).envelope, std::span(&key, 1)));
   }
   std::string Received(RecordClass cls = RecordClass::kSample) {
     const Receipt receipt = ReceiptNow();
