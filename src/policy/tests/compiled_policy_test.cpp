@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "codec/json.h"
 #include "insight/histograms.h"
 #include "policy/sampling.h"
 #include "policy/tests/milling_rows.h"
@@ -312,6 +313,29 @@ TEST(CompiledPolicy, ExplainsARowBeforeAndAfter) {
   EXPECT_THAT(of("operator_note").before, HasSubstr("note"));
   EXPECT_EQ(of("event_time").after, "2026-09-21T14:13:20Z");
   EXPECT_EQ(of("outputs").rule, "default-deny");
+}
+
+// A later version of the code must let the same leave of the same row under the same document,
+// names of columns included.
+TEST(CompiledPolicy, GoldenFileSaysWhatLeavesUnderTheExample) {
+  const auto policy = Policy(MillingYaml());
+  const auto batch = MillingRows(MillingPackage(), 2, 1, 10, kInstance);
+  Json rows = Json::array();
+  for (std::size_t row = 0; row < batch->rows; ++row) {
+    Json fields = Json::array();
+    for (const FieldExplanation& field : policy->Explain(*batch, row))
+      fields.push_back({{"field", field.field},
+                        {"column", field.column},
+                        {"rule", field.rule},
+                        {"action", field.action},
+                        {"before", field.before},
+                        {"after", field.after}});
+    rows.push_back(std::move(fields));
+  }
+  const Json actual{{"policy", MillingYaml()}, {"rows", std::move(rows)}};
+  std::ostringstream golden;
+  golden << std::ifstream(POLICY_GOLDEN "/milling-explained.json").rdbuf();
+  EXPECT_EQ(DumpJsonPretty(actual), golden.str());
 }
 
 TEST(CompiledPolicy, WarnsOfUnnamedFieldsAndOfOutputsBesideDroppedFeatures) {
