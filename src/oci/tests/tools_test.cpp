@@ -76,6 +76,26 @@ TEST_F(ToolsTest, SkopeoInspectsAndCopiesBothWays) {
   EXPECT_FALSE(registry_->Resolve("copy", "1"));
 }
 
+// What docs/formats/artifacts.md says of it: skopeo reads configs of container images alone.
+TEST_F(ToolsTest, SkopeoInspectsAModelOnlyAsItIs) {
+  SKERRY_NEEDS("skopeo");
+  const Ran ran =
+      RunShell("skopeo inspect --tls-verify=false docker://" + host_ + "/models/milling:1");
+  EXPECT_NE(ran.status, 0) << ran.output;
+  EXPECT_NE(ran.output.find("unsupported"), std::string::npos) << ran.output;
+}
+
+TEST_F(ToolsTest, ModelSpecsOwnSchemaAcceptsOurConfig) {
+  SKERRY_NEEDS("modelpack-check");
+  const auto manifest = Manifest::Parse(model_.manifest_bytes).value();
+  const BlobSource* config = model_.FindBlob(manifest.config->digest);
+  ASSERT_NE(config, nullptr);
+  WriteData("config.json", config->Read(1U << 20U).value());
+  ExpectRuns("modelpack-check <config.json");
+  WriteData("config.json", "{}");
+  EXPECT_NE(RunShell("modelpack-check <" + (data_.path() / "config.json").string()).status, 0);
+}
+
 TEST_F(ToolsTest, SkopeoReadsOurLayout) {
   SKERRY_NEEDS("skopeo");
   auto writer = LayoutWriter::Create(data_.path() / "bundle").value();
