@@ -1,5 +1,6 @@
 """Drives the release binary from the outside, as a person would type. Prints "N passed, N failed, N skipped"."""
 import json
+import os
 import pathlib
 import random
 import re
@@ -68,7 +69,7 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(self.trained.returncode, 0, self.trained.stderr)
         for name in ("model.onnx", "detector.onnx", "schema.json", "reference.json", "card.md", "report.json"):
             self.assertTrue((self.dir / "model" / name).is_file(), name)
-        evaluated = run("evaluate", self.dir / "model", self.dir / "train.csv")
+        evaluated = run("evaluate", self.dir / "model", self.dir / "train.csv", "--json")
         self.assertEqual(evaluated.returncode, 0, evaluated.stderr)
         self.assertGreater(json.loads(evaluated.stdout)["auc"]["value"], 0.9)
         scored = run("score", self.dir / "train.csv", self.dir / "model", "--out", self.dir / "scored.csv")
@@ -90,6 +91,32 @@ class CommandLine(unittest.TestCase):
             self.assertIn("libonnxruntime", maps)
             self.assertNotIn("duckdb", maps)
             self.assertNotIn("xgboost", maps)
+
+    def test_evaluate_speaks_to_people_unless_asked_for_json(self):
+        text = run("evaluate", self.dir / "model", self.dir / "train.csv")
+        self.assertEqual(text.returncode, 0, text.stderr)
+        self.assertIn("average precision", text.stdout)
+        self.assertLessEqual(max(map(len, text.stdout.splitlines())), 100)
+
+    def test_too_many_columns_are_refused_quickly_and_in_little_memory(self):
+        table = self.dir / "wide.csv"
+        names = [f"c{i}" for i in range(4096)] + ["y"]
+        with table.open("w") as out:
+            out.write(",".join(names) + "\n")
+            for row in range(2000):
+                out.write(",".join(["1.5"] * 4096 + [str(row % 2)]) + "\n")
+        process = subprocess.Popen([SKERRY, "train", str(table), "--label", "y", "--out", str(self.dir / "wide")],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        start = time.monotonic()
+        message = process.stderr.read()
+        process.stderr.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, 1, message)
+        self.assertIn("4096", message.replace(",", ""))
+        self.assertLess(time.monotonic() - start, 10)
+        self.assertLess(usage.ru_maxrss * 1024, 1 << 30)
+        self.assertFalse((self.dir / "wide").exists())
 
     def test_wrong_usage_exits_2_and_failure_exits_1(self):
         self.assertEqual(run("train").returncode, 2)

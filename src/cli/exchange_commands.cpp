@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/control_client.h"
+#include "cli/report_text.h"
 #include "cli/terminal.h"
 #include "model/schema.h"
 #include "policy/compiled_policy.h"
@@ -17,7 +18,16 @@ namespace {
 
 struct BundleArguments {
   std::string path, data, hub, site;
+  bool json = false;
 };
+
+void Print(const Json& answer, bool as_json, std::string (*text)(const Json&)) {
+  std::fputs(as_json ? DumpJsonPretty(answer).c_str() : text(answer).c_str(), stdout);
+}
+
+void DeclareJson(CLI::App& app, bool& json) {
+  app.add_flag("--json", json, "print the answer as JSON");
+}
 
 // The process that makes or takes the bundle: a site's, or the hub's for one site.
 Status CallBundle(const BundleArguments& args, const char* verb) {
@@ -36,7 +46,7 @@ Status CallBundle(const BundleArguments& args, const char* verb) {
   SKERRY_ASSIGN_OR_RETURN(
       const Json report,
       control.Post(fmt::format("/v1/{}/{}", at_hub ? "bundles" : "bundle", verb), body));
-  std::fputs(DumpJsonPretty(report).c_str(), stdout);
+  Print(report, args.json, &BundleText);
   return {};
 }
 
@@ -48,6 +58,7 @@ void DeclareBundleVerb(CLI::App& app, const char* verb, const char* summary,
   sub->add_option("--data", args->data, "data directory of the running site");
   sub->add_option("--hub", args->hub, "data directory of the running hub");
   sub->add_option("--site", args->site, "the site that the hub's bundle is for");
+  DeclareJson(*sub, args->json);
   sub->callback(
       [args, verb, chosen] { *chosen = [args, verb] { return CallBundle(*args, verb); }; });
 }
@@ -93,42 +104,41 @@ Status CheckPolicy(const std::string& file, const std::string& package) {
   return {};
 }
 
-Status PushPolicy(const std::string& file, const std::string& hub) {
+Status PushPolicy(const std::string& file, const std::string& hub, bool as_json) {
   SKERRY_ASSIGN_OR_RETURN(std::string yaml, ReadFile(file, limits::kYamlBytes));
   SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(hub));
   SKERRY_ASSIGN_OR_RETURN(
       const std::string answer,
       control.Call("POST", "/v1/policies", std::move(yaml), "application/yaml"));
-  std::printf("%s\n", answer.c_str());
+  SKERRY_ASSIGN_OR_RETURN(const Json facts, ParseJson(answer), "the hub's answer");
+  Print(facts, as_json, [](const Json& policy) {
+    return fmt::format("policy {}:{} {}\n", policy.value("name", ""), policy.value("version", ""),
+                       policy.value("digest", ""));
+  });
   return {};
 }
 
-Status ExplainPolicy(const std::string& row, const std::string& data) {
+Status ExplainPolicy(const std::string& row, const std::string& data, bool as_json) {
   SKERRY_ASSIGN_OR_RETURN(const std::string text, ReadFile(row, limits::kJsonBytes));
   SKERRY_ASSIGN_OR_RETURN(const Json fields, ParseJson(text), row);
   SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
   SKERRY_ASSIGN_OR_RETURN(const Json answer,
                           control.Post("/v1/policy/explain", Json{{"row", fields}}));
-  std::vector<std::vector<std::string>> rows{
-      {"field", "before", "rule", "action", "column", "after"}};
-  for (const Json& field : answer.at("fields")) {
-    std::vector<std::string> cells;
-    for (const char* key : {"field", "before", "rule", "action", "column", "after"}) {
-      const Json& cell = field.at(key);
-      cells.push_back(cell.is_string() ? cell.get<std::string>() : cell.dump());
-    }
-    rows.push_back(std::move(cells));
-  }
-  std::fputs(RenderColumns(rows).c_str(), stdout);
+  Print(answer, as_json, &ExplanationText);
   return {};
 }
 
-Status CallOutbox(const std::string& data, const char* method, const char* path) {
+struct OutboxVerb {
+  const char *name, *summary, *method, *path;
+  std::string (*text)(const Json&);
+};
+
+Status CallOutbox(const OutboxVerb& verb, const std::string& data, bool as_json) {
   SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
-  SKERRY_ASSIGN_OR_RETURN(const Json answer, std::string_view(method) == "GET"
-                                                 ? control.Get(path)
-                                                 : control.Post(path, Json::object()));
-  std::fputs(DumpJsonPretty(answer).c_str(), stdout);
+  SKERRY_ASSIGN_OR_RETURN(const Json answer, std::string_view(verb.method) == "GET"
+                                                 ? control.Get(verb.path)
+                                                 : control.Post(verb.path, Json::object()));
+  Print(answer, as_json, verb.text);
   return {};
 }
 
@@ -155,6 +165,7 @@ CommandRun DeclareBundle(CLI::App& app) {
 CommandRun DeclarePolicy(CLI::App& app) {
   struct Arguments {
     std::string file, package, hub, data;
+    bool json = false;
   };
   auto chosen = std::make_shared<CommandRun>();
   auto args = std::make_shared<Arguments>();
@@ -167,33 +178,40 @@ CommandRun DeclarePolicy(CLI::App& app) {
   CLI::App* push = app.add_subcommand("push", "publish a policy at the hub");
   push->add_option("file", args->file, "the policy (YAML)")->required();
   push->add_option("--hub", args->hub, "data directory of the running hub")->required();
-  push->callback(
-      [args, chosen] { *chosen = [args] { return PushPolicy(args->file, args->hub); }; });
+  DeclareJson(*push, args->json);
+  push->callback([args, chosen] {
+    *chosen = [args] { return PushPolicy(args->file, args->hub, args->json); };
+  });
   CLI::App* explain = app.add_subcommand("explain", "one row before and after, with the rules");
   explain->add_option("row", args->file, "JSON file with the row's named fields")->required();
   explain->add_option("--data", args->data, "data directory of the running site")->required();
-  explain->callback(
-      [args, chosen] { *chosen = [args] { return ExplainPolicy(args->file, args->data); }; });
+  DeclareJson(*explain, args->json);
+  explain->callback([args, chosen] {
+    *chosen = [args] { return ExplainPolicy(args->file, args->data, args->json); };
+  });
   return RunChosen(chosen);
 }
 
 CommandRun DeclareOutbox(CLI::App& app) {
+  struct Arguments {
+    std::string data;
+    bool json = false;
+  };
   auto chosen = std::make_shared<CommandRun>();
-  auto data = std::make_shared<std::string>();
+  auto args = std::make_shared<Arguments>();
   app.require_subcommand(1);
-  struct Verb {
-    const char *name, *summary, *method, *path;
+  static constexpr OutboxVerb kVerbs[] = {
+      {"sync", "talk to the hub now, whatever the back-off says", "POST", "/v1/sync", &SyncText},
+      {"status", "backlog by stream, counters, receipts", "GET", "/v1/outbox", &OutboxText},
+      {"seal", "seal every committed row into segments now", "POST", "/v1/outbox/seal",
+       &OutboxText},
   };
-  static constexpr Verb kVerbs[] = {
-      {"sync", "talk to the hub now, whatever the back-off says", "POST", "/v1/sync"},
-      {"status", "backlog by stream, counters, receipts", "GET", "/v1/outbox"},
-      {"seal", "seal every committed row into segments now", "POST", "/v1/outbox/seal"},
-  };
-  for (const Verb& verb : kVerbs) {
+  for (const OutboxVerb& verb : kVerbs) {
     CLI::App* sub = app.add_subcommand(verb.name, verb.summary);
-    sub->add_option("--data", *data, "data directory of the running site")->required();
-    sub->callback([data, chosen, &verb] {
-      *chosen = [data, &verb] { return CallOutbox(*data, verb.method, verb.path); };
+    sub->add_option("--data", args->data, "data directory of the running site")->required();
+    DeclareJson(*sub, args->json);
+    sub->callback([args, chosen, &verb] {
+      *chosen = [args, &verb] { return CallOutbox(verb, args->data, args->json); };
     });
   }
   return RunChosen(chosen);

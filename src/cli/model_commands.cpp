@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/report_text.h"
 #include "cli/terminal.h"
 #include "model/package.h"
 #include "serve/score_file.h"
@@ -103,17 +104,21 @@ CommandRun DeclareTrain(CLI::App& app) {
 CommandRun DeclareEvaluate(CLI::App& app) {
   struct Arguments {
     std::string package, data;
+    bool json = false;
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("package", args->package, "a model package's directory")->required();
   app.add_option("data", args->data, "a labelled table")->required();
+  app.add_flag("--json", args->json, "print the report as JSON");
   return [args]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));
     ReadOptions read;
     read.csv_types = CsvTypes::kText;
     SKERRY_ASSIGN_OR_RETURN(const Table table, engine->ReadFile(args->data, read));
     SKERRY_ASSIGN_OR_RETURN(const EvaluateReport report, Evaluate(args->package, table, {}));
-    std::fputs(DumpJsonPretty(report.ToJson()).c_str(), stdout);
+    std::fputs(
+        args->json ? DumpJsonPretty(report.ToJson()).c_str() : EvaluationText(report).c_str(),
+        stdout);
     return {};
   };
 }

@@ -74,7 +74,7 @@ std::string DescribeRun(const Json& run) {
   const Json report = run.value("report", Json::object());
   if (!report.is_object() || !report.contains("gate")) return out;
   for (const Json& reason : report.at("gate").value("reasons", Json::array()))
-    out += fmt::format("  {}\n", reason.get<std::string>());
+    out += WrapText("  ", reason.get<std::string>(), 4);
   return out;
 }
 

@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/control_client.h"
+#include "cli/report_text.h"
 #include "cli/retrain_call.h"
 #include "cli/terminal.h"
 #include "codec/text.h"
@@ -30,32 +31,18 @@ Result<Table> ReadLabels(const std::string& file) {
   return engine->ReadFile(file, read);
 }
 
-std::string Cell(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return "-";
-  return found->is_string() ? found->get<std::string>() : found->dump();
-}
-
-Status PrintStatus(ControlClient& control) {
+Status PrintStatus(ControlClient& control, bool as_json) {
   SKERRY_ASSIGN_OR_RETURN(const Json sites, control.Get("/v1/sites"));
-  static const std::vector<std::string> kTerms{"scored",       "received",    "withheld",
-                                               "not_selected", "shed",        "recalled",
-                                               "not_captured", "quarantined", "pending"};
-  std::vector<std::vector<std::string>> rows{{"site"}};
-  rows[0].insert(rows[0].end(), kTerms.begin(), kTerms.end());
-  rows[0].insert(rows[0].end(), {"balanced", "duplicates", "unexplained gaps"});
+  std::vector<Json> reconciliations;
   for (const Json& site : sites.at("sites")) {
     const std::string name = site.at("site").get<std::string>();
-    SKERRY_ASSIGN_OR_RETURN(const Json facts,
+    SKERRY_ASSIGN_OR_RETURN(Json facts,
                             control.Get(fmt::format("/v1/sites/{}/reconciliation", name)));
-    std::vector<std::string> row{name};
-    for (const std::string& term : kTerms) row.push_back(Cell(facts.at("terms"), term.c_str()));
-    row.push_back(facts.value("balanced", false) ? "yes" : "no");
-    row.push_back(Cell(facts, "duplicates_ignored"));
-    row.push_back(Cell(facts, "unexplained_gaps"));
-    rows.push_back(std::move(row));
+    reconciliations.push_back(std::move(facts));
   }
-  std::fputs(RenderColumns(rows).c_str(), stdout);
+  std::fputs(as_json ? DumpJsonPretty(Json(reconciliations)).c_str()
+                     : ReconciliationText(reconciliations).c_str(),
+             stdout);
   return {};
 }
 
@@ -170,11 +157,13 @@ CommandRun DeclareDeploy(CLI::App& app) {
 CommandRun DeclareLabel(CLI::App& app) {
   struct Arguments {
     std::string file, set = "default", hub;
+    bool json = false;
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("file", args->file, "CSV with the columns row (a row id) and label (0 or 1)")
       ->required();
   app.add_option("--set", args->set, "name of the set that they belong to")->capture_default_str();
+  app.add_flag("--json", args->json, "print the answer as JSON");
   DeclareHubData(app, args->hub);
   return [args]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args->hub));
@@ -185,7 +174,12 @@ CommandRun DeclareLabel(CLI::App& app) {
     SKERRY_ASSIGN_OR_RETURN(
         const Json answer,
         control.Post("/v1/labels", Json{{"set", args->set}, {"labels", labels}}));
-    std::fputs(DumpJsonPretty(answer).c_str(), stdout);
+    if (args->json)
+      std::fputs(DumpJsonPretty(answer).c_str(), stdout);
+    else
+      std::printf("%s: %s labels stored in the set %s\n", args->file.c_str(),
+                  WithThousands(answer.value("stored", std::uint64_t{0})).c_str(),
+                  args->set.c_str());
     return {};
   };
 }
@@ -211,11 +205,16 @@ CommandRun DeclareRetrain(CLI::App& app) {
 }
 
 CommandRun DeclareStatus(CLI::App& app) {
-  auto hub = std::make_shared<std::string>();
-  DeclareHubData(app, *hub);
-  return [hub]() -> Status {
-    SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(*hub));
-    return PrintStatus(control);
+  struct Arguments {
+    std::string hub;
+    bool json = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  DeclareHubData(app, args->hub);
+  app.add_flag("--json", args->json, "print each site's reconciliation as JSON");
+  return [args]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args->hub));
+    return PrintStatus(control, args->json);
   };
 }
 

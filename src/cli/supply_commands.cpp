@@ -189,7 +189,7 @@ CommandRun DeclareSign(CLI::App& app) {
     SKERRY_ASSIGN_OR_RETURN(Artifact signature, MakeCosignBundle(packed.model.manifest, key));
     packed.signatures.push_back(std::move(signature));
     SKERRY_RETURN_IF_ERROR(ReplaceLayout(args->layout, packed));
-    std::printf("%s: signed by key %s\n", packed.model.manifest.digest.ToString().c_str(),
+    std::printf("%s\n  signed by key %s\n", packed.model.manifest.digest.ToString().c_str(),
                 key.public_key().key_id().substr(0, 16).c_str());
     return {};
   };
@@ -236,7 +236,7 @@ CommandRun DeclarePush(CLI::App& app) {
     SKERRY_RETURN_IF_ERROR(registry.PushArtifact(repository, packed.facts.version, packed.model));
     for (const Artifact& signature : packed.signatures)
       SKERRY_RETURN_IF_ERROR(registry.PushArtifact(repository, "", signature));
-    std::printf("%s/%s:%s %s, %zu signature(s)\n", control.url().c_str(), repository.c_str(),
+    std::printf("%s/%s:%s\n  %s, %zu signature(s)\n", control.url().c_str(), repository.c_str(),
                 packed.facts.version.c_str(), packed.model.manifest.digest.ToString().c_str(),
                 packed.signatures.size());
     return {};

@@ -40,9 +40,47 @@ std::string RenderColumns(const std::vector<std::vector<std::string>>& rows) {
       line += row[i];
       if (i + 1 < row.size()) line.append(widths[i] - Width(row[i]) + 2, ' ');
     }
+    line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';
   }
   return out;
+}
+
+std::string WrapText(std::string_view head, std::string_view text, std::size_t indent) {
+  std::string out(head);
+  std::size_t used = Width(head);
+  bool first = true;  // of its line
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (!first && used + 1 + Width(word) > kTextColumns) {
+      out += '\n' + std::string(indent, ' ');
+      used = indent;
+      first = true;
+    }
+    if (!first) out += ' ';
+    used += Width(word) + (first ? 0 : 1);
+    out += word;
+    first = false;
+  }
+  return out + '\n';
+}
+
+std::string Shorten(std::string_view text, std::size_t columns) {
+  constexpr std::string_view kMark = "...";
+  if (Width(text) <= columns || columns <= kMark.size()) return std::string(text);
+  const std::size_t kept = columns - kMark.size();
+  const auto starts_character = [&](std::size_t at) {
+    return (static_cast<unsigned char>(text[at]) & 0xC0U) != 0x80U;
+  };
+  std::size_t front = 0;
+  for (std::size_t count = 0; count < (kept + 1) / 2;)
+    if (++front == text.size() || starts_character(front)) ++count;
+  std::size_t back = text.size();
+  for (std::size_t count = 0; count < kept / 2;)
+    if (starts_character(--back)) ++count;
+  return fmt::format("{}{}{}", text.substr(0, front), kMark, text.substr(back));
 }
 
 Result<HostPort> ParseHostPort(std::string_view text) {

@@ -16,6 +16,14 @@ void PrintProgress(std::string_view line);
 // Rows of cells, padded so that columns stand under each other; the first row is the head.
 std::string RenderColumns(const std::vector<std::vector<std::string>>& rows);
 
+// Lines of at most kTextColumns: `head`, then the words of `text`; further lines begin with
+// `indent` spaces. Ends with a line feed. A longer word has a line of its own.
+constexpr std::size_t kTextColumns = 96;
+std::string WrapText(std::string_view head, std::string_view text, std::size_t indent);
+
+// At most `columns` characters (UTF-8), with "..." in the middle for what is left out.
+std::string Shorten(std::string_view text, std::size_t columns);
+
 struct HostPort {
   std::string host;
   std::uint16_t port = 0;

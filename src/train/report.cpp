@@ -1,17 +1,21 @@
 // How TrainReport and what it holds are written, read and printed.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "train/trainer.h"
 
 namespace skerry {
 namespace {
+
+constexpr std::size_t kGainsShown = 8;
 
 std::string ScoresLine(std::string_view name, const ModelScores& scores) {
   const auto text = [](const Interval& interval) {
     return fmt::format("{:.3f} [{:.3f}, {:.3f}]", interval.value, interval.low, interval.high);
   };
   const Confusion& c = scores.confusion;
-  return fmt::format("{:<20} {:<22} {:<22} {:<22} {} / {} / {} / {}\n", name, text(scores.auc),
+  return fmt::format("{:<19} {:<20} {:<20} {:<20} {}/{}/{}/{}\n", name, text(scores.auc),
                      text(scores.average_precision), text(scores.f1), c.true_positive,
                      c.false_positive, c.false_negative, c.true_negative);
 }
@@ -129,18 +133,21 @@ std::string TrainReport::ToText() const {
                   max_model_difference, max_detector_difference);
   text += fmt::format("threshold {:.4f} (best F1 on inner folds), anomaly from {:.4f} on\n\n",
                       threshold, anomaly_threshold);
-  text += fmt::format("{:<20} {:<22} {:<22} {:<22} {}\n",
+  text += fmt::format("{:<19} {:<20} {:<20} {:<20} {}\n",
                       holdout_rows > 0 ? fmt::format("{} held-out rows", holdout_rows) : "rows",
-                      "AUC", "average precision", "F1", "TP / FP / FN / TN");
+                      "AUC", "average precision", "F1", "TP/FP/FN/TN");
   if (holdout_rows > 0) {
     text += ScoresLine("model", model);
     text += ScoresLine("logistic regression", logistic_regression);
     text += ScoresLine("majority", majority);
   }
   text += ScoresLine("inner folds", cross_validation);
-  text += "\ngain by feature:";
-  for (const auto& [field, gain] : gains) text += fmt::format(" {} {:.0f}", field, gain);
-  return text + "\n";
+  text += "\ngain by feature\n";
+  for (std::size_t i = 0; i < std::min(gains.size(), kGainsShown); ++i)
+    text += fmt::format("{:>12.0f}  {}\n", gains[i].second, gains[i].first);
+  if (gains.size() > kGainsShown)
+    text += fmt::format("{:>12}  {} more: report.json\n", "", gains.size() - kGainsShown);
+  return text;
 }
 
 }  // namespace skerry

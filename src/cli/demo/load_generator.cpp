@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "base/random.h"
@@ -26,11 +27,22 @@ double Percentile(std::vector<double>& values, double q) {
 
 // Far above everything that the field's data holds.
 double FarOutside(const LoadField& field, SeededRandom& random) {
-  const auto [low, high] = std::ranges::minmax_element(field.numbers);
-  return *high + (0.3 + 0.7 * random.NextDouble()) * (*high - *low);
+  const auto [low, high] = RangeOf(field);
+  return high + (0.3 + 0.7 * random.NextDouble()) * std::max(high - low, 1.0);
 }
 
 }  // namespace
+
+std::pair<double, double> RangeOf(const LoadField& field) {
+  std::optional<std::pair<double, double>> range;
+  for (const double value : field.numbers) {
+    if (std::isnan(value)) continue;
+    if (!range) range.emplace(value, value);
+    range->first = std::min(range->first, value);
+    range->second = std::max(range->second, value);
+  }
+  return range.value_or(std::pair<double, double>());
+}
 
 std::size_t LoadData::rows() const {
   if (fields.empty()) return 0;

@@ -16,6 +16,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -30,6 +31,9 @@ struct LoadField {
   std::vector<std::string> texts;
   bool is_text() const { return !texts.empty(); }
 };
+
+// The least and the greatest number that is not missing; both 0 when all are.
+std::pair<double, double> RangeOf(const LoadField& field);
 
 struct LoadData {
   std::vector<LoadField> fields;

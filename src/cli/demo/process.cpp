@@ -19,7 +19,8 @@ namespace {
 constexpr std::chrono::milliseconds kPoll{5};
 
 // Only async-signal-safe calls: other threads of the demo may hold locks at the fork.
-[[noreturn]] void BecomeSkerry(const char* program, char* const* argv, int out, int err) {
+[[noreturn]] void BecomeSkerry(const char* program, const char* directory, char* const* argv,
+                               int out, int err) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -29,17 +30,18 @@ constexpr std::chrono::milliseconds kPoll{5};
   dup2(err, STDERR_FILENO);
   // The link's sockets are not to live on in a child: a reset would not reach their peers.
   close_range(3, ~0U, 0);
-  execv(program, argv);
+  if (chdir(directory) == 0) execv(program, argv);
   _exit(127);
 }
 
-Result<pid_t> Spawn(const std::vector<std::string>& args, int out, int err) {
+Result<pid_t> Spawn(const std::vector<std::string>& args, const std::filesystem::path& directory,
+                    int out, int err) {
   const std::string program = SelfExecutable().string();
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (const std::string& arg : args) argv.push_back(const_cast<char*>(arg.c_str()));
   argv.push_back(nullptr);
   const pid_t pid = fork();
-  if (pid == 0) BecomeSkerry(program.c_str(), argv.data(), out, err);
+  if (pid == 0) BecomeSkerry(program.c_str(), directory.c_str(), argv.data(), out, err);
   if (pid < 0) return Fail(ErrorCode::kInternal, "fork: {}", std::strerror(errno));
   return pid;
 }
@@ -61,9 +63,9 @@ std::string LastLine(const std::filesystem::path& log) {
 }  // namespace
 
 Result<DemoChild> DemoChild::Start(const std::vector<std::string>& args,
-                                   const std::filesystem::path& log) {
-  SKERRY_ASSIGN_OR_RETURN(const int fd, OpenLog(log));
-  auto pid = Spawn(args, fd, fd);
+                                   const std::filesystem::path& directory, std::string_view log) {
+  SKERRY_ASSIGN_OR_RETURN(const int fd, OpenLog(directory / log));
+  auto pid = Spawn(args, directory, fd, fd);
   close(fd);
   if (!pid) return Propagate(std::move(pid));
   return DemoChild(*pid);
@@ -107,14 +109,14 @@ std::uint64_t DemoChild::ResidentBytes() const {
 }
 
 Result<std::string> RunSkerry(const std::vector<std::string>& args,
-                              const std::filesystem::path& log) {
-  SKERRY_ASSIGN_OR_RETURN(const int err, OpenLog(log));
+                              const std::filesystem::path& directory, std::string_view log) {
+  SKERRY_ASSIGN_OR_RETURN(const int err, OpenLog(directory / log));
   int pipe_ends[2];
   if (pipe2(pipe_ends, O_CLOEXEC) != 0) {
     close(err);
     return Fail(ErrorCode::kInternal, "pipe: {}", std::strerror(errno));
   }
-  auto pid = Spawn(args, pipe_ends[1], err);
+  auto pid = Spawn(args, directory, pipe_ends[1], err);
   close(pipe_ends[1]);
   close(err);
   std::string out;
@@ -129,7 +131,7 @@ Result<std::string> RunSkerry(const std::vector<std::string>& args,
   int status = 0;
   waitpid(*pid, &status, 0);
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    return Fail(ErrorCode::kFailedPrecondition, "{}", LastLine(log));
+    return Fail(ErrorCode::kFailedPrecondition, "{}", LastLine(directory / log));
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -17,9 +18,10 @@ namespace skerry {
 // thread.
 class DemoChild {
  public:
-  // `args` without the program's name. stdout and stderr are appended to `log`.
+  // `args` without the program's name. Runs in `directory`, where stdout and stderr are appended to
+  // the file `log`.
   static Result<DemoChild> Start(const std::vector<std::string>& args,
-                                 const std::filesystem::path& log);
+                                 const std::filesystem::path& directory, std::string_view log);
   DemoChild() = default;
   DemoChild(DemoChild&& other) noexcept;
   DemoChild& operator=(DemoChild&& other) noexcept;
@@ -36,9 +38,10 @@ class DemoChild {
   pid_t pid_ = -1;
 };
 
-// Runs to the end and returns what it printed to stdout; stderr goes to `log`. A non-zero exit
+// Runs to the end in `directory` and returns what it printed to stdout; stderr goes to the file
+// `log` there. A non-zero exit
 // status is kFailedPrecondition with the last line of stderr.
 Result<std::string> RunSkerry(const std::vector<std::string>& args,
-                              const std::filesystem::path& log);
+                              const std::filesystem::path& directory, std::string_view log);
 
 }  // namespace skerry

@@ -70,6 +70,7 @@ Result<std::unique_ptr<Story>> Story::Begin(DemoOptions options) {
 }
 
 void Story::Say(std::string_view line) const {
+  while (line.ends_with('\n')) line.remove_suffix(1);
   std::printf("%.*s\n", static_cast<int>(line.size()), line.data());
   std::fflush(stdout);
 }
@@ -118,11 +119,25 @@ void Story::PrintSteps() const {
   Say("\n" + RenderColumns(rows));
 }
 
-Result<std::string> Story::Run(const std::vector<std::string>& args) {
+// Long ones go on behind a backslash, so that they can be copied; an option stays with its value.
+void Story::SayCommand(const std::vector<std::string>& args, std::string_view end) const {
   std::string line = "  $ skerry";
-  for (const std::string& arg : args) line += " " + Quoted(arg);
-  Say(line);
-  SKERRY_ASSIGN_OR_RETURN(std::string out, RunSkerry(args, work_ / "commands.log"), args[0]);
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    std::string word = " " + Quoted(args[i]);
+    if (args[i].starts_with("--") && i + 1 < args.size() && !args[i + 1].starts_with("--"))
+      word += " " + Quoted(args[++i]);
+    const std::size_t used = line.size() - (line.rfind('\n') + 1);  // npos + 1 is 0
+    if (used + word.size() + end.size() + 2 > kTextColumns) line += " \\\n     ";
+    line += word;
+  }
+  Say(fmt::format("{}{}", line, end));
+}
+
+void Story::Explain(std::string_view sentence) const { Say(WrapText("  ", sentence, 2)); }
+
+Result<std::string> Story::Run(const std::vector<std::string>& args) {
+  SayCommand(args);
+  SKERRY_ASSIGN_OR_RETURN(std::string out, RunSkerry(args, work_, "commands.log"), args[0]);
   std::string shown = "    ";
   for (const char c : out) {
     shown += c;
@@ -149,10 +164,9 @@ Status Story::WaitFor(std::string_view what, std::chrono::seconds patience,
 }
 
 Status Story::StartHub() {
-  const std::vector<std::string> args{"hub", "--data", (work_ / "hub").string(), "--listen",
-                                      "127.0.0.1:0"};
-  Say(fmt::format("  $ skerry hub --data {} --listen 127.0.0.1:0 &", args[2]));
-  SKERRY_ASSIGN_OR_RETURN(hub_, DemoChild::Start(args, work_ / "hub.log"));
+  const std::vector<std::string> args{"hub", "--data", "hub", "--listen", "127.0.0.1:0"};
+  SayCommand(args, " &");
+  SKERRY_ASSIGN_OR_RETURN(hub_, DemoChild::Start(args, work_, "hub.log"));
   return WaitFor("the hub's start", kStartPatience, [this]() -> Result<bool> {
     if (!hub_.running()) return Fail(ErrorCode::kInternal, "the hub ended");
     SKERRY_RETURN_IF_ERROR(AskHub("GET", "/v1/sites"));
@@ -163,21 +177,19 @@ Status Story::StartHub() {
 Status Story::StartSite(SitePlace& site) {
   std::vector<std::string> args{"site",
                                 "--data",
-                                site.data.string(),
+                                site.name,
                                 "--token-file",
-                                (work_ / (site.name + ".token")).string(),
+                                site.name + ".token",
                                 "--config",
-                                (work_ / "site.yaml").string(),
+                                "site.yaml",
                                 "--http",
                                 fmt::format("127.0.0.1:{}", site.port)};
   if (&site == &north_) {
     args.emplace_back("--hub");
     args.push_back(fmt::format("https://127.0.0.1:{}", link_->port()));
   }
-  std::string line = "  $ skerry";
-  for (const std::string& arg : args) line += " " + Quoted(arg);
-  Say(line + " &");
-  SKERRY_ASSIGN_OR_RETURN(site.process, DemoChild::Start(args, work_ / (site.name + ".log")));
+  SayCommand(args, " &");
+  SKERRY_ASSIGN_OR_RETURN(site.process, DemoChild::Start(args, work_, site.name + ".log"));
   return WaitFor(site.name + "'s start", kStartPatience, [&]() -> Result<bool> {
     if (!site.process.running()) return Fail(ErrorCode::kInternal, "{} ended", site.name);
     SKERRY_RETURN_IF_ERROR(AskSite(site, "GET", "/v1/site"));
@@ -195,17 +207,16 @@ Status Story::WaitReady(const SitePlace& site) {
 }
 
 Status Story::CarryToHub(const SitePlace& site) {
-  const std::string stick = (work_ / fmt::format("stick-{}", ++sticks_)).string();
-  SKERRY_RETURN_IF_ERROR(Run({"bundle", "export", stick, "--data", site.data.string()}));
-  SKERRY_RETURN_IF_ERROR(Run({"bundle", "import", stick, "--hub", (work_ / "hub").string()}));
+  const std::string stick = fmt::format("stick-{}", ++sticks_);
+  SKERRY_RETURN_IF_ERROR(Run({"bundle", "export", stick, "--data", site.name}));
+  SKERRY_RETURN_IF_ERROR(Run({"bundle", "import", stick, "--hub", "hub"}));
   return {};
 }
 
 Status Story::CarryToSite(const SitePlace& site) {
-  const std::string stick = (work_ / fmt::format("stick-{}", ++sticks_)).string();
-  SKERRY_RETURN_IF_ERROR(
-      Run({"bundle", "export", stick, "--hub", (work_ / "hub").string(), "--site", site.name}));
-  SKERRY_RETURN_IF_ERROR(Run({"bundle", "import", stick, "--data", site.data.string()}));
+  const std::string stick = fmt::format("stick-{}", ++sticks_);
+  SKERRY_RETURN_IF_ERROR(Run({"bundle", "export", stick, "--hub", "hub", "--site", site.name}));
+  SKERRY_RETURN_IF_ERROR(Run({"bundle", "import", stick, "--data", site.name}));
   return {};
 }
 

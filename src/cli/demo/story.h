@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,7 +77,8 @@ class Story {
 
   // story.cpp
   Status Step(std::string_view name, Result<std::string> (Story::*step)());
-  Result<std::string> Run(const std::vector<std::string>& args);  // prints the command and answer
+  // Prints the command, as it can be typed in work_, and what it says.
+  Result<std::string> Run(const std::vector<std::string>& args);
   Status WaitFor(std::string_view what, std::chrono::seconds patience,
                  const std::function<Result<bool>()>& holds);
   Status StartHub();
@@ -88,6 +90,8 @@ class Story {
   Result<Json> AskSite(const SitePlace& site, std::string_view method, std::string_view path,
                        const Json& body = nullptr);
   void Say(std::string_view line) const;
+  void SayCommand(const std::vector<std::string>& args, std::string_view end = "") const;
+  void Explain(std::string_view sentence) const;  // wrapped
   void PrintSteps() const;
 
   // story_setup.cpp
@@ -107,6 +111,8 @@ class Story {
   // story_improve.cpp
   Result<Json> NewestDrift(const std::string& site);
   Status CheckDrift(const std::string& site, const Json& features);
+  void PrintDrift(const std::map<std::string, Json>& by_site) const;
+  Status BringStatusHome();
   Status WriteLabels(const std::vector<std::pair<std::string, std::string>>& labels,
                      std::string_view set);
   Result<Json> Retrain(std::string_view labels, std::string_view version);

@@ -3,8 +3,8 @@
 #include <map>
 
 #include "base/random.h"
+#include "cli/control_client.h"
 #include "cli/demo/story.h"
-#include "cli/retrain_call.h"
 #include "cli/terminal.h"
 #include "http/client.h"
 
@@ -35,31 +35,51 @@ Result<Json> Story::NewestDrift(const std::string& site) {
 }
 
 Status Story::CheckDrift(const std::string& site, const Json& features) {
-  std::vector<std::vector<std::string>> table{{"   ", "site", "feature", "PSI", ""}};
   bool alarmed = false;
   for (const Json& feature : features) {
     const auto name = feature.at("field").get<std::string>();
     const double psi = feature.at("psi").get<double>();
-    table.push_back({"", site, name, fmt::format("{:.3f}", psi), psi >= kAlarmPsi ? "ALARM" : ""});
     const bool expected = site == "south" && name == drift_field_;
     if (expected) alarmed = psi >= kAlarmPsi;
     if (!expected && psi >= kQuietPsi && !own_table_)
       return Fail(ErrorCode::kInternal, "{} of {} drifts ({:.3f}), which it does not", name, site,
                   psi);
   }
-  Say(RenderColumns(table));
   if (site == "south" && !alarmed && !own_table_)
     return Fail(ErrorCode::kInternal, "the drift of {} at south was not seen", drift_field_);
   return {};
 }
 
+// A line a feature, a column a site.
+void Story::PrintDrift(const std::map<std::string, Json>& by_site) const {
+  std::vector<std::vector<std::string>> table{{"   PSI of"}};
+  for (const auto& [site, features] : by_site) {
+    table[0].push_back(site);
+    for (std::size_t i = 0; i < features.size(); ++i) {
+      if (table.size() < i + 2) table.push_back({"   " + features[i].value("field", "")});
+      const double psi = features[i].at("psi").get<double>();
+      table[i + 1].push_back(fmt::format("{:.3f}{}", psi, psi >= kAlarmPsi ? " ALARM" : ""));
+    }
+  }
+  Say(RenderColumns(table));
+}
+
 Result<std::string> Story::ShowDrift() {
-  std::string figure;
+  SKERRY_ASSIGN_OR_RETURN(const ControlClient control, ControlClient::ForData(work_ / "hub"));
+  Say(
+      fmt::format("  $ curl --cacert hub/ca/ca.pem -H \"Authorization: Bearer $(cat "
+                  "hub/admin.token)\" \\\n      '{}/v1/drift?site=south'",
+                  control.url()));
+  std::map<std::string, Json> by_site;
   for (const SitePlace* site : {&north_, &south_}) {
-    SKERRY_ASSIGN_OR_RETURN(const Json features, NewestDrift(site->name));
-    SKERRY_RETURN_IF_ERROR(CheckDrift(site->name, features));
+    SKERRY_ASSIGN_OR_RETURN(by_site[site->name], NewestDrift(site->name));
+  }
+  PrintDrift(by_site);
+  std::string figure;
+  for (const auto& [site, features] : by_site) {
+    SKERRY_RETURN_IF_ERROR(CheckDrift(site, features));
     for (const Json& feature : features)
-      if (site == &south_ && feature.at("field") == drift_field_)
+      if (site == "south" && feature.at("field") == drift_field_)
         figure =
             fmt::format("PSI of {} at south {:.2f}", drift_field_, feature.at("psi").get<double>());
   }
@@ -70,10 +90,9 @@ Status Story::WriteLabels(const std::vector<std::pair<std::string, std::string>>
                           std::string_view set) {
   std::string csv = "row,label\n";
   for (const auto& [row, label] : labels) csv += fmt::format("{},{}\n", row, label);
-  const auto file = work_ / fmt::format("labels-{}.csv", set);
-  SKERRY_RETURN_IF_ERROR(WriteFileDurably(file, csv));
-  SKERRY_RETURN_IF_ERROR(
-      Run({"label", file.string(), "--set", std::string(set), "--hub", (work_ / "hub").string()}));
+  const std::string file = fmt::format("labels-{}.csv", set);
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(work_ / file, csv));
+  SKERRY_RETURN_IF_ERROR(Run({"label", file, "--set", std::string(set), "--hub", "hub"}));
   return {};
 }
 
@@ -115,28 +134,15 @@ Result<std::string> Story::LabelRows() {
 }
 
 Result<Json> Story::Retrain(std::string_view labels, std::string_view version) {
-  RetrainCall request;
-  request.hub = (work_ / "hub").string();
-  const std::vector<std::string> args{
-      "retrain",       "milling:1",
-      "--new-version", std::string(version),
-      "--labels",      std::string(labels),
-      "--base",        (work_ / "train.csv").string(),
-      "--holdout",     fmt::format("clean={}", (work_ / "holdout-clean.csv").string()),
-      "--holdout",     fmt::format("drifted={}", (work_ / "holdout-drifted.csv").string()),
-      "--gain-on",     "drifted",
-      "--max-loss",    fmt::format("clean={}", kMaxCleanLoss),
-      "--hub",         request.hub,
-      "--json"};
-  std::string line = "  $ skerry";
-  for (const std::string& arg : args) line += " " + arg;
-  Say(line);
-  SKERRY_ASSIGN_OR_RETURN(const std::string out, RunSkerry(args, work_ / "commands.log"));
-  SKERRY_ASSIGN_OR_RETURN(const Json run, ParseJson(out), "the run");
-  std::string text = DescribeRun(run);
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  Say("    " + text);
-  return run;
+  SKERRY_ASSIGN_OR_RETURN(
+      const std::string out,
+      Run({"retrain", "milling:1", "--new-version", std::string(version), "--labels",
+           std::string(labels), "--base", "train.csv", "--holdout", "clean=holdout-clean.csv",
+           "--holdout", "drifted=holdout-drifted.csv", "--gain-on", "drifted", "--max-loss",
+           fmt::format("clean={}", kMaxCleanLoss), "--hub", "hub"}));
+  constexpr std::string_view kHead = "run ";  // "run <id>: <verdict>"
+  const std::string run = out.substr(kHead.size(), out.find(':') - kHead.size());
+  return AskHub("GET", "/v1/runs/" + run);
 }
 
 Result<std::string> Story::RetrainAndGate() {
@@ -150,12 +156,11 @@ Result<std::string> Story::RetrainAndGate() {
     return Fail(ErrorCode::kInternal, "the retrained challenger was refused");
   const Json& drifted = good.at("report").at("gate").at("holdouts").at("drifted");
   const Json& clean = good.at("report").at("gate").at("holdouts").at("clean");
-  return fmt::format(
-      "drifted AP {:.3f} -> {:.3f} (gain {:.3f} to {:.3f}), clean {:+.3f}: {}; permuted refused",
-      drifted.at("champion_average_precision").get<double>(),
-      drifted.at("challenger_average_precision").get<double>(),
-      drifted.at("gain").at("low").get<double>(), drifted.at("gain").at("high").get<double>(),
-      clean.at("gain").at("value").get<double>(), good_passed ? "passed" : "refused");
+  return fmt::format("AP drifted {:.3f} -> {:.3f}, clean {:+.3f}: {}",
+                     drifted.at("champion_average_precision").get<double>(),
+                     drifted.at("challenger_average_precision").get<double>(),
+                     clean.at("gain").at("value").get<double>(),
+                     good_passed ? "passed" : "refused");
 }
 
 Result<bool> Story::Runs(const SitePlace& site, std::string_view version) {
@@ -171,7 +176,7 @@ Result<bool> Story::Runs(const SitePlace& site, std::string_view version) {
 Result<std::string> Story::RollOut() {
   SKERRY_ASSIGN_OR_RETURN(const Json runs, AskHub("GET", "/v1/models"));
   if (runs.dump().find("\"2\"") == std::string::npos) {
-    Say("  the challenger was refused, so version 1 stays");
+    Explain("the challenger was refused, so version 1 stays");
     return "version 1 stays";
   }
   LoadOptions north_options = LoadOptionsFor(north_), south_options = LoadOptionsFor(south_);
@@ -180,9 +185,8 @@ Result<std::string> Story::RollOut() {
     options->requests_per_second = kRollOutRequestsPerSecond;
   }
   LoadGenerator north(north_options, arriving_), south(south_options, arriving_);
-  SKERRY_RETURN_IF_ERROR(
-      Run({"deploy", "milling:2", "--fallback", "milling:1", "--policy", "milling:1", "--sites",
-           "north,south", "--hub", (work_ / "hub").string()}));
+  SKERRY_RETURN_IF_ERROR(Run({"deploy", "milling:2", "--fallback", "milling:1", "--policy",
+                              "milling:1", "--sites", "north,south", "--hub", "hub"}));
   SKERRY_RETURN_IF_ERROR(CarryToSite(south_));
   for (const SitePlace* site : {&north_, &south_})
     SKERRY_RETURN_IF_ERROR(WaitFor(site->name + " on version 2", std::chrono::seconds(30),
@@ -203,7 +207,27 @@ Result<std::string> Story::RollOut() {
       return Fail(ErrorCode::kInternal, "{} requests had no answer during the swap",
                   load.unanswered_requests);
   }
+  SKERRY_RETURN_IF_ERROR(BringStatusHome());
   return fmt::format("both on milling:2; {} answers during it, all 200", WithThousands(answers));
+}
+
+// What the hub shows at the end is true: the courier's last trip home brings south's rows and its
+// word that it runs version 2.
+Status Story::BringStatusHome() {
+  SKERRY_RETURN_IF_ERROR(Run({"outbox", "seal", "--data", "south"}));
+  SKERRY_RETURN_IF_ERROR(CarryToHub(south_));
+  for (const SitePlace* site : {&north_, &south_})
+    SKERRY_RETURN_IF_ERROR(WaitFor(
+        "the hub's knowledge of " + site->name, std::chrono::seconds(20), [&]() -> Result<bool> {
+          SKERRY_ASSIGN_OR_RETURN(const Json facts, AskHub("GET", "/v1/sites/" + site->name));
+          SKERRY_ASSIGN_OR_RETURN(
+              const Json sum,
+              AskHub("GET", fmt::format("/v1/sites/{}/reconciliation", site->name)));
+          return facts.at("status").value("active_model", "") == "milling:2" &&
+                 sum.at("balanced").get<bool>();
+        }));
+  SKERRY_RETURN_IF_ERROR(Run({"status", "--hub", "hub"}));
+  return {};
 }
 
 }  // namespace skerry

@@ -81,8 +81,8 @@ Status Story::CutInMidUpload() {
 
 // Both sites under load: north's link goes down in the middle of an upload, then north is killed.
 Result<std::string> Story::LoadWithFaults() {
-  Say(fmt::format(
-      "  {} requests/s to each site over the Open Inference Protocol, batch 1 and 8; from "
+  Explain(fmt::format(
+      "{} requests/s to each site over the Open Inference Protocol, batch 1 and 8; from "
       "half-way on {} of south reads 15 % low",
       kRequestsPerSecond, drift_field_));
   LoadGenerator north(LoadOptionsFor(north_), arriving_);
@@ -142,9 +142,8 @@ Result<std::string> Story::ShowPolicy() {
     else
       row[field.name] = field.numbers[0];
   }
-  const auto file = work_ / "row.json";
-  SKERRY_RETURN_IF_ERROR(WriteFileDurably(file, DumpJsonPretty(row)));
-  SKERRY_RETURN_IF_ERROR(Run({"policy", "explain", file.string(), "--data", south_.data.string()}));
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(work_ / "row.json", DumpJsonPretty(row)));
+  SKERRY_RETURN_IF_ERROR(Run({"policy", "explain", "row.json", "--data", "south"}));
   SKERRY_ASSIGN_OR_RETURN(const Json answer,
                           AskSite(south_, "POST", "/v1/policy/explain", Json{{"row", row}}));
   std::size_t released = 0, dropped = 0;
@@ -164,20 +163,20 @@ Result<bool> Story::NorthHasShippedAll() {
 Result<std::string> Story::ReturnLink() {
   link_->SetUp();
   Say("  north's link is up again");
-  SKERRY_RETURN_IF_ERROR(AskSite(north_, "POST", "/v1/outbox/seal"));
-  SKERRY_RETURN_IF_ERROR(Run({"outbox", "sync", "--data", north_.data.string()}));
+  SKERRY_RETURN_IF_ERROR(Run({"outbox", "seal", "--data", "north"}));
+  SKERRY_RETURN_IF_ERROR(Run({"outbox", "sync", "--data", "north"}));
   SKERRY_RETURN_IF_ERROR(WaitFor("north's backlog at the hub", std::chrono::seconds(60),
                                  [this] { return NorthHasShippedAll(); }));
   SKERRY_ASSIGN_OR_RETURN(const Json facts, AskSite(north_, "GET", "/v1/site"));
   const auto resumed = facts.at("exchange").at("resumed_bytes").get<std::uint64_t>();
-  Say(fmt::format(
-      "  north has shipped everything: {} bytes went over the link after the cut; the cut upload "
+  Explain(fmt::format(
+      "north has shipped everything: {} bytes went over the link after the cut; the cut upload "
       "went on behind the {} bytes that the hub had kept",
       WithThousands(link_->bytes_to_upstream() - bytes_before_cut_), WithThousands(resumed)));
   if (resumed < cut_offset_)
     return Fail(ErrorCode::kDataLoss, "the hub had {} bytes of the cut upload, {} were resumed",
                 cut_offset_, resumed);
-  SKERRY_RETURN_IF_ERROR(AskSite(south_, "POST", "/v1/outbox/seal"));
+  SKERRY_RETURN_IF_ERROR(Run({"outbox", "seal", "--data", "south"}));
   SKERRY_RETURN_IF_ERROR(CarryToHub(south_));
   SKERRY_RETURN_IF_ERROR(CarryToSite(south_));
   return "north by link; south by stick";
@@ -186,7 +185,7 @@ Result<std::string> Story::ReturnLink() {
 Result<std::string> Story::Reconcile() {
   // A last status of each site, by its own road, with what the hub's receipts brought.
   SKERRY_RETURN_IF_ERROR(CarryToHub(south_));
-  SKERRY_RETURN_IF_ERROR(Run({"status", "--hub", (work_ / "hub").string()}));
+  SKERRY_RETURN_IF_ERROR(Run({"status", "--hub", "hub"}));
   std::uint64_t received = 0;
   for (const SitePlace* site : {&north_, &south_}) {
     Json facts;
@@ -199,14 +198,14 @@ Result<std::string> Story::Reconcile() {
         }));
     const Json& terms = facts.at("terms");
     const auto scored = terms.at("scored").get<std::uint64_t>();
-    Say(fmt::format("  {}: {}", site->name, TermsLine(terms)));
+    Explain(fmt::format("{}: {}", site->name, TermsLine(terms)));
     if (scored != SumOfTerms(terms))
       return Fail(ErrorCode::kDataLoss, "{} does not add up", site->name);
     if (facts.at("unexplained_gaps") != 0)
       return Fail(ErrorCode::kDataLoss, "{} has unexplained gaps", site->name);
     const std::uint64_t more = scored - site->load.rows.size();
-    Say(fmt::format(
-        "  {}: {} rows acknowledged by 200; {} more were scored, at most {} were on their "
+    Explain(fmt::format(
+        "{}: {} rows acknowledged by 200; {} more were scored, at most {} were on their "
         "way at the kill",
         site->name, WithThousands(site->load.rows.size()), more, site->load.unanswered_rows));
     if (more > site->load.unanswered_rows)

@@ -6,6 +6,7 @@
 #include "cli/demo/milling_simulator.h"
 #include "cli/demo/story.h"
 #include "cli/terminal.h"
+#include "model/smoke.h"
 #include "tabular/engine.h"
 
 namespace skerry {
@@ -61,13 +62,15 @@ Status Story::WriteTable(const Table& table, const std::filesystem::path& file) 
 Result<std::string> Story::PrepareData() {
   SKERRY_RETURN_IF_ERROR(ReadTable());
   split_ = SplitSourceRows(table_.rows(), options_.seed);
-  Say(fmt::format(
-      "  {}: {} rows, shuffled once with seed {}: {} to train, {} to arrive at the sites "
-      "({} of them open to labelling, {} held out for the gate)",
-      options_.data.empty() ? "simulated milling machine" : options_.data.string(),
-      WithThousands(table_.rows()), options_.seed, WithThousands(split_.train.size()),
-      WithThousands(split_.arrive.size()), WithThousands(split_.labelling.size()),
-      WithThousands(split_.holdout.size())));
+  Say(fmt::format("  $ cd {}", work_.string()));
+  Say(fmt::format("  $ PATH={}:$PATH", SelfExecutable().parent_path().string()));
+  Explain(
+      fmt::format("{}: {} rows, shuffled once with seed {}: {} to train, {} to arrive at the sites "
+                  "({} of them open to labelling, {} held out for the gate)",
+                  options_.data.empty() ? "simulated milling machine" : options_.data.string(),
+                  WithThousands(table_.rows()), options_.seed, WithThousands(split_.train.size()),
+                  WithThousands(split_.arrive.size()), WithThousands(split_.labelling.size()),
+                  WithThousands(split_.holdout.size())));
   Table train = TakeRows(table_, split_.train);
   AddContextColumns(train);
   SKERRY_RETURN_IF_ERROR(WriteTable(train, work_ / "train.csv"));
@@ -108,23 +111,24 @@ Status Story::ChooseFields() {
   SKERRY_ASSIGN_OR_RETURN(const LoadData all, MakeLoadData(table_, schema_));
   for (const LoadField& field : all.fields)
     if (field.name == bucket_field_) {
-      const auto [low, high] = std::ranges::minmax_element(field.numbers);
-      bucket_width_ = std::pow(10, std::floor(std::log10(std::max(1e-6, (*high - *low) / 10))));
+      const auto [low, high] = RangeOf(field);
+      bucket_width_ = std::pow(10, std::floor(std::log10(std::max(1e-6, (high - low) / 10))));
     }
-  Say(fmt::format("  drift on {}, bucket of {} on {}", drift_field_, bucket_width_, bucket_field_));
+  Explain(
+      fmt::format("drift on {}, buckets of {} on {}", drift_field_, bucket_width_, bucket_field_));
   return {};
 }
 
 Result<std::string> Story::TrainAtHub() {
   SKERRY_RETURN_IF_ERROR(StartHub());
-  std::vector<std::string> args{"train",     (work_ / "train.csv").string(),
+  std::vector<std::string> args{"train",     "train.csv",
                                 "--label",   options_.label,
                                 "--name",    "milling",
                                 "--version", "1",
                                 "--id",      "unit_id",
                                 "--context", "operator_note",
                                 "--seed",    std::to_string(options_.seed),
-                                "--out",     (work_ / "milling").string()};
+                                "--out",     "milling"};
   if (!options_.ignore.empty()) {
     args.emplace_back("--ignore");
     args.push_back(Joined(options_.ignore));
@@ -175,25 +179,20 @@ Status Story::WritePolicy() {
 }
 
 Result<std::string> Story::PackSignPush() {
-  const std::string layout = (work_ / "milling.oci").string();
-  const std::string hub = (work_ / "hub").string();
-  SKERRY_RETURN_IF_ERROR(Run({"pack", (work_ / "milling").string(), "--name", "milling",
-                              "--version", "1", "--out", layout}));
-  SKERRY_RETURN_IF_ERROR(Run({"sign", layout, "--key", hub + "/keys/model.key"}));
-  SKERRY_RETURN_IF_ERROR(Run({"push", layout, "--hub", hub}));
-  SKERRY_RETURN_IF_ERROR(WritePolicy());
-  const std::string policy = (work_ / "policy.yaml").string();
   SKERRY_RETURN_IF_ERROR(
-      Run({"policy", "check", policy, "--package", (work_ / "milling").string()}));
-  SKERRY_RETURN_IF_ERROR(Run({"policy", "push", policy, "--hub", hub}));
+      Run({"pack", "milling", "--name", "milling", "--version", "1", "--out", "milling.oci"}));
+  SKERRY_RETURN_IF_ERROR(Run({"sign", "milling.oci", "--key", "hub/keys/model.key"}));
+  SKERRY_RETURN_IF_ERROR(Run({"push", "milling.oci", "--hub", "hub"}));
+  SKERRY_RETURN_IF_ERROR(WritePolicy());
+  SKERRY_RETURN_IF_ERROR(Run({"policy", "check", "policy.yaml", "--package", "milling"}));
+  SKERRY_RETURN_IF_ERROR(Run({"policy", "push", "policy.yaml", "--hub", "hub"}));
   std::uint64_t bytes = 0;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(layout))
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(work_ / "milling.oci"))
     if (entry.is_regular_file()) bytes += entry.file_size();
   return fmt::format("{} KiB with its signature", bytes / 1'024);
 }
 
 Result<std::string> Story::StartSites() {
-  const std::string hub = (work_ / "hub").string();
   SKERRY_RETURN_IF_ERROR(WriteFileDurably(work_ / "site.yaml", kSiteSettings));
   SKERRY_ASSIGN_OR_RETURN(const std::string endpoint,
                           ReadFile(work_ / "hub/endpoint.json", 65'536));
@@ -203,15 +202,15 @@ Result<std::string> Story::StartSites() {
   SKERRY_ASSIGN_OR_RETURN(link_, TcpProxy::Start(hub_port));
   for (SitePlace* site : {&north_, &south_}) {
     std::vector<std::string> token{"token", site->name, "--hub",
-                                   hub,     "--out",    (work_ / (site->name + ".token")).string()};
+                                   "hub",   "--out",    site->name + ".token"};
     if (site == &south_) token.emplace_back("--media");
     SKERRY_RETURN_IF_ERROR(Run(token));
     SKERRY_RETURN_IF_ERROR(StartSite(*site));
   }
-  Say("  south has no link: its request goes out, and its certificate comes in, on a stick");
+  Explain("south has no link: its request goes out, and its certificate comes in, on a stick");
   SKERRY_RETURN_IF_ERROR(CarryToHub(south_));
   SKERRY_RETURN_IF_ERROR(Run(
-      {"deploy", "milling:1", "--policy", "milling:1", "--sites", "north,south", "--hub", hub}));
+      {"deploy", "milling:1", "--policy", "milling:1", "--sites", "north,south", "--hub", "hub"}));
   SKERRY_RETURN_IF_ERROR(CarryToSite(south_));
   for (SitePlace* site : {&north_, &south_}) SKERRY_RETURN_IF_ERROR(WaitReady(*site));
   return "both score milling:1";

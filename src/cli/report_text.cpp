@@ -1,0 +1,145 @@
+#include "cli/report_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "cli/terminal.h"
+
+namespace skerry {
+namespace {
+
+constexpr std::size_t kValueColumns = 15;  // of a value before or after a rule
+constexpr std::size_t kIdChars = 12;
+
+// Text as it is, null as "-", anything else as JSON.
+std::string Cell(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return "-";
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
+
+std::string Number(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number_integer() || *found < 0) return Cell(object, key);
+  return WithThousands(found->get<std::uint64_t>());
+}
+
+// "model milling:1", and of documents, which are named after their kind, the kind alone.
+std::string PartLabel(const Json& part) {
+  const std::string kind = Cell(part, "kind");
+  const std::string name = Cell(part, "name");
+  return kind == name ? kind : kind + " " + name;
+}
+
+}  // namespace
+
+std::string BundleText(const Json& report) {
+  std::string out =
+      fmt::format("bundle {}, {} {}\n", Cell(report, "bundle").substr(0, kIdChars),
+                  Cell(report, "direction") == "to-hub" ? "to the hub, of site" : "to site",
+                  Cell(report, "site"));
+  const Json parts = report.value("parts", Json::array());
+  for (const std::string result : {"written", "applied", "repeated"}) {
+    std::string list;
+    for (const Json& part : parts)
+      if (Cell(part, "result") == result) list += (list.empty() ? "" : ", ") + PartLabel(part);
+    if (!list.empty()) out += WrapText(fmt::format("  {:<9} ", result), list, 12);
+  }
+  for (const std::string result : {"missing", "refused"})
+    for (const Json& part : parts)
+      if (Cell(part, "result") == result)
+        out += WrapText(fmt::format("  {:<9} ", result),
+                        PartLabel(part) + ": " + Cell(part, "reason"), 12);
+  return out;
+}
+
+std::string OutboxText(const Json& facts) {
+  const Json counters = facts.value("counters", Json::object());
+  std::string out = fmt::format(
+      "{} rows scored: {} not selected, {} withheld, {} shed, {} recalled, "
+      "{} not captured\n",
+      Number(counters, "scored"), Number(counters, "not_selected"), Number(counters, "withheld"),
+      Number(counters, "shed"), Number(counters, "recalled"), Number(counters, "not_captured"));
+  out += fmt::format("{} at the hub by its receipts, {} sealed and {} unsealed rows pending\n",
+                     Number(facts, "receipted_primary_rows"), Number(facts, "sealed_primary_rows"),
+                     Number(facts, "unsealed_primary_rows"));
+  out += fmt::format("{} bytes of segments and {} of database, of {} allowed\n",
+                     Number(facts, "segment_bytes"), Number(facts, "database_bytes"),
+                     Number(facts, "quota_bytes"));
+  const Json streams = facts.value("streams", Json::array());
+  if (streams.empty()) return out;
+  std::vector<std::vector<std::string>> rows{
+      {"epoch", "class", "last seq", "unsealed", "segments", "rows", "bytes"}};
+  for (const Json& stream : streams)
+    rows.push_back({Cell(stream, "epoch").substr(0, kIdChars), Cell(stream, "class"),
+                    Number(stream, "last_seq"), Number(stream, "unsealed_rows"),
+                    Number(stream, "sealed_segments"), Number(stream, "sealed_rows"),
+                    Number(stream, "sealed_bytes")});
+  return out + RenderColumns(rows);
+}
+
+std::string SyncText(const Json& facts) {
+  return fmt::format("{}: reached, {} shipments taken since the site's start\n",
+                     Cell(facts, "hub_url"), Number(facts, "shipped"));
+}
+
+std::string ExplanationText(const Json& explanation) {
+  std::vector<std::vector<std::string>> rows{{"field", "before", "after", "rule: action"}};
+  for (const Json& field : explanation.value("fields", Json::array())) {
+    const bool leaves = !Cell(field, "column").empty();
+    rows.push_back({Cell(field, "field"), Shorten(Cell(field, "before"), kValueColumns),
+                    leaves ? Shorten(Cell(field, "after"), kValueColumns) : "(stays here)",
+                    Cell(field, "rule") + ": " + Cell(field, "action")});
+  }
+  return fmt::format("policy {} on {}\n", Cell(explanation, "policy"), Cell(explanation, "model")) +
+         RenderColumns(rows);
+}
+
+std::string ReconciliationText(const std::vector<Json>& sites) {
+  static constexpr std::array kTerms{"scored",       "received",    "withheld",
+                                     "not_selected", "shed",        "recalled",
+                                     "not_captured", "quarantined", "pending"};
+  std::vector<std::vector<std::string>> rows(sites.size() + 1);
+  rows[0].emplace_back("site");
+  for (std::size_t i = 0; i < sites.size(); ++i) rows[i + 1].push_back(Cell(sites[i], "site"));
+  std::string zeros;
+  for (const char* term : kTerms) {
+    const bool shown = std::ranges::any_of(
+        sites, [&](const Json& site) { return Cell(site.at("terms"), term) != "0"; });
+    if (!shown) zeros += std::string(zeros.empty() ? "" : ", ") + term;
+    if (!shown) continue;
+    rows[0].emplace_back(term);
+    for (std::size_t i = 0; i < sites.size(); ++i)
+      rows[i + 1].push_back(Number(sites[i].at("terms"), term));
+  }
+  for (const char* head : {"duplicates", "gaps", "adds up"}) rows[0].emplace_back(head);
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    rows[i + 1].push_back(Number(sites[i], "duplicates_ignored"));
+    rows[i + 1].push_back(Number(sites[i], "unexplained_gaps"));
+    rows[i + 1].push_back(
+        sites[i].value("balanced", false) ? "yes" : "NO: " + Cell(sites[i], "difference"));
+  }
+  std::string out = RenderColumns(rows);
+  if (!sites.empty() && !zeros.empty()) out += WrapText("0 at every site: ", zeros, 2);
+  return out;
+}
+
+std::string EvaluationText(const EvaluateReport& report) {
+  std::string out = fmt::format("{} rows, {} of them positive\n", WithThousands(report.rows),
+                                WithThousands(report.positives));
+  const std::pair<const char*, const Interval*> scores[] = {
+      {"AUC", &report.auc}, {"average precision", &report.average_precision}, {"F1", &report.f1}};
+  for (const auto& [name, score] : scores)
+    out += fmt::format("{:<18} {:.3f} [{:.3f}, {:.3f}]\n", name, score->value, score->low,
+                       score->high);
+  const Confusion& c = report.confusion;
+  return out + fmt::format(
+                   "at threshold {:.4f}: {} found, {} false alarms, {} missed, {} rightly "
+                   "quiet\n",
+                   report.threshold, c.true_positive, c.false_positive, c.false_negative,
+                   c.true_negative);
+}
+
+}  // namespace skerry

@@ -1,0 +1,25 @@
+// What hubs and sites answer in JSON, said to a person: within limits of the line that terminals
+// have, the plain case first. `--json` of the same commands prints the answer as it came.
+#pragma once
+
+#include <string>
+
+#include "codec/json.h"
+#include "train/gate.h"
+
+namespace skerry {
+
+// Of POST /v1/bundles/{export,import} and a site's /v1/bundle/{export,import}.
+std::string BundleText(const Json& report);
+// Of a site's GET /v1/outbox.
+std::string OutboxText(const Json& facts);
+// Of a site's POST /v1/sync.
+std::string SyncText(const Json& facts);
+// Of a site's POST /v1/policy/explain: each field before and after, with rule and action.
+std::string ExplanationText(const Json& explanation);
+// The reconciliations of some sites (GET /v1/sites/{site}/reconciliation). Terms that are 0
+// everywhere are named below the table.
+std::string ReconciliationText(const std::vector<Json>& sites);
+std::string EvaluationText(const EvaluateReport& report);
+
+}  // namespace skerry
