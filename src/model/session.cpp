@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <exception>
+#include <iterator>
 #include <new>
 #include <optional>
 #include <utility>
@@ -146,14 +147,14 @@ Ort::Value ToRuntimeValue(const Tensor& tensor, const Ort::MemoryInfo& memory) {
   return value;
 }
 
-Result<Tensor> FromRuntimeValue(const Ort::Value& value, const TensorSpec& spec) {
+Result<Tensor> FromRuntimeTensor(const Ort::Value& value, const std::string& name) {
   const auto info = value.GetTensorTypeAndShapeInfo();
   const std::optional<TensorType> type = FromRuntime(info.GetElementType());
   if (!type)
     return Fail(ErrorCode::kUnimplemented,
-                "output \"{}\" has an element type that has no name here", spec.name);
+                "output \"{}\" has an element type that has no name here", name);
   Tensor tensor;
-  tensor.name = spec.name;
+  tensor.name = name;
   tensor.Resize(*type, info.GetShape());
   if (*type == TensorType::kString) {
     for (std::size_t i = 0; i < tensor.strings.size(); ++i)
@@ -164,13 +165,80 @@ Result<Tensor> FromRuntimeValue(const Ort::Value& value, const TensorSpec& spec)
   return tensor;
 }
 
+// What one of our outputs is of the graph's: itself, or the keys of its maps.
+enum class Part : std::uint8_t { kTensor, kStack, kMapKeys, kMapValues };
+
+// Puts tensors of one type and shape behind each other along a new first axis.
+Result<Tensor> Stack(std::vector<Tensor> parts, const TensorSpec& spec) {
+  Tensor stacked;
+  stacked.name = spec.name;
+  if (parts.empty()) {
+    stacked.Resize(spec.type, {0});
+    return stacked;
+  }
+  std::vector<std::int64_t> shape = {static_cast<std::int64_t>(parts.size())};
+  shape.insert(shape.end(), parts[0].shape.begin(), parts[0].shape.end());
+  for (const Tensor& part : parts)
+    if (part.type != parts[0].type || part.shape != parts[0].shape)
+      return Fail(
+          ErrorCode::kUnimplemented,
+          "output \"{}\" is a sequence of tensors {} and {}: only equal shapes fit into one "
+          "tensor",
+          spec.name, ShapeText(parts[0].shape), ShapeText(part.shape));
+  stacked.type = parts[0].type;
+  stacked.shape = std::move(shape);
+  for (Tensor& part : parts) {
+    stacked.bytes += part.bytes;
+    std::move(part.strings.begin(), part.strings.end(), std::back_inserter(stacked.strings));
+  }
+  return stacked;
+}
+
+// A sequence of maps (a map alone: one row of them) with the same keys in all.
+Result<Tensor> FromMaps(const Ort::Value& sequence, const TensorSpec& spec, Part part) {
+  Ort::AllocatorWithDefaultOptions allocator;
+  std::vector<Tensor> keys;
+  std::vector<Tensor> values;
+  for (std::size_t i = 0; i < sequence.GetCount(); ++i) {
+    const Ort::Value map = sequence.GetValue(static_cast<int>(i), allocator);
+    SKERRY_ASSIGN_OR_RETURN(Tensor key, FromRuntimeTensor(map.GetValue(0, allocator), spec.name));
+    if (!keys.empty() && (key.bytes != keys[0].bytes || key.strings != keys[0].strings))
+      return Fail(ErrorCode::kUnimplemented,
+                  "output \"{}\" has maps of different keys: they do not fit into one tensor",
+                  spec.name);
+    if (keys.empty()) keys.push_back(std::move(key));
+    if (part == Part::kMapKeys) continue;
+    SKERRY_ASSIGN_OR_RETURN(Tensor value, FromRuntimeTensor(map.GetValue(1, allocator), spec.name));
+    values.push_back(std::move(value));
+  }
+  if (part == Part::kMapValues) return Stack(std::move(values), spec);
+  if (!keys.empty()) return std::move(keys[0]);
+  return Stack({}, spec);
+}
+
+Result<Tensor> FromRuntimeValue(const Ort::Value& value, const TensorSpec& spec, Part part) {
+  if (part == Part::kTensor) return FromRuntimeTensor(value, spec.name);
+  if (part != Part::kStack) return FromMaps(value, spec, part);
+  Ort::AllocatorWithDefaultOptions allocator;
+  std::vector<Tensor> parts;
+  for (std::size_t i = 0; i < value.GetCount(); ++i) {
+    SKERRY_ASSIGN_OR_RETURN(
+        Tensor tensor,
+        FromRuntimeTensor(value.GetValue(static_cast<int>(i), allocator), spec.name));
+    parts.push_back(std::move(tensor));
+  }
+  return Stack(std::move(parts), spec);
+}
+
 }  // namespace
 
 struct OnnxSession::Runtime {
   std::optional<Ort::Session> session;
   Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
   std::vector<const char*> input_names;   // into inputs_
-  std::vector<const char*> output_names;  // into outputs_
+  std::vector<std::string> sources;       // the graph's output behind each of outputs_
+  std::vector<const char*> output_names;  // into sources
+  std::vector<Part> parts;                // one for each of outputs_
 };
 
 OnnxSession::OnnxSession() : runtime_(std::make_unique<Runtime>()) {}
@@ -217,6 +285,31 @@ std::optional<TensorSpec> SpecOf(std::string name, const Ort::TypeInfo& info) {
   return spec;
 }
 
+struct OutputPart {
+  TensorSpec spec;
+  Part part;
+};
+
+// The plain tensors that stand for a graph's output; none when it cannot be answered.
+std::vector<OutputPart> PartsOf(const std::string& name, const Ort::TypeInfo& info) {
+  std::vector<OutputPart> parts;
+  if (auto spec = SpecOf(name, info)) parts.push_back({std::move(*spec), Part::kTensor});
+  if (info.GetONNXType() != ONNX_TYPE_SEQUENCE) return parts;
+  const Ort::TypeInfo element = info.GetSequenceTypeInfo().GetSequenceElementType();
+  if (auto spec = SpecOf(name, element)) {
+    if (spec->has_shape) spec->shape.insert(spec->shape.begin(), -1);
+    parts.push_back({std::move(*spec), Part::kStack});
+  }
+  if (element.GetONNXType() != ONNX_TYPE_MAP) return parts;
+  const auto map = element.GetMapTypeInfo();
+  const auto value = SpecOf(name, map.GetMapValueType());
+  const auto key = FromRuntime(map.GetMapKeyType());
+  if (!value || !key) return parts;
+  parts.push_back({{name, value->type, {-1, -1}, true}, Part::kMapValues});
+  parts.push_back({{name + "_keys", *key, {-1}, true}, Part::kMapKeys});
+  return parts;
+}
+
 }  // namespace
 
 Status OnnxSession::Describe(std::string_view what) {
@@ -233,17 +326,21 @@ Status OnnxSession::Describe(std::string_view what) {
       else
         inputs_.push_back(std::move(*spec));
     }
-    // Outputs such as sequences of maps cannot be answered; the others can.
-    for (std::size_t i = 0; i < session.GetOutputCount(); ++i)
-      if (auto spec = SpecOf(session.GetOutputNameAllocated(i, allocator).get(),
-                             session.GetOutputTypeInfo(i)))
-        outputs_.push_back(std::move(*spec));
+    for (std::size_t i = 0; i < session.GetOutputCount(); ++i) {
+      const std::string name = session.GetOutputNameAllocated(i, allocator).get();
+      for (OutputPart& part : PartsOf(name, session.GetOutputTypeInfo(i))) {
+        outputs_.push_back(std::move(part.spec));
+        runtime_->sources.push_back(name);
+        runtime_->parts.push_back(part.part);
+      }
+    }
   }));
   SKERRY_RETURN_IF_ERROR(std::move(fits));
   if (outputs_.empty())
     return Fail(ErrorCode::kUnimplemented, "{}: no output is a tensor that can be served", what);
   for (const TensorSpec& spec : inputs_) runtime_->input_names.push_back(spec.name.c_str());
-  for (const TensorSpec& spec : outputs_) runtime_->output_names.push_back(spec.name.c_str());
+  for (const std::string& source : runtime_->sources)
+    runtime_->output_names.push_back(source.c_str());
   return {};
 }
 
@@ -288,18 +385,24 @@ Result<std::vector<Tensor>> OnnxSession::Run(std::span<const Tensor> given,
     SKERRY_RETURN_IF_ERROR(CheckInput(spec, *found));
     ordered.push_back(&*found);
   }
-  std::vector<const TensorSpec*> chosen;
-  std::vector<const char*> names;
+  std::vector<std::size_t> chosen;
   for (const std::string& name : wanted) {
     const TensorSpec* spec = FindSpec(outputs_, name);
     if (spec == nullptr)
       return Fail(ErrorCode::kInvalidArgument, "no output named \"{}\"; the model has {}", name,
                   NamesOf(outputs_));
-    chosen.push_back(spec);
+    chosen.push_back(static_cast<std::size_t>(spec - outputs_.data()));
   }
-  if (wanted.empty())
-    for (const TensorSpec& spec : outputs_) chosen.push_back(&spec);
-  for (const TensorSpec* spec : chosen) names.push_back(spec->name.c_str());
+  for (std::size_t i = 0; wanted.empty() && i < outputs_.size(); ++i) chosen.push_back(i);
+  std::vector<const char*> names;
+  std::vector<std::size_t> place;  // of each chosen output in what the graph returns
+  for (const std::size_t output : chosen) {
+    // Keys and values of a map are one output of the graph, which refuses a name given twice.
+    const std::string_view source = runtime_->sources[output];
+    const auto found = std::find(names.begin(), names.end(), source);
+    place.push_back(static_cast<std::size_t>(found - names.begin()));
+    if (found == names.end()) names.push_back(runtime_->output_names[output]);
+  }
   try {
     std::vector<Ort::Value> values;
     for (const Tensor* tensor : ordered)
@@ -308,8 +411,9 @@ Result<std::vector<Tensor>> OnnxSession::Run(std::span<const Tensor> given,
         runtime_->session->Run(Ort::RunOptions{nullptr}, runtime_->input_names.data(),
                                values.data(), values.size(), names.data(), names.size());
     std::vector<Tensor> outputs;
-    for (std::size_t i = 0; i < made.size(); ++i) {
-      SKERRY_ASSIGN_OR_RETURN(Tensor tensor, FromRuntimeValue(made[i], *chosen[i]));
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      SKERRY_ASSIGN_OR_RETURN(Tensor tensor, FromRuntimeValue(made[place[i]], outputs_[chosen[i]],
+                                                              runtime_->parts[chosen[i]]));
       outputs.push_back(std::move(tensor));
     }
     return outputs;

@@ -2,6 +2,11 @@
 // the first load, telemetry off; a session runs on the calling thread alone (intra-op 1, no
 // spinning, CPU).
 //
+// Outputs that are no tensors become plain tensors: a sequence of tensors of one shape is stacked
+// along a new first axis; a sequence of maps (as tree converters emit) becomes its values [N,K]
+// under the output's name and its keys [K] under that name + "_keys". Sequences of different shapes
+// and maps of different keys are refused when they come (kUnimplemented).
+//
 // Life: Load -> Run as often as wanted -> destroyed. Run is thread-safe; a session is shared by
 // all event loops. Errors by code: kNotFound (no such file), kDataLoss (truncated or no ONNX),
 // kUnimplemented (an opset, IR version or operator that this runtime does not support),
