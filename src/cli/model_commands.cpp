@@ -9,6 +9,7 @@
 #include "cli/report_text.h"
 #include "cli/terminal.h"
 #include "model/package.h"
+#include "rpc/server.h"
 #include "serve/score_file.h"
 #include "serve/scoring_server.h"
 #include "tabular/engine.h"
@@ -20,6 +21,7 @@ namespace {
 
 struct ServeOptions {
   std::string http = "127.0.0.1:8000";
+  std::string grpc{};  // empty: off
   std::vector<std::string> models;
 };
 
@@ -58,10 +60,21 @@ Status RunServe(const ServeOptions& options) {
   server_options.parts.clock = &clock;
   server_options.parts.metrics = &metrics;
   server_options.parts.server_version = SKERRY_VERSION;
+  RpcServerOptions rpc_options;
+  rpc_options.parts = server_options.parts;
   SKERRY_ASSIGN_OR_RETURN(auto server, ScoringServer::Start(std::move(server_options)));
   std::printf("serving on http://%s:%u\n", at.host.c_str(), server->port());
+  std::unique_ptr<RpcServer> rpc;
+  if (!options.grpc.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(const HostPort rpc_at, ParseHostPort(options.grpc));
+    rpc_options.address = rpc_at.host;
+    rpc_options.port = rpc_at.port;
+    SKERRY_ASSIGN_OR_RETURN(rpc, RpcServer::Start(std::move(rpc_options)));
+    std::printf("serving gRPC on %s:%u\n", rpc_at.host.c_str(), rpc->port());
+  }
   std::fflush(stdout);
   WaitForEndSignal();
+  if (rpc) rpc->Drain(std::chrono::seconds(10));
   server->Drain(std::chrono::seconds(10));
   return {};
 }
@@ -164,6 +177,7 @@ CommandRun DeclareServe(CLI::App& app) {
       ->required();
   app.add_option("--http", options->http, "address and port; port 0 is the system's choice")
       ->capture_default_str();
+  app.add_option("--grpc", options->grpc, "address and port of gRPC; off by default");
   return [options] { return RunServe(*options); };
 }
 

@@ -76,7 +76,7 @@ CommandRun DeclareHub(CLI::App& app) {
 CommandRun DeclareSite(CLI::App& app) {
   struct Arguments {
     SiteOptions options;
-    std::string data = "skerry-site", http, capture, config;
+    std::string data = "skerry-site", http, grpc, capture, config;
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("--data", args->data, "data directory, made when absent")->capture_default_str();
@@ -85,6 +85,7 @@ CommandRun DeclareSite(CLI::App& app) {
                  "from 'skerry token'; harmless when already joined");
   app.add_option("--name", args->options.name, "the site's name; the token's by default");
   app.add_option("--http", args->http, "address and port of scoring; 127.0.0.1:8000 by default");
+  app.add_option("--grpc", args->grpc, "address and port of scoring over gRPC; off by default");
   app.add_option("--capture", args->capture, "off, async or sync (the default)");
   app.add_option("--config", args->config, "YAML file with the settings below");
   app.footer("Settings of --config:\n" + SiteOptions::ConfigReference());
@@ -97,11 +98,18 @@ CommandRun DeclareSite(CLI::App& app) {
       options.http_address = at.host;
       options.http_port = at.port;
     }
+    if (!args->grpc.empty()) {
+      SKERRY_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(args->grpc));
+      options.grpc_address = at.host;
+      options.grpc_port = at.port;
+    }
     if (!args->capture.empty()) {
       SKERRY_ASSIGN_OR_RETURN(options.capture, ParseCaptureMode(args->capture));
     }
     SKERRY_ASSIGN_OR_RETURN(const auto site, Site::Start(options));
     std::printf("site: %s\n", site->url().c_str());
+    if (site->grpc_port() != 0)
+      std::printf("grpc: %s:%u\n", options.grpc_address.c_str(), site->grpc_port());
     std::fflush(stdout);
     WaitForEndSignal();
     site->Stop();

@@ -12,6 +12,7 @@
 #include "codec/json.h"
 #include "model/smoke.h"
 #include "outbox/outbox.h"
+#include "rpc/server.h"
 #include "serve/repository.h"
 #include "serve/row_numbers.h"
 #include "serve/scoring_server.h"
@@ -46,8 +47,10 @@ struct ConfigBinding {
         token_file(options.token_file.string()),
         name(options.name),
         address(options.http_address),
+        grpc_address(options.grpc_address),
         capture(CaptureModeName(options.capture)),
         port(options.http_port),
+        grpc_port(options.grpc_port),
         loops(options.http_loops),
         quota_bytes(static_cast<std::int64_t>(options.quota_bytes)),
         segment_rows(static_cast<std::int64_t>(options.segment_rows)),
@@ -64,6 +67,8 @@ struct ConfigBinding {
         .Add("http.address", &address, "", "Where scoring and control routes listen.")
         .Add("http.port", &port, "", "0 takes a free one.")
         .Add("http.loops", &loops, "threads", "Event loops that score; one a core at most.")
+        .Add("grpc.address", &grpc_address, "", "Where gRPC scoring listens; none when empty.")
+        .Add("grpc.port", &grpc_port, "", "0 takes a free one.")
         .Add("capture", &capture, "", "off, async or sync: what an answer waits for.")
         .Add("model.smoke_memory_bytes", &smoke_memory_bytes, "bytes",
              "What the child may take that tries a new package; 0 sets no limit.")
@@ -73,8 +78,9 @@ struct ConfigBinding {
         .Add("outbox.segment_age", &segment_age, "duration", "Seal a segment at this age.");
   }
 
-  std::string hub_url, token_file, name, address, capture;
-  std::int64_t port, loops, quota_bytes, segment_rows, smoke_memory_bytes, upload_chunk_bytes;
+  std::string hub_url, token_file, name, address, grpc_address, capture;
+  std::int64_t port, grpc_port, loops, quota_bytes, segment_rows, smoke_memory_bytes,
+      upload_chunk_bytes;
   std::chrono::milliseconds segment_age, interval;
   ConfigSpec spec;
 };
@@ -101,6 +107,7 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
   SKERRY_ASSIGN_OR_RETURN(const CaptureMode mode, ParseCaptureMode(config.capture),
                           file.string() + ": capture");
   SKERRY_RETURN_IF_ERROR(CheckRange("http.port", config.port, 0, 65'535), file.string());
+  SKERRY_RETURN_IF_ERROR(CheckRange("grpc.port", config.grpc_port, 0, 65'535), file.string());
   SKERRY_RETURN_IF_ERROR(CheckRange("http.loops", config.loops, 1, 256), file.string());
   SKERRY_RETURN_IF_ERROR(
       CheckRange("outbox.quota_bytes", config.quota_bytes, 1 << 20, std::int64_t{1} << 50),
@@ -119,6 +126,8 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
   http_address = config.address;
   http_port = static_cast<std::uint16_t>(config.port);
   http_loops = static_cast<int>(config.loops);
+  grpc_address = config.grpc_address;
+  grpc_port = static_cast<std::uint16_t>(config.grpc_port);
   capture = mode;
   quota_bytes = static_cast<std::uint64_t>(config.quota_bytes);
   segment_rows = static_cast<std::uint64_t>(config.segment_rows);
@@ -164,6 +173,7 @@ struct Site::Parts {
   std::atomic<std::uint64_t> applied_desired_version{0};
   std::unique_ptr<Exchange> exchange;
   std::unique_ptr<ScoringServer> server;
+  std::unique_ptr<RpcServer> rpc;  // null without a grpc.address
   std::string url;
   std::atomic<bool> stopped{false};
 };
@@ -259,14 +269,22 @@ Status Site::Parts::StartServer() {
   server_options.http.address = options.http_address;
   server_options.http.port = options.http_port;
   server_options.http.loops = options.http_loops;
-  server_options.parts.repository = &repository;
-  server_options.parts.row_numbers = &row_numbers;
-  server_options.parts.clock = clock;
-  server_options.parts.metrics = &metrics;
-  server_options.parts.capture = capture.get();
+  ScoringParts scoring;
+  scoring.repository = &repository;
+  scoring.row_numbers = &row_numbers;
+  scoring.clock = clock;
+  scoring.metrics = &metrics;
+  scoring.capture = capture.get();
+  server_options.parts = scoring;
   server_options.more_routes = ControlRoutes(control);
   SKERRY_ASSIGN_OR_RETURN(server, ScoringServer::Start(std::move(server_options)));
   url = fmt::format("http://{}:{}", options.http_address, server->port());
+  if (options.grpc_address.empty()) return {};
+  RpcServerOptions rpc_options;
+  rpc_options.address = options.grpc_address;
+  rpc_options.port = options.grpc_port;
+  rpc_options.parts = scoring;
+  SKERRY_ASSIGN_OR_RETURN(rpc, RpcServer::Start(std::move(rpc_options)));
   return {};
 }
 
@@ -324,6 +342,8 @@ Result<std::unique_ptr<Site>> Site::Start(SiteOptions options, const Clock* cloc
 
 std::string Site::url() const { return parts_->url; }
 
+std::uint16_t Site::grpc_port() const { return parts_->rpc ? parts_->rpc->port() : 0; }
+
 std::string Site::control_token() const { return parts_->control_token; }
 
 Status Site::SyncNow() {
@@ -336,6 +356,7 @@ void Site::Stop() {
   if (const Status removed = RemoveFile(parts_->options.data / "endpoint.json"); !removed)
     LogWarning("{}", removed.error().message());
   if (parts_->exchange) parts_->exchange->Stop();
+  if (parts_->rpc) parts_->rpc->Drain(limits::kSiteDrain);
   parts_->server->Drain(limits::kSiteDrain);
   parts_->outbox->Close();
   LogInfo("site stopped site={}", parts_->identity->site());

@@ -41,6 +41,8 @@ struct SiteOptions {
   std::string http_address = "127.0.0.1";
   std::uint16_t http_port = 8000;  // 0: the kernel's choice
   int http_loops = 1;
+  std::string grpc_address;        // empty: no gRPC
+  std::uint16_t grpc_port = 8001;  // 0: the kernel's choice
   CaptureMode capture = CaptureMode::kSync;
   std::uint64_t quota_bytes = std::uint64_t{4} << 30U;  // the outbox's
   std::uint64_t segment_rows = limits::kSegmentRows;
@@ -67,6 +69,7 @@ class Site {
 
   // "http://127.0.0.1:8000"
   std::string url() const;
+  std::uint16_t grpc_port() const;  // 0 when gRPC is off
   std::string control_token() const;
   // A round of the exchange now (sync/exchange.h); kFailedPrecondition without a hub URL.
   Status SyncNow();

@@ -1,0 +1,248 @@
+#include "rpc/inference_service.h"
+
+#include <utility>
+
+#include "rpc/convert.h"
+#include "serve/model_document.h"
+
+namespace skerry {
+namespace {
+
+grpc::StatusCode GrpcCode(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument: return grpc::StatusCode::INVALID_ARGUMENT;
+    case ErrorCode::kUnauthenticated: return grpc::StatusCode::UNAUTHENTICATED;
+    case ErrorCode::kPermissionDenied: return grpc::StatusCode::PERMISSION_DENIED;
+    case ErrorCode::kNotFound: return grpc::StatusCode::NOT_FOUND;
+    case ErrorCode::kAlreadyExists: return grpc::StatusCode::ALREADY_EXISTS;
+    case ErrorCode::kConflict: return grpc::StatusCode::ABORTED;
+    case ErrorCode::kFailedPrecondition: return grpc::StatusCode::FAILED_PRECONDITION;
+    // The request itself is too large; RESOURCE_EXHAUSTED would invite to send it again.
+    case ErrorCode::kTooLarge: return grpc::StatusCode::INVALID_ARGUMENT;
+    case ErrorCode::kOutOfRange: return grpc::StatusCode::OUT_OF_RANGE;
+    case ErrorCode::kResourceExhausted: return grpc::StatusCode::RESOURCE_EXHAUSTED;
+    case ErrorCode::kUnavailable: return grpc::StatusCode::UNAVAILABLE;
+    case ErrorCode::kDeadlineExceeded: return grpc::StatusCode::DEADLINE_EXCEEDED;
+    case ErrorCode::kDataLoss: return grpc::StatusCode::DATA_LOSS;
+    case ErrorCode::kUnimplemented: return grpc::StatusCode::UNIMPLEMENTED;
+    case ErrorCode::kInternal: break;
+  }
+  return grpc::StatusCode::INTERNAL;
+}
+
+grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context, grpc::Status status = {}) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(std::move(status));
+  return reactor;
+}
+
+void FillParameters(const RowBatch& batch, inference::ModelInferResponse& answer) {
+  auto& parameters = *answer.mutable_parameters();
+  parameters["instance"].set_string_param(batch.instance.ToString());
+  parameters["first_n"].set_int64_param(static_cast<std::int64_t>(batch.first_n));
+  parameters["rows"].set_int64_param(static_cast<std::int64_t>(batch.rows));
+  if (batch.package->digest)
+    parameters["model_digest"].set_string_param(batch.package->digest->ToString());
+}
+
+void Fill(InferResponse scored, const std::vector<std::string>& wanted, TensorForm asked,
+          inference::ModelInferResponse& answer) {
+  answer.set_model_name(scored.model->package->name);
+  answer.set_model_version(scored.model->package->version);
+  answer.set_id(std::move(scored.id));
+  if (scored.batch) {
+    FillParameters(*scored.batch, answer);
+    scored.outputs = PackageOutputs(*scored.batch, wanted);
+  }
+  const TensorForm form = FormFor(scored.outputs, asked);
+  for (Tensor& tensor : scored.outputs) AddOutput(std::move(tensor), form, answer);
+}
+
+// None for a call without a deadline, which is far ahead: the sum would overflow.
+std::optional<std::chrono::steady_clock::time_point> SteadyDeadline(
+    std::chrono::system_clock::time_point deadline) {
+  const auto left = deadline - std::chrono::system_clock::now();
+  if (left > std::chrono::hours(24)) return std::nullopt;
+  return std::chrono::steady_clock::now() + left;
+}
+
+// Decodes, scores, fills `answer`, then calls `done` once. `message` is emptied.
+void InferMessage(const Inference& inference, grpc::CallbackServerContext* context,
+                  inference::ModelInferRequest& message, inference::ModelInferResponse& answer,
+                  std::function<void(Status)> done) {
+  Result<std::shared_ptr<const ServedModel>> model =
+      inference.Find(message.model_name(), message.model_version());
+  if (!model) return done(tl::make_unexpected(std::move(model).error()));
+  Result<DecodedRequest> decoded = DecodeRequest(message);
+  if (!decoded) return done(tl::make_unexpected(std::move(decoded).error()));
+  std::vector<std::string> wanted;
+  for (const RequestedOutput& output : decoded->request.outputs) {
+    if (output.classification != 0)
+      return done(Fail(ErrorCode::kUnimplemented,
+                       "output \"{}\": classification is not offered; ask for the tensor",
+                       output.name));
+  }
+  for (const RequestedOutput& output : decoded->request.outputs) wanted.push_back(output.name);
+  InferContext limits;
+  limits.deadline = SteadyDeadline(context->deadline());
+  limits.cancelled = [context] { return context->IsCancelled(); };
+  inference.Infer(std::move(*model), std::move(decoded->request), std::move(limits),
+                  [&answer, wanted = std::move(wanted), form = decoded->form,
+                   done = std::move(done)](Result<InferResponse> scored) {
+                    if (!scored) return done(tl::make_unexpected(std::move(scored).error()));
+                    Fill(std::move(*scored), wanted, form, answer);
+                    done({});
+                  });
+}
+
+// One stream: reads a request, answers it, reads the next. Deletes itself when the call is over.
+class InferStream final : public grpc::ServerBidiReactor<inference::ModelInferRequest,
+                                                         inference::ModelStreamInferResponse> {
+ public:
+  InferStream(const Inference& inference, grpc::CallbackServerContext* context)
+      : inference_(inference), context_(context) {
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::OK);
+    response_.Clear();
+    InferMessage(inference_, context_, request_, *response_.mutable_infer_response(),
+                 [this, id = request_.id()](const Status& status) {
+                   if (!status) {
+                     response_.set_error_message(status.error().message());
+                     response_.mutable_infer_response()->Clear();
+                     response_.mutable_infer_response()->set_id(id);
+                   }
+                   StartWrite(&response_);
+                 });
+  }
+  void OnWriteDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::CANCELLED);
+    StartRead(&request_);
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  const Inference& inference_;
+  grpc::CallbackServerContext* context_;
+  inference::ModelInferRequest request_;
+  inference::ModelStreamInferResponse response_;
+};
+
+template <typename Tensors>
+void FillMetadata(const Json& specs, Tensors& tensors) {
+  for (const Json& spec : specs) {
+    auto& tensor = *tensors.Add();
+    tensor.set_name(spec["name"].get<std::string>());
+    tensor.set_datatype(spec["datatype"].get<std::string>());
+    for (const Json& size : spec["shape"]) tensor.add_shape(size.get<std::int64_t>());
+  }
+}
+
+template <typename Tensors>
+void FillConfig(const Json& specs, Tensors& tensors) {
+  for (const Json& spec : specs) {
+    auto& tensor = *tensors.Add();
+    tensor.set_name(spec["name"].get<std::string>());
+    if (const auto type = ParseTensorType(spec["datatype"].get<std::string>()))
+      tensor.set_data_type(ProtoTypeOf(*type));
+    for (const Json& size : spec["shape"]) tensor.add_dims(size.get<std::int64_t>());
+  }
+}
+
+}  // namespace
+
+grpc::Status GrpcStatus(const Error& error) { return {GrpcCode(error.code()), error.message()}; }
+
+grpc::ServerUnaryReactor* InferenceService::ServerLive(grpc::CallbackServerContext* context,
+                                                       const inference::ServerLiveRequest*,
+                                                       inference::ServerLiveResponse* response) {
+  response->set_live(true);
+  return Finish(context);
+}
+
+grpc::ServerUnaryReactor* InferenceService::ServerReady(grpc::CallbackServerContext* context,
+                                                        const inference::ServerReadyRequest*,
+                                                        inference::ServerReadyResponse* response) {
+  response->set_ready(parts_.repository->ready());
+  return Finish(context);
+}
+
+grpc::ServerUnaryReactor* InferenceService::ModelReady(grpc::CallbackServerContext* context,
+                                                       const inference::ModelReadyRequest* request,
+                                                       inference::ModelReadyResponse* response) {
+  const auto model = inference_.Find(request->name(), request->version());
+  if (!model) return Finish(context, GrpcStatus(model.error()));
+  response->set_ready(true);
+  return Finish(context);
+}
+
+grpc::ServerUnaryReactor* InferenceService::ServerMetadata(
+    grpc::CallbackServerContext* context, const inference::ServerMetadataRequest*,
+    inference::ServerMetadataResponse* response) {
+  response->set_name(parts_.server_name);
+  response->set_version(parts_.server_version);
+  return Finish(context);
+}
+
+grpc::ServerUnaryReactor* InferenceService::ModelMetadata(
+    grpc::CallbackServerContext* context, const inference::ModelMetadataRequest* request,
+    inference::ModelMetadataResponse* response) {
+  const auto model = inference_.Find(request->name(), request->version());
+  if (!model) return Finish(context, GrpcStatus(model.error()));
+  const Json document = OipMetadata(*(*model)->package);
+  response->set_name(document["name"].get<std::string>());
+  for (const Json& version : document["versions"])
+    response->add_versions(version.get<std::string>());
+  response->set_platform(document["platform"].get<std::string>());
+  FillMetadata(document["inputs"], *response->mutable_inputs());
+  FillMetadata(document["outputs"], *response->mutable_outputs());
+  return Finish(context);
+}
+
+grpc::ServerUnaryReactor* InferenceService::ModelConfig(
+    grpc::CallbackServerContext* context, const inference::ModelConfigRequest* request,
+    inference::ModelConfigResponse* response) {
+  const auto model = inference_.Find(request->name(), request->version());
+  if (!model) return Finish(context, GrpcStatus(model.error()));
+  const Json document = OipMetadata(*(*model)->package);
+  inference::ModelConfig& config = *response->mutable_config();
+  config.set_name(document["name"].get<std::string>());
+  config.set_platform(document["platform"].get<std::string>());
+  config.set_backend("onnxruntime");
+  FillConfig(document["inputs"], *config.mutable_input());
+  FillConfig(document["outputs"], *config.mutable_output());
+  return Finish(context);
+}
+
+grpc::ServerUnaryReactor* InferenceService::RepositoryIndex(
+    grpc::CallbackServerContext* context, const inference::RepositoryIndexRequest*,
+    inference::RepositoryIndexResponse* response) {
+  for (const auto& [name, model] : parts_.repository->List()) {
+    auto& entry = *response->add_models();
+    entry.set_name(name);
+    entry.set_version(model->package->version);
+    entry.set_state("READY");
+  }
+  return Finish(context);
+}
+
+grpc::ServerUnaryReactor* InferenceService::ModelInfer(grpc::CallbackServerContext* context,
+                                                       const inference::ModelInferRequest* request,
+                                                       inference::ModelInferResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  // The call owns its request, which was not made const; moving its contents spares a copy.
+  auto& message = const_cast<inference::ModelInferRequest&>(*request);
+  InferMessage(inference_, context, message, *response, [reactor](const Status& status) {
+    reactor->Finish(status ? grpc::Status::OK : GrpcStatus(status.error()));
+  });
+  return reactor;
+}
+
+grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
+InferenceService::ModelStreamInfer(grpc::CallbackServerContext* context) {
+  return new InferStream(inference_, context);
+}
+
+}  // namespace skerry

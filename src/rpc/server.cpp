@@ -1,0 +1,86 @@
+#include "rpc/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <utility>
+
+#include "rpc/inference_service.h"
+
+namespace skerry {
+namespace {
+
+constexpr const char* kServiceName = "inference.GRPCInferenceService";
+
+bool IsLoopback(std::string_view address) {
+  return address == "localhost" || address == "::1" || address == "[::1]" ||
+         address.starts_with("127.");
+}
+
+std::shared_ptr<grpc::ServerCredentials> Credentials(const std::optional<TlsServerOptions>& tls) {
+  if (!tls) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options(tls->client_ca_pem.empty()
+                                                ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                                                : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_key_cert_pairs.push_back({tls->key_pem, tls->certificate_pem});
+  options.pem_root_certs = tls->client_ca_pem;
+  return grpc::SslServerCredentials(options);
+}
+
+}  // namespace
+
+struct RpcServer::Impl {
+  explicit Impl(ScoringParts parts) : service(std::move(parts)) {}
+  InferenceService service;
+  int port = 0;
+  std::unique_ptr<grpc::Server> server;  // goes first: calls use the service
+};
+
+Result<std::unique_ptr<RpcServer>> RpcServer::Start(RpcServerOptions options) {
+  const ScoringParts& parts = options.parts;
+  if (parts.repository == nullptr || parts.row_numbers == nullptr || parts.clock == nullptr ||
+      parts.metrics == nullptr)
+    return Fail(ErrorCode::kInvalidArgument, "the gRPC server was started without all its parts");
+  if (!options.tls && !IsLoopback(options.address))
+    return Fail(ErrorCode::kInvalidArgument,
+                "gRPC in plain text is served on loopback addresses only, not on {}; give a "
+                "certificate and key",
+                options.address);
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  auto impl = std::make_unique<Impl>(std::move(options.parts));
+  const bool bare_v6 = options.address.find(':') != std::string::npos && options.address[0] != '[';
+  const std::string at = bare_v6 ? fmt::format("[{}]:{}", options.address, options.port)
+                                 : fmt::format("{}:{}", options.address, options.port);
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(at, Credentials(options.tls), &impl->port);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits::kRpcStreams);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, static_cast<int>(limits::kHeaderBytes));
+  builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
+  builder.RegisterService(&impl->service);
+  impl->server = builder.BuildAndStart();
+  if (!impl->server || impl->port == 0)
+    return Fail(ErrorCode::kUnavailable,
+                "cannot serve gRPC on {}: the port is in use, or the "
+                "certificate does not fit its key",
+                at);
+  impl->server->GetHealthCheckService()->SetServingStatus(kServiceName, true);
+  return std::unique_ptr<RpcServer>(new RpcServer(std::move(impl)));
+}
+
+RpcServer::RpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+RpcServer::~RpcServer() { Drain(std::chrono::milliseconds(0)); }
+
+std::uint16_t RpcServer::port() const { return static_cast<std::uint16_t>(impl_->port); }
+
+void RpcServer::Drain(std::chrono::milliseconds longest) {
+  if (!impl_->server) return;
+  impl_->server->GetHealthCheckService()->SetServingStatus(false);
+  impl_->server->Shutdown(std::chrono::system_clock::now() + longest);
+  impl_->server->Wait();
+  impl_->server.reset();
+}
+
+}  // namespace skerry

@@ -1,0 +1,323 @@
+// Real gRPC over loopback against real models.
+#include "rpc/server.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "model/tests/fixture_package.h"
+#include "open_inference.grpc.pb.h"
+#include "storage/file.h"
+
+namespace skerry {
+namespace {
+
+using grpc::StatusCode;
+using inference::ModelInferRequest;
+using inference::ModelInferResponse;
+using testing::HasSubstr;
+
+// Keeps what it is given until the test says how it ended.
+class HeldSink final : public CaptureSink {
+ public:
+  void Capture(std::shared_ptr<const RowBatch>, std::function<void(Status)> done) override {
+    const std::scoped_lock lock(mutex_);
+    waiting_.push_back(std::move(done));
+    arrived_.notify_all();
+  }
+  void AwaitOne() {
+    std::unique_lock lock(mutex_);
+    arrived_.wait(lock, [this] { return !waiting_.empty(); });
+  }
+  void End(Status status) {
+    AwaitOne();
+    std::unique_lock lock(mutex_);
+    const auto done = std::move(waiting_.front());
+    waiting_.erase(waiting_.begin());
+    lock.unlock();
+    done(std::move(status));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::vector<std::function<void(Status)>> waiting_;
+};
+
+ModelInferRequest MillingRequest(float torque) {
+  ModelInferRequest request;
+  request.set_model_name("milling");
+  request.set_id("r-1");
+  auto& input = *request.add_inputs();
+  input.set_name("input");
+  input.set_datatype("FP32");
+  input.add_shape(1);
+  input.add_shape(3);
+  const std::array<float, 3> row = {0, torque, 5};
+  request.add_raw_input_contents(std::string(reinterpret_cast<const char*>(row.data()), 12));
+  return request;
+}
+
+class RpcServerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    Serve("milling", fixture::LoadFixture(), CaptureMode::kOff);
+    Serve("kept", fixture::LoadFixture(), CaptureMode::kSync);
+    RpcServerOptions options;
+    options.max_message_bytes = std::size_t{1} << 20U;
+    options.parts = Parts();
+    auto server = RpcServer::Start(std::move(options));
+    ASSERT_TRUE(server) << server.error().message();
+    server_ = std::move(*server);
+    channel_ = grpc::CreateChannel(fmt::format("127.0.0.1:{}", server_->port()),
+                                   grpc::InsecureChannelCredentials());
+    stub_ = inference::GRPCInferenceService::NewStub(channel_);
+  }
+
+  ScoringParts Parts() {
+    return {.repository = &repository_,
+            .row_numbers = &row_numbers_,
+            .clock = &clock_,
+            .metrics = &metrics_,
+            .capture = &sink_,
+            .server_name = "skerry",
+            .server_version = "0"};
+  }
+  void Serve(const std::string& name, std::shared_ptr<const ModelPackage> package,
+             CaptureMode mode) {
+    ASSERT_TRUE(repository_.Put(name, {std::move(package), mode, nullptr}));
+  }
+  grpc::Status Infer(const ModelInferRequest& request, ModelInferResponse& response) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    return stub_->ModelInfer(&context, request, &response);
+  }
+
+  SystemClock clock_;
+  MetricRegistry metrics_;
+  ModelRepository repository_;
+  RowNumbers row_numbers_{InstanceId::Random()};
+  HeldSink sink_;
+  std::unique_ptr<RpcServer> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<inference::GRPCInferenceService::Stub> stub_;
+};
+
+TEST_F(RpcServerTest, ScoresAPackage) {
+  ModelInferResponse response;
+  const grpc::Status status = Infer(MillingRequest(75), response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.model_name(), "milling");
+  EXPECT_EQ(response.id(), "r-1");
+  ASSERT_EQ(response.outputs_size(), 4);
+  ASSERT_EQ(response.raw_output_contents_size(), 4);
+  EXPECT_EQ(response.outputs(2).name(), "score");
+  float score = 0;
+  std::memcpy(&score, response.raw_output_contents(2).data(), sizeof(score));
+  EXPECT_FLOAT_EQ(score, 0.9F);
+  EXPECT_EQ(response.parameters().at("rows").int64_param(), 1);
+  EXPECT_EQ(response.parameters().at("instance").string_param(),
+            row_numbers_.instance().ToString());
+}
+
+TEST_F(RpcServerTest, GivesTheOutputsAskedForInTheFormOfTheRequest) {
+  ModelInferRequest request = MillingRequest(20);
+  request.clear_raw_input_contents();
+  for (const float value : {0.0F, 20.0F, 5.0F})
+    request.mutable_inputs(0)->mutable_contents()->add_fp32_contents(value);
+  request.add_outputs()->set_name("prediction");
+  ModelInferResponse response;
+  const grpc::Status status = Infer(request, response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(response.outputs_size(), 1);
+  EXPECT_EQ(response.outputs(0).contents().bytes_contents(0), "0");
+}
+
+TEST_F(RpcServerTest, AnswersForABareModel) {
+  const auto directory = TemporaryDirectory::Create("bare").value();
+  fixture::WriteBytes(directory.path() / "model.onnx", fixture::AddModelBytes());
+  Serve("add", LoadBareOnnx(directory.path() / "model.onnx", "add").value(), CaptureMode::kOff);
+  ModelInferRequest request;
+  request.set_model_name("add");
+  for (const char* name : {"a", "b"}) {
+    auto& input = *request.add_inputs();
+    input.set_name(name);
+    input.set_datatype("FP32");
+    input.add_shape(1);
+    input.add_shape(2);
+    input.mutable_contents()->add_fp32_contents(1);
+    input.mutable_contents()->add_fp32_contents(2);
+  }
+  ModelInferResponse response;
+  const grpc::Status status = Infer(request, response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_THAT(response.outputs(0).contents().fp32_contents(), testing::ElementsAre(2, 4));
+}
+
+TEST_F(RpcServerTest, RefusalsCarryCodeAndReason) {
+  ModelInferResponse response;
+  ModelInferRequest unknown = MillingRequest(1);
+  unknown.set_model_name("drilling");
+  grpc::Status status = Infer(unknown, response);
+  EXPECT_EQ(status.error_code(), StatusCode::NOT_FOUND);
+  EXPECT_THAT(status.error_message(), HasSubstr("drilling"));
+  ModelInferRequest version = MillingRequest(1);
+  version.set_model_version("99");
+  EXPECT_EQ(Infer(version, response).error_code(), StatusCode::NOT_FOUND);
+  ModelInferRequest shape = MillingRequest(1);
+  shape.mutable_inputs(0)->set_shape(1, 4);
+  status = Infer(shape, response);
+  EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("\"input\""));
+}
+
+TEST_F(RpcServerTest, MessageOverTheLimitIsRefusedAndTheConnectionGoesOn) {
+  ModelInferRequest request = MillingRequest(1);
+  request.set_raw_input_contents(0, std::string(std::size_t{2} << 20U, '\0'));
+  ModelInferResponse response;
+  EXPECT_EQ(Infer(request, response).error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(Infer(MillingRequest(1), response).ok());
+}
+
+TEST_F(RpcServerTest, MetadataConfigAndIndexNameTheModels) {
+  grpc::ClientContext context;
+  inference::ModelMetadataRequest request;
+  request.set_name("milling");
+  inference::ModelMetadataResponse metadata;
+  ASSERT_TRUE(stub_->ModelMetadata(&context, request, &metadata).ok());
+  EXPECT_EQ(metadata.inputs(0).name(), "input");
+  EXPECT_EQ(metadata.inputs(0).datatype(), "FP32");
+  EXPECT_THAT(metadata.inputs(0).shape(), testing::ElementsAre(-1, 3));
+  grpc::ClientContext config_context;
+  inference::ModelConfigRequest config_request;
+  config_request.set_name("milling");
+  inference::ModelConfigResponse config;
+  ASSERT_TRUE(stub_->ModelConfig(&config_context, config_request, &config).ok());
+  EXPECT_EQ(config.config().input(0).data_type(), inference::TYPE_FP32);
+  grpc::ClientContext index_context;
+  inference::RepositoryIndexResponse index;
+  ASSERT_TRUE(stub_->RepositoryIndex(&index_context, {}, &index).ok());
+  EXPECT_EQ(index.models_size(), 2);
+}
+
+TEST_F(RpcServerTest, AStreamAnswersInOrderAndOutlivesARefusal) {
+  grpc::ClientContext context;
+  const auto stream = stub_->ModelStreamInfer(&context);
+  ModelInferRequest unknown = MillingRequest(1);
+  unknown.set_model_name("drilling");
+  for (const ModelInferRequest& request : {MillingRequest(75), unknown, MillingRequest(20)})
+    ASSERT_TRUE(stream->Write(request));
+  stream->WritesDone();
+  inference::ModelStreamInferResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.error_message(), "");
+  EXPECT_EQ(response.infer_response().outputs_size(), 4);
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_THAT(response.error_message(), HasSubstr("drilling"));
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.error_message(), "");
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(RpcServerTest, ASyncCaptureIsAnsweredAfterItsCommit) {
+  ModelInferRequest request = MillingRequest(1);
+  request.set_model_name("kept");
+  std::atomic<bool> answered = false;
+  grpc::Status status;
+  std::thread caller([&] {
+    ModelInferResponse response;
+    status = Infer(request, response);
+    answered = true;
+  });
+  sink_.AwaitOne();
+  EXPECT_FALSE(answered);
+  sink_.End(Fail(ErrorCode::kResourceExhausted, "the disk is full"));
+  caller.join();
+  EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("the disk is full"));
+}
+
+TEST_F(RpcServerTest, DrainAnswersWhatIsUnderWay) {
+  ModelInferRequest request = MillingRequest(1);
+  request.set_model_name("kept");
+  grpc::Status status;
+  std::thread caller([&] {
+    ModelInferResponse response;
+    status = Infer(request, response);
+  });
+  sink_.AwaitOne();
+  std::thread drain([&] { server_->Drain(std::chrono::seconds(20)); });
+  sink_.End({});
+  caller.join();
+  drain.join();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  ModelInferResponse response;
+  EXPECT_EQ(Infer(MillingRequest(1), response).error_code(), StatusCode::UNAVAILABLE);
+}
+
+TEST_F(RpcServerTest, ACallerThatGoesAwayLeavesTheServerWhole) {
+  ModelInferRequest request = MillingRequest(1);
+  request.set_model_name("kept");
+  grpc::ClientContext context;
+  std::thread caller([&] {
+    ModelInferResponse response;
+    EXPECT_EQ(stub_->ModelInfer(&context, request, &response).error_code(), StatusCode::CANCELLED);
+  });
+  sink_.AwaitOne();
+  context.TryCancel();
+  caller.join();
+  sink_.End({});
+  ModelInferResponse response;
+  EXPECT_TRUE(Infer(MillingRequest(1), response).ok());
+}
+
+TEST_F(RpcServerTest, ADeadlineThatPassesEndsTheCall) {
+  ModelInferRequest request = MillingRequest(1);
+  request.set_model_name("kept");
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
+  ModelInferResponse response;
+  EXPECT_EQ(stub_->ModelInfer(&context, request, &response).error_code(),
+            StatusCode::DEADLINE_EXCEEDED);
+  sink_.End({});
+}
+
+TEST_F(RpcServerTest, ModelsAreSwappedUnderLoadWithoutAFailedCall) {
+  std::atomic<bool> over = false;
+  std::atomic<int> failed = 0;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 2; ++i)
+    callers.emplace_back([&] {
+      ModelInferResponse response;
+      while (!over)
+        if (!Infer(MillingRequest(75), response).ok()) ++failed;
+    });
+  for (int i = 0; i < 20; ++i)
+    Serve("milling", fixture::LoadFixture({}, std::to_string(i)), CaptureMode::kOff);
+  over = true;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(failed, 0);
+}
+
+TEST_F(RpcServerTest, RefusesPlainTextBeyondLoopbackAndAPortInUse) {
+  RpcServerOptions options;
+  options.parts = Parts();
+  options.address = "0.0.0.0";
+  auto open = RpcServer::Start(options);
+  ASSERT_FALSE(open);
+  EXPECT_EQ(open.error().code(), ErrorCode::kInvalidArgument);
+  options.address = "127.0.0.1";
+  options.port = server_->port();
+  auto taken = RpcServer::Start(options);
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code(), ErrorCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace skerry
