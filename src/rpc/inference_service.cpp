@@ -172,9 +172,8 @@ grpc::ServerUnaryReactor* InferenceService::ServerReady(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* InferenceService::ModelReady(grpc::CallbackServerContext* context,
                                                        const inference::ModelReadyRequest* request,
                                                        inference::ModelReadyResponse* response) {
-  const auto model = inference_.Find(request->name(), request->version());
-  if (!model) return Finish(context, GrpcStatus(model.error()));
-  response->set_ready(true);
+  // A model that is not served is not ready: clients take an error for a broken server.
+  response->set_ready(inference_.Find(request->name(), request->version()).has_value());
   return Finish(context);
 }
 

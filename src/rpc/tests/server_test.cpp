@@ -184,6 +184,17 @@ TEST_F(RpcServerTest, MessageOverTheLimitIsRefusedAndTheConnectionGoesOn) {
   EXPECT_TRUE(Infer(MillingRequest(1), response).ok());
 }
 
+TEST_F(RpcServerTest, AnUnknownModelIsNotReady) {
+  for (const auto& [name, ready] : {std::pair{"milling", true}, std::pair{"drilling", false}}) {
+    grpc::ClientContext context;
+    inference::ModelReadyRequest request;
+    request.set_name(name);
+    inference::ModelReadyResponse response;
+    ASSERT_TRUE(stub_->ModelReady(&context, request, &response).ok());
+    EXPECT_EQ(response.ready(), ready) << name;
+  }
+}
+
 TEST_F(RpcServerTest, MetadataConfigAndIndexNameTheModels) {
   grpc::ClientContext context;
   inference::ModelMetadataRequest request;
