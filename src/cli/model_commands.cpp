@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/report_text.h"
@@ -74,8 +75,10 @@ Status RunServe(const ServeOptions& options) {
   }
   std::fflush(stdout);
   WaitForEndSignal();
-  if (rpc) rpc->Drain(std::chrono::seconds(10));
-  server->Drain(std::chrono::seconds(10));
+  const std::jthread rpc_drain([&rpc] {
+    if (rpc) rpc->Drain(limits::kSiteDrain);
+  });
+  server->Drain(limits::kSiteDrain);
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <thread>
 #include <utility>
 
 #include "base/ids.h"
@@ -356,8 +357,12 @@ void Site::Stop() {
   if (const Status removed = RemoveFile(parts_->options.data / "endpoint.json"); !removed)
     LogWarning("{}", removed.error().message());
   if (parts_->exchange) parts_->exchange->Stop();
-  if (parts_->rpc) parts_->rpc->Drain(limits::kSiteDrain);
-  parts_->server->Drain(limits::kSiteDrain);
+  {
+    const std::jthread rpc_drain([this] {
+      if (parts_->rpc) parts_->rpc->Drain(limits::kSiteDrain);
+    });
+    parts_->server->Drain(limits::kSiteDrain);
+  }
   parts_->outbox->Close();
   LogInfo("site stopped site={}", parts_->identity->site());
 }
