@@ -2,55 +2,13 @@
 import json
 import os
 import pathlib
-import random
 import re
-import socket
 import subprocess
-import sys
 import tempfile
-import time
 import unittest
 import urllib.request
 
-SKERRY = str(pathlib.Path(__file__).resolve().parent.parent / "build/release/skerry")
-
-
-def run(*args, cwd=None):
-    return subprocess.run([SKERRY, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
-
-
-def write_table(path, rows=600, seed=1):
-    rng = random.Random(seed)
-    lines = ["a,b,kind,failure"]
-    for _ in range(rows):
-        a, b = rng.gauss(40, 10), rng.gauss(0, 1)
-        lines.append(f"{a:.2f},{b:.3f},{rng.choice('xyz')},{int(a + 3 * b > 52)}")
-    path.write_text("\n".join(lines) + "\n")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Served:
-    """A long-running command that has said where it listens."""
-
-    def __init__(self, *args):
-        self.process = subprocess.Popen([SKERRY, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.line = self.process.stdout.readline()
-        match = re.search(r"https?://\S+", self.line)
-        self.url = match.group(0) if match else ""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(20)
-        self.process.stdout.close()
-        self.process.stderr.close()
+from skerry_process import Served, run, run_tests, write_table
 
 
 class CommandLine(unittest.TestCase):
@@ -174,9 +132,4 @@ class CommandLine(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    start = time.monotonic()
-    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(
-        unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__]))
-    bad = len(result.failures) + len(result.errors)
-    print(f"{result.testsRun - bad - len(result.skipped)} passed, {bad} failed, {len(result.skipped)} skipped")
-    sys.exit(bool(bad))
+    run_tests(__name__)

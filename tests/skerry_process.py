@@ -1,0 +1,54 @@
+"""What the tests of the whole system share: the release binary, a small table, a command that goes on running, the last line."""
+import pathlib
+import random
+import re
+import subprocess
+import sys
+import unittest
+
+SKERRY = str(pathlib.Path(__file__).resolve().parent.parent / "build/release/skerry")
+
+
+def run(*args, cwd=None):
+    return subprocess.run([SKERRY, *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
+
+
+def write_table(path, rows=600, seed=1):
+    rng = random.Random(seed)
+    lines = ["a,b,kind,failure"]
+    for _ in range(rows):
+        a, b = rng.gauss(40, 10), rng.gauss(0, 1)
+        lines.append(f"{a:.2f},{b:.3f},{rng.choice('xyz')},{int(a + 3 * b > 52)}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+class Served:
+    """A long-running command that has said where it listens: `url`, and with grpc=True also `grpc` (ADDRESS:PORT)."""
+
+    def __init__(self, *args, grpc=False):
+        self.process = subprocess.Popen([SKERRY, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.line = self.process.stdout.readline()
+        match = re.search(r"https?://\S+", self.line)
+        self.url = match.group(0) if match else ""
+        self.grpc = self.process.stdout.readline().split()[-1] if grpc else ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+def run_tests(module):
+    """Runs the module's tests and ends the process with the line that scripts/test counts."""
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(
+        unittest.defaultTestLoader.loadTestsFromModule(sys.modules[module]))
+    bad = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - bad - len(result.skipped)} passed, {bad} failed, {len(result.skipped)} skipped")
+    sys.exit(bool(bad))
