@@ -8,7 +8,7 @@ import tempfile
 import unittest
 import urllib.request
 
-from skerry_process import Served, run, run_tests, write_table
+from skerry_process import SKERRY, Served, run, run_tests, write_table
 
 
 class CommandLine(unittest.TestCase):

@@ -206,6 +206,12 @@ class TritonClient(unittest.TestCase):
             self.grpc.infer("demo", rows(triton_grpc), client_timeout=1e-6)
         self.assertEqual(raised.exception.status(), "StatusCode.DEADLINE_EXCEEDED")
 
+    def test_grpc_maps_neither_duckdb_nor_xgboost(self):
+        maps = pathlib.Path(f"/proc/{self.server.process.pid}/maps").read_text()
+        self.assertIn("libgrpc", maps)
+        self.assertNotIn("duckdb", maps)
+        self.assertNotIn("xgboost", maps)
+
     def test_a_site_serves_grpc_too(self):
         with Served("site", "--data", pathlib.Path(self.temporary.name) / "site", "--name", "north", "--http", "127.0.0.1:0",
                     "--grpc", "127.0.0.1:0", grpc=True) as site, triton_grpc.InferenceServerClient(site.grpc) as client:
