@@ -1,10 +1,12 @@
 """Drives the release binary from the outside, as a person would type. Prints "N passed, N failed, N skipped"."""
 import json
 import os
+import os
 import pathlib
 import re
 import subprocess
 import tempfile
+import time
 import unittest
 import urllib.request
 
