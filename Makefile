@@ -1,6 +1,6 @@
 # The few commands that a person needs. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo check tidy asan tsan clean
+.PHONY: help deps build test demo check tidy asan tsan interop clean
 
 help:   ## list the commands
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -13,6 +13,9 @@ demo: build  ## run the whole loop; DATA=mine.csv LABEL=column [IGNORE=a,b] for 
 test:   ## run every test
 	scripts/deps --test
 	cmake --preset release >/dev/null && cmake --build --preset release && scripts/test release
+interop:  ## run the tests beside other tools that are heavy to build (cosign, some minutes of Go)
+	scripts/deps --interop
+	cmake --preset release >/dev/null && cmake --build --preset release --target oci_tests && scripts/test release oci_tests
 check: deps  ## check the house rules
 	scripts/check
 tidy: deps  ## run clang-tidy over every source

@@ -145,5 +145,31 @@ TEST_F(ToolsTest, CosignVerifiesOurBundle) {
             0);
 }
 
+TEST_F(ToolsTest, WeVerifyWhatCosignSigned) {
+  SKERRY_NEEDS("cosign");
+  const std::string target = host_ + "/models/milling@" + model_.manifest.digest.ToString();
+  ExpectRuns("COSIGN_PASSWORD= cosign generate-key-pair && cosign signing-config create >sc.json");
+  ExpectRuns(
+      "COSIGN_PASSWORD= cosign sign --yes --key cosign.key --allow-http-registry "
+      "--signing-config sc.json " +
+      target);
+  const auto referrers = Client().Referrers("models/milling", model_.manifest.digest, "").value();
+  ASSERT_EQ(referrers.size(), 1U);
+  const auto pulled = Client().PullArtifact("models/milling", referrers[0].digest.ToString(),
+                                            data_.path() / "signature");
+  ASSERT_TRUE(pulled) << pulled.error().ToString();
+  const auto manifest = Manifest::Parse(pulled->manifest_bytes).value();
+  ASSERT_EQ(manifest.layers.size(), 1U);
+  EXPECT_EQ(manifest.layers[0].media_type, media_types::kSigstoreBundle);
+  const std::string bundle = pulled->FindBlob(manifest.layers[0].digest)->Read(1U << 20U).value();
+
+  const PublicKey signer = PublicKey::FromPem(Read("cosign.pub")).value();
+  const Status verified = VerifyCosignBundle(bundle, model_.manifest.digest, std::span(&signer, 1));
+  EXPECT_TRUE(verified) << verified.error().ToString();
+  const PublicKey other = PrivateKey::Generate()->public_key();
+  EXPECT_EQ(VerifyCosignBundle(bundle, model_.manifest.digest, std::span(&other, 1)).error().code(),
+            ErrorCode::kPermissionDenied);
+}
+
 }  // namespace
 }  // namespace skerry
