@@ -75,8 +75,10 @@ std::string Shorten(std::string_view text, std::size_t columns) {
     return (static_cast<unsigned char>(text[at]) & 0xC0U) != 0x80U;
   };
   std::size_t front = 0;
-  for (std::size_t count = 0; count < (kept + 1) / 2;)
-    if (++front == text.size() || starts_character(front)) ++count;
+  for (std::size_t count = 0; count < (kept + 1) / 2;) {
+    ++front;
+    if (front == text.size() || starts_character(front)) ++count;
+  }
   std::size_t back = text.size();
   for (std::size_t count = 0; count < kept / 2;)
     if (starts_character(--back)) ++count;
