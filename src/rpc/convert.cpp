@@ -1,10 +1,10 @@
 #include "rpc/convert.h"
 
-#include <bit>
 #include <limits>
 #include <utility>
 
 #include "base/limits.h"
+#include "serve/binary_tensors.h"
 
 namespace skerry {
 namespace {
@@ -13,10 +13,6 @@ using InputMessage = inference::ModelInferRequest::InferInputTensor;
 using RequestedMessage = inference::ModelInferRequest::InferRequestedOutputTensor;
 using Contents = inference::InferTensorContents;
 using OutputMessage = inference::ModelInferResponse::InferOutputTensor;
-
-static_assert(std::endian::native == std::endian::little, "raw contents are little-endian");
-
-constexpr std::size_t kLengthBytes = 4;  // before each element of raw BYTES
 
 std::size_t TypedCount(const Contents& contents) {
   return static_cast<std::size_t>(contents.bool_contents_size()) +
@@ -100,44 +96,6 @@ Status TakeTyped(Contents& contents, Tensor& tensor) {
   return {};
 }
 
-Status TakeRawTexts(std::string_view raw, Tensor& tensor) {
-  const std::size_t expected = tensor.elements();
-  // An element takes its length at least, so a lie in the shape allocates nothing.
-  if (raw.size() / kLengthBytes < expected)
-    return Fail(ErrorCode::kInvalidArgument,
-                "input \"{}\": its shape {} has {} elements, {} raw bytes cannot hold them",
-                tensor.name, ShapeText(tensor.shape), expected, raw.size());
-  tensor.strings.reserve(expected);
-  for (std::size_t i = 0; i < expected; ++i) {
-    std::uint32_t length = 0;
-    if (raw.size() < kLengthBytes || (std::memcpy(&length, raw.data(), kLengthBytes),
-                                      raw.remove_prefix(kLengthBytes), raw.size() < length))
-      return Fail(ErrorCode::kInvalidArgument,
-                  "input \"{}\": the raw contents end within element {} of {}", tensor.name, i,
-                  expected);
-    tensor.strings.emplace_back(raw.substr(0, length));
-    raw.remove_prefix(length);
-  }
-  if (!raw.empty())
-    return Fail(ErrorCode::kInvalidArgument,
-                "input \"{}\": {} raw bytes are left after its {} elements", tensor.name,
-                raw.size(), expected);
-  return {};
-}
-
-Status TakeRaw(std::string& raw, Tensor& tensor) {
-  if (tensor.type == TensorType::kString) return TakeRawTexts(raw, tensor);
-  const std::size_t expected = tensor.elements() * TensorElementBytes(tensor.type);
-  if (raw.size() != expected)
-    return Fail(ErrorCode::kInvalidArgument, "input \"{}\": {} {} takes {} raw bytes, {} came",
-                tensor.name, TensorTypeName(tensor.type), ShapeText(tensor.shape), expected,
-                raw.size());
-  if (tensor.type == TensorType::kBool)
-    for (char& byte : raw) byte = byte == 0 ? 0 : 1;  // any other value is no C++ bool
-  tensor.bytes = std::move(raw);
-  return {};
-}
-
 Result<Tensor> DecodeHead(InputMessage& message) {
   Tensor tensor;
   tensor.name = std::move(*message.mutable_name());
@@ -216,19 +174,6 @@ void PutTyped(Tensor& tensor, Contents& contents) {
   for (std::string& text : tensor.strings) contents.add_bytes_contents(std::move(text));
 }
 
-std::string RawTexts(const Tensor& tensor) {
-  std::size_t bytes = 0;
-  for (const std::string& text : tensor.strings) bytes += kLengthBytes + text.size();
-  std::string raw;
-  raw.reserve(bytes);
-  for (const std::string& text : tensor.strings) {
-    const auto length = static_cast<std::uint32_t>(text.size());
-    raw.append(reinterpret_cast<const char*>(&length), kLengthBytes);
-    raw += text;
-  }
-  return raw;
-}
-
 }  // namespace
 
 Result<DecodedRequest> DecodeRequest(inference::ModelInferRequest& message) {
@@ -259,8 +204,8 @@ Result<DecodedRequest> DecodeRequest(inference::ModelInferRequest& message) {
                   "input \"{}\" has contents beside raw_input_contents; expected one of them",
                   tensor.name);
     } else {
-      SKERRY_RETURN_IF_ERROR(
-          TakeRaw(*message.mutable_raw_input_contents(static_cast<int>(i)), tensor));
+      SKERRY_RETURN_IF_ERROR(TakeRawElements(
+          std::move(*message.mutable_raw_input_contents(static_cast<int>(i))), tensor));
     }
     request.inputs.push_back(std::move(tensor));
   }
@@ -280,7 +225,7 @@ void AddOutput(Tensor tensor, TensorForm form, inference::ModelInferResponse& an
   if (form == TensorForm::kTyped)
     PutTyped(tensor, *output.mutable_contents());
   else if (tensor.type == TensorType::kString)
-    answer.add_raw_output_contents(RawTexts(tensor));
+    AppendRawElements(tensor, *answer.add_raw_output_contents());
   else
     answer.add_raw_output_contents(std::move(tensor.bytes));
   output.set_name(std::move(tensor.name));

@@ -1,9 +1,12 @@
 #include "serve/answers.h"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
 #include "insight/reasons.h"
+#include "serve/binary_tensors.h"
+#include "serve/classification.h"
 #include "serve/json_text.h"
 
 namespace skerry {
@@ -128,26 +131,30 @@ void AppendScoredRow(std::string& out, const RowBatch& batch, std::size_t row,
   out += "]}";
 }
 
-}  // namespace
+constexpr std::string_view kProbabilities = "probabilities";
 
-Status CheckOutputs(const ModelPackage& package, const InferRequest& request) {
-  for (const RequestedOutput& wanted : request.outputs) {
-    if (FindOutput(package, wanted.name) != nullptr) continue;
-    std::string offered;
-    for (const PackageOutput& output : OutputsOf(package))
-      offered += fmt::format("{}{}", offered.empty() ? "" : ", ", output.name);
-    return Fail(ErrorCode::kInvalidArgument, "no output named \"{}\"; the model has {}",
-                wanted.name, offered);
-  }
+Status CheckClassifications(const ModelPackage& package, const InferRequest& request) {
+  for (const RequestedOutput& wanted : request.outputs)
+    for (const TensorSpec& spec : package.predictor->outputs())
+      if (wanted.classification != 0 && spec.name == wanted.name && !CanClassify(spec.type))
+        return Fail(ErrorCode::kInvalidArgument, "output \"{}\" is of {}, which has no classes",
+                    wanted.name, TensorTypeName(spec.type));
   return {};
 }
 
-std::string InferAnswer(const RowBatch& batch, const InferRequest& request) {
-  std::string out;
-  AppendHead(out, *batch.package, request);
-  out += ",\"parameters\":{";
-  AppendRowIds(out, batch);
-  out += "},\"outputs\":[";
+bool IsBinary(const InferRequest& request, std::size_t output) {
+  return request.outputs.empty() ? request.binary_outputs : request.outputs[output].binary;
+}
+
+// Nothing but JSON tensors: the hot path.
+bool ArePlain(const InferRequest& request) {
+  if (request.outputs.empty()) return !request.binary_outputs;
+  return std::none_of(
+      request.outputs.begin(), request.outputs.end(),
+      [](const RequestedOutput& wanted) { return wanted.binary || wanted.classification != 0; });
+}
+
+void AppendPackageOutputs(std::string& out, const RowBatch& batch, const InferRequest& request) {
   const auto append = [&](const PackageOutput& output) {
     if (out.back() != '[') out += ',';
     output.write(out, batch);
@@ -156,21 +163,70 @@ std::string InferAnswer(const RowBatch& batch, const InferRequest& request) {
     for (const PackageOutput& output : OutputsOf(*batch.package)) append(output);
   for (const RequestedOutput& wanted : request.outputs)
     append(*FindOutput(*batch.package, wanted.name));
-  out += "]}";
-  return out;
 }
 
-std::string TensorAnswer(const ModelPackage& package, const InferRequest& request,
-                         std::span<const Tensor> outputs) {
-  std::string out;
-  AppendHead(out, package, request);
+void AppendOutput(std::string& out, const Tensor& tensor, bool binary) {
+  if (out.back() != '[') out += ',';
+  if (!binary) return AppendTensor(out, tensor);
+  AppendTensorHead(out, tensor);
+  out += fmt::format(",\"parameters\":{{\"binary_data_size\":{}}}}}", RawElementBytes(tensor));
+}
+
+}  // namespace
+
+Status CheckOutputs(const ModelPackage& package, const InferRequest& request) {
+  if (package.bare) return CheckClassifications(package, request);
+  for (const RequestedOutput& wanted : request.outputs) {
+    if (FindOutput(package, wanted.name) == nullptr) {
+      std::string offered;
+      for (const PackageOutput& output : OutputsOf(package))
+        offered += fmt::format("{}{}", offered.empty() ? "" : ", ", output.name);
+      return Fail(ErrorCode::kInvalidArgument, "no output named \"{}\"; the model has {}",
+                  wanted.name, offered);
+    }
+    if (wanted.classification != 0 && wanted.name != kProbabilities)
+      return Fail(ErrorCode::kInvalidArgument,
+                  "output \"{}\" has no classes; ask for the classification of {}", wanted.name,
+                  kProbabilities);
+  }
+  return {};
+}
+
+std::vector<Tensor> AnswerTensors(InferResponse& response,
+                                  std::span<const RequestedOutput> outputs) {
+  std::vector<Tensor> tensors = response.batch
+                                    ? PackageOutputs(*response.batch, OutputNames(outputs))
+                                    : std::move(response.outputs);
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].classification != 0)
+      tensors[i] =
+          ClassesOf(tensors[i], outputs[i].classification, response.model->package->schema.classes);
+  return tensors;
+}
+
+InferAnswer RenderInferAnswer(InferResponse& response, const InferRequest& request) {
+  InferAnswer answer;
+  std::string& out = answer.body;
+  AppendHead(out, *response.model->package, request);
+  if (response.batch) {
+    out += ",\"parameters\":{";
+    AppendRowIds(out, *response.batch);
+    out += '}';
+  }
   out += ",\"outputs\":[";
-  for (const Tensor& tensor : outputs) {
-    if (out.back() != '[') out += ',';
-    AppendTensor(out, tensor);
+  std::vector<Tensor> tensors;
+  if (response.batch && ArePlain(request)) {
+    AppendPackageOutputs(out, *response.batch, request);
+  } else {
+    tensors = AnswerTensors(response, request.outputs);
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+      AppendOutput(out, tensors[i], IsBinary(request, i));
   }
   out += "]}";
-  return out;
+  answer.json_bytes = out.size();
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    if (IsBinary(request, i)) AppendRawElements(tensors[i], out);
+  return answer;
 }
 
 std::string ScoreAnswer(const RowBatch& batch) {

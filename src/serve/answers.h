@@ -1,6 +1,7 @@
 // The bodies of the scoring API's answers, written without a JSON tree.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <vector>
@@ -8,20 +9,30 @@
 #include "base/error.h"
 #include "model/row_batch.h"
 #include "serve/infer_request.h"
+#include "serve/inference.h"
 
 namespace skerry {
 
-// kInvalidArgument names an output asked for that the package does not have.
+// kInvalidArgument names an output asked for that the package does not have, or one asked for
+// classes that has none.
 Status CheckOutputs(const ModelPackage& package, const InferRequest& request);
 
-// For a scored batch of a package: outputs probabilities FP32 [N,2], prediction BYTES [N], score
-// FP32 [N] and, with a detector, anomaly_score FP32 [N]; request.outputs, which CheckOutputs has
-// accepted, chooses and orders them.
-std::string InferAnswer(const RowBatch& batch, const InferRequest& request);
+// The tensors of an answer, for every protocol: those of a bare graph, which are taken, or of a
+// package (PackageOutputs), with the classes of those that are asked for by classification.
+// CheckOutputs has accepted `outputs`.
+std::vector<Tensor> AnswerTensors(InferResponse& response,
+                                  std::span<const RequestedOutput> outputs);
 
-// For a bare ONNX model.
-std::string TensorAnswer(const ModelPackage& package, const InferRequest& request,
-                         std::span<const Tensor> outputs);
+// A body of JSON with the elements of binary outputs behind it.
+struct InferAnswer {
+  std::string body;
+  std::size_t json_bytes = 0;  // of the body; all of it without binary outputs
+};
+
+// For a package: outputs probabilities FP32 [N,2], prediction BYTES [N], score FP32 [N] and, with a
+// detector, anomaly_score FP32 [N]. request.outputs, which CheckOutputs has accepted, chooses and
+// orders the outputs, and says which are binary or classified.
+InferAnswer RenderInferAnswer(InferResponse& response, const InferRequest& request);
 
 // POST /v1/score.
 std::string ScoreAnswer(const RowBatch& batch);

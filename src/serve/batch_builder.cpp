@@ -39,6 +39,10 @@ Status FillFromMatrix(const Tensor& tensor, RowBatch& batch) {
   SKERRY_RETURN_IF_ERROR(CheckRows(batch.rows));
   const auto values = tensor.View<float>();
   batch.features.assign(values.begin(), values.end());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (std::isinf(values[i]))
+      return Fail(ErrorCode::kInvalidArgument, "field {}: row {}: an infinite number",
+                  features[i % features.size()]->name, i / features.size());
   for (std::size_t i = 0; i < features.size(); ++i) {
     if (features[i]->type != FieldType::kCategory) continue;
     for (std::size_t row = 0; row < batch.rows; ++row)

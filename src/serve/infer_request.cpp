@@ -1,11 +1,12 @@
 #include "serve/infer_request.h"
 
-#include <cmath>
-#include <limits>
+#include <algorithm>
 #include <utility>
 
 #include "base/limits.h"
+#include "serve/binary_tensors.h"
 #include "serve/json_read.h"
+#include "serve/json_tensor.h"
 
 namespace skerry {
 namespace {
@@ -13,205 +14,195 @@ namespace {
 namespace ondemand = simdjson::ondemand;
 using json_read::KindName;
 
-enum class Decoded : std::uint8_t {
-  kDone,
-  kWrongKind,
-  kOutOfRange,
-  kTooMany,
-  kTooDeep,
-  kMalformed
+// Where a request is being read: its JSON and what of its binary part no tensor has taken yet.
+struct Body {
+  std::size_t json_bytes;
+  std::string_view binary;
 };
 
-template <typename T>
-Decoded ReadNumber(ondemand::value& value, T& out) {
-  if constexpr (std::is_same_v<T, bool>) {
-    return value.get_bool().get(out) ? Decoded::kWrongKind : Decoded::kDone;
-  } else if constexpr (std::is_floating_point_v<T>) {
-    double number = 0;
-    if (const auto error = value.get_double().get(number)) {
-      bool is_null = false;
-      if (error != simdjson::INCORRECT_TYPE || value.is_null().get(is_null) || !is_null)
-        return Decoded::kWrongKind;
-      out = std::numeric_limits<T>::quiet_NaN();
-      return Decoded::kDone;
-    }
-    out = static_cast<T>(number);
-    return std::isfinite(out) ? Decoded::kDone : Decoded::kOutOfRange;
-  } else {
-    using Wide = std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>;
-    Wide number = 0;
-    simdjson::error_code error = simdjson::SUCCESS;
-    if constexpr (std::is_signed_v<T>)
-      error = value.get_int64().get(number);
-    else
-      error = value.get_uint64().get(number);
-    if (error)
-      return error == simdjson::NUMBER_OUT_OF_RANGE ? Decoded::kOutOfRange : Decoded::kWrongKind;
-    if (number < Wide{std::numeric_limits<T>::min()} ||
-        number > Wide{std::numeric_limits<T>::max()})
-      return Decoded::kOutOfRange;
-    out = static_cast<T>(number);
-    return Decoded::kDone;
-  }
+Error Twice(std::string_view where, std::string_view key) {
+  return Error(ErrorCode::kInvalidArgument, fmt::format("{}: \"{}\" is given twice", where, key));
 }
 
-// Puts elements one after the other into a tensor that has been sized by its shape.
-template <typename T>
-class ElementSink {
- public:
-  explicit ElementSink(Tensor& tensor) : elements_(tensor.MutableView<T>()) {}
-  Decoded Take(ondemand::value& value) {
-    if (count_ == elements_.size()) return Decoded::kTooMany;
-    const Decoded decoded = ReadNumber(value, elements_[count_]);
-    if (decoded == Decoded::kDone) ++count_;
-    return decoded;
+// Calls take(key, value) for each member, in their order.
+template <typename Take>
+Status ForEachMember(ondemand::object& object, std::string_view where, Take take) {
+  for (auto item : object) {
+    ondemand::field field;
+    std::string_view key;
+    if (std::move(item).get(field) || field.unescaped_key().get(key))
+      return Fail(ErrorCode::kInvalidArgument, "{}: the object is no valid JSON", where);
+    SKERRY_RETURN_IF_ERROR(take(key, field.value()));
   }
-  // Elements taken: the index of the one that failed.
-  std::size_t count() const { return count_; }
-
- private:
-  std::span<T> elements_;
-  std::size_t count_ = 0;
-};
-
-template <>
-class ElementSink<std::string> {
- public:
-  explicit ElementSink(Tensor& tensor) : elements_(tensor.strings) {}
-  Decoded Take(ondemand::value& value) {
-    if (count_ == elements_.size()) return Decoded::kTooMany;
-    std::string_view text;
-    if (value.get_string().get(text)) return Decoded::kWrongKind;
-    elements_[count_++] = text;
-    return Decoded::kDone;
-  }
-  std::size_t count() const { return count_; }
-
- private:
-  std::span<std::string> elements_;
-  std::size_t count_ = 0;
-};
-
-template <typename Sink>
-Decoded DecodeData(ondemand::value& value, Sink& sink, std::size_t depth) {
-  if (depth > limits::kTensorRank) return Decoded::kTooDeep;
-  ondemand::array array;
-  if (value.get_array().get(array)) return Decoded::kWrongKind;
-  for (auto item : array) {
-    ondemand::value element;
-    ondemand::json_type type;
-    if (item.get(element) || element.type().get(type)) return Decoded::kMalformed;
-    const Decoded decoded = type == ondemand::json_type::array
-                                ? DecodeData(element, sink, depth + 1)
-                                : sink.Take(element);
-    if (decoded != Decoded::kDone) return decoded;
-  }
-  return Decoded::kDone;
-}
-
-template <typename T>
-Status DecodeAs(ondemand::value& data, Tensor& tensor) {
-  ElementSink<T> sink(tensor);
-  const Decoded decoded = DecodeData(data, sink, 1);
-  const auto fail = [&](std::string_view what) {
-    return Fail(ErrorCode::kInvalidArgument, "input \"{}\": data element {}: {}", tensor.name,
-                sink.count(), what);
-  };
-  switch (decoded) {
-    case Decoded::kDone: break;
-    case Decoded::kWrongKind:
-      return fail(
-          fmt::format("expected {}, got something else (null is a missing value in FP32 and "
-                      "FP64; JSON has no NaN)",
-                      TensorTypeName(tensor.type)));
-    case Decoded::kOutOfRange:
-      return fail(fmt::format("a number that {} cannot hold", TensorTypeName(tensor.type)));
-    case Decoded::kTooMany:
-      return Fail(ErrorCode::kInvalidArgument,
-                  "input \"{}\": shape {} wants {} elements, data has more", tensor.name,
-                  ShapeText(tensor.shape), tensor.elements());
-    case Decoded::kTooDeep: return fail("arrays nested too deeply");
-    case Decoded::kMalformed: return fail("no valid JSON value (JSON has no NaN: send null)");
-  }
-  if (sink.count() != tensor.elements())
-    return Fail(ErrorCode::kInvalidArgument,
-                "input \"{}\": shape {} wants {} elements, data has {}", tensor.name,
-                ShapeText(tensor.shape), tensor.elements(), sink.count());
   return {};
 }
 
-Status DecodeByType(ondemand::value& data, Tensor& tensor) {
-  switch (tensor.type) {
-    case TensorType::kBool: return DecodeAs<bool>(data, tensor);
-    case TensorType::kInt8: return DecodeAs<std::int8_t>(data, tensor);
-    case TensorType::kInt16: return DecodeAs<std::int16_t>(data, tensor);
-    case TensorType::kInt32: return DecodeAs<std::int32_t>(data, tensor);
-    case TensorType::kInt64: return DecodeAs<std::int64_t>(data, tensor);
-    case TensorType::kUint8: return DecodeAs<std::uint8_t>(data, tensor);
-    case TensorType::kUint16: return DecodeAs<std::uint16_t>(data, tensor);
-    case TensorType::kUint32: return DecodeAs<std::uint32_t>(data, tensor);
-    case TensorType::kUint64: return DecodeAs<std::uint64_t>(data, tensor);
-    case TensorType::kFloat32: return DecodeAs<float>(data, tensor);
-    case TensorType::kFloat64: return DecodeAs<double>(data, tensor);
-    case TensorType::kString: return DecodeAs<std::string>(data, tensor);
-    case TensorType::kFloat16: break;
-  }
-  return Fail(ErrorCode::kInvalidArgument,
-              "input \"{}\": FP16 cannot travel as JSON; send FP32 to a model that takes it",
-              tensor.name);
+Result<std::uint64_t> ReadCount(ondemand::value& value, std::string_view what) {
+  std::uint64_t count = 0;
+  if (value.get_uint64().get(count))
+    return Fail(ErrorCode::kInvalidArgument, "{}: expected a whole number, got {}", what,
+                KindName(value));
+  return count;
 }
 
-Result<std::vector<std::int64_t>> ReadShape(ondemand::object& object, const std::string& name) {
+Result<bool> ReadFlag(ondemand::value& value, std::string_view what) {
+  bool flag = false;
+  if (value.get_bool().get(flag))
+    return Fail(ErrorCode::kInvalidArgument, "{}: expected true or false, got {}", what,
+                KindName(value));
+  return flag;
+}
+
+Result<std::vector<std::int64_t>> ReadShape(ondemand::value& value, std::string_view where) {
   std::vector<std::int64_t> shape;
   ondemand::array array;
-  if (object.find_field_unordered("shape").get_array().get(array))
-    return Fail(ErrorCode::kInvalidArgument,
-                "input \"{}\": expected \"shape\", an array of integers", name);
+  if (value.get_array().get(array))
+    return Fail(ErrorCode::kInvalidArgument, "{}: expected \"shape\", an array of integers", where);
   for (auto item : array) {
     std::int64_t dimension = 0;
     if (item.get_int64().get(dimension) || dimension < 0)
-      return Fail(ErrorCode::kInvalidArgument, "input \"{}\": shape[{}] is no integer of 0 or more",
-                  name, shape.size());
+      return Fail(ErrorCode::kInvalidArgument, "{}: shape[{}] is no integer of 0 or more", where,
+                  shape.size());
     if (shape.size() == limits::kTensorRank)
-      return Fail(ErrorCode::kTooLarge, "input \"{}\": shape has more than {} dimensions", name,
+      return Fail(ErrorCode::kTooLarge, "{}: shape has more than {} dimensions", where,
                   limits::kTensorRank);
     shape.push_back(dimension);
   }
   return shape;
 }
 
-Status ReadInput(ondemand::value& value, std::size_t index, std::size_t body_bytes,
-                 Tensor& tensor) {
-  ondemand::object object;
-  if (value.get_object().get(object))
-    return Fail(ErrorCode::kInvalidArgument, "inputs[{}]: expected an object, got {}", index,
-                KindName(value));
-  std::string_view text;
-  if (object.find_field_unordered("name").get_string().get(text))
-    return Fail(ErrorCode::kInvalidArgument, "inputs[{}]: expected \"name\", a string", index);
-  tensor.name = text;
-  SKERRY_ASSIGN_OR_RETURN(std::vector<std::int64_t> shape, ReadShape(object, tensor.name));
-  if (object.find_field_unordered("datatype").get_string().get(text))
-    return Fail(ErrorCode::kInvalidArgument, "input \"{}\": expected \"datatype\", a string",
-                tensor.name);
-  SKERRY_ASSIGN_OR_RETURN(const TensorType type, ParseTensorType(text),
-                          fmt::format("input \"{}\"", tensor.name));
-  SKERRY_ASSIGN_OR_RETURN(const std::size_t elements, CountElements(shape),
-                          fmt::format("input \"{}\"", tensor.name));
-  // An element and its comma take two bytes: a small body cannot make a large allocation.
-  if (elements > body_bytes / 2 + 1)
-    return Fail(ErrorCode::kInvalidArgument,
-                "input \"{}\": shape {} wants {} elements, more than the body can hold",
-                tensor.name, ShapeText(shape), elements);
-  tensor.Resize(type, std::move(shape));
-  ondemand::value data;
-  if (object.find_field_unordered("data").get(data))
-    return Fail(ErrorCode::kInvalidArgument, "input \"{}\": expected \"data\", an array",
-                tensor.name);
-  return DecodeByType(data, tensor);
-}
+// Reads one element of `inputs`. A member may stand before those that say what it is, so `data`
+// that comes too early is read in a second pass.
+class InputReader {
+ public:
+  InputReader(std::size_t index, Body& body, Tensor& tensor)
+      : index_(index), body_(body), tensor_(tensor) {}
 
-Status ReadInputs(ondemand::value& value, std::size_t body_bytes, std::vector<Tensor>& inputs) {
+  Status Read(ondemand::value& value) {
+    ondemand::object object;
+    if (value.get_object().get(object))
+      return Fail(ErrorCode::kInvalidArgument, "inputs[{}]: expected an object, got {}", index_,
+                  KindName(value));
+    SKERRY_RETURN_IF_ERROR(ForEachMember(
+        object, Where(),
+        [this](std::string_view key, ondemand::value member) { return Take(key, member); }));
+    SKERRY_RETURN_IF_ERROR(CheckWhole());
+    if (binary_bytes_) return TakeBinary();
+    if (read_) return {};
+    SKERRY_RETURN_IF_ERROR(Size());
+    ondemand::value data;
+    if (object.reset().error() || object.find_field("data").get(data))
+      return Fail(ErrorCode::kInvalidArgument, "{}: the object is no valid JSON", Where());
+    return ReadElements(data, tensor_);
+  }
+
+ private:
+  std::string Where() const {
+    return has_name_ ? fmt::format("input \"{}\"", tensor_.name)
+                     : fmt::format("inputs[{}]", index_);
+  }
+
+  Status Take(std::string_view key, ondemand::value member) {
+    if (key == "name") return TakeName(member);
+    if (key == "shape") return TakeShape(member);
+    if (key == "datatype") return TakeType(member);
+    if (key == "parameters") return TakeParameters(member);
+    if (key != "data") return {};
+    if (std::exchange(has_data_, true)) return tl::make_unexpected(Twice(Where(), key));
+    if (!has_name_ || !has_shape_ || !has_type_) return {};
+    SKERRY_RETURN_IF_ERROR(Size());
+    read_ = true;
+    return ReadElements(member, tensor_);
+  }
+
+  Status TakeName(ondemand::value& member) {
+    std::string_view text;
+    if (std::exchange(has_name_, true))
+      return tl::make_unexpected(Twice(fmt::format("inputs[{}]", index_), "name"));
+    if (member.get_string().get(text))
+      return Fail(ErrorCode::kInvalidArgument, "inputs[{}]: expected \"name\", a string", index_);
+    tensor_.name = text;
+    return {};
+  }
+
+  Status TakeShape(ondemand::value& member) {
+    if (std::exchange(has_shape_, true)) return tl::make_unexpected(Twice(Where(), "shape"));
+    SKERRY_ASSIGN_OR_RETURN(tensor_.shape, ReadShape(member, Where()));
+    return {};
+  }
+
+  Status TakeType(ondemand::value& member) {
+    std::string_view text;
+    if (std::exchange(has_type_, true)) return tl::make_unexpected(Twice(Where(), "datatype"));
+    if (member.get_string().get(text))
+      return Fail(ErrorCode::kInvalidArgument, "{}: expected \"datatype\", a string", Where());
+    SKERRY_ASSIGN_OR_RETURN(tensor_.type, ParseTensorType(text), Where());
+    return {};
+  }
+
+  Status TakeParameters(ondemand::value& member) {
+    if (std::exchange(has_parameters_, true))
+      return tl::make_unexpected(Twice(Where(), "parameters"));
+    ondemand::object object;
+    if (member.get_object().get(object))
+      return Fail(ErrorCode::kInvalidArgument, "{}: parameters: expected an object, got {}",
+                  Where(), KindName(member));
+    return ForEachMember(
+        object, Where(), [this](std::string_view key, ondemand::value value) -> Status {
+          if (key == "shared_memory_region")
+            return Fail(ErrorCode::kUnimplemented, "{}: shared memory is not offered", Where());
+          if (key != "binary_data_size") return {};
+          if (binary_bytes_) return tl::make_unexpected(Twice(Where(), key));
+          SKERRY_ASSIGN_OR_RETURN(binary_bytes_, ReadCount(value, Where() + ": binary_data_size"));
+          return {};
+        });
+  }
+
+  Status CheckWhole() const {
+    const auto missing = [this](std::string_view what) {
+      return Fail(ErrorCode::kInvalidArgument, "{}: expected {}", Where(), what);
+    };
+    if (!has_name_) return missing("\"name\", a string");
+    if (!has_shape_) return missing("\"shape\", an array of integers");
+    if (!has_type_) return missing("\"datatype\", a string");
+    if (binary_bytes_ && has_data_) return missing("\"data\" or binary_data_size, and both came");
+    if (!binary_bytes_ && !has_data_) return missing("\"data\", an array, or binary_data_size");
+    return {};
+  }
+
+  Status Size() {
+    SKERRY_ASSIGN_OR_RETURN(const std::size_t elements, CountElements(tensor_.shape), Where());
+    // An element and its comma take two bytes: a small body cannot make a large allocation.
+    if (elements > body_.json_bytes / 2 + 1)
+      return Fail(ErrorCode::kInvalidArgument,
+                  "{}: shape {} wants {} elements, more than the body can hold", Where(),
+                  ShapeText(tensor_.shape), elements);
+    tensor_.Resize(tensor_.type, std::move(tensor_.shape));
+    return {};
+  }
+
+  Status TakeBinary() {
+    if (*binary_bytes_ > body_.binary.size())
+      return Fail(ErrorCode::kInvalidArgument,
+                  "{}: binary_data_size is {}, and {} bytes are left behind the JSON (see the "
+                  "header Inference-Header-Content-Length)",
+                  Where(), *binary_bytes_, body_.binary.size());
+    SKERRY_RETURN_IF_ERROR(CountElements(tensor_.shape), Where());
+    const std::string_view raw = body_.binary.substr(0, *binary_bytes_);
+    body_.binary.remove_prefix(raw.size());
+    return TakeRawElements(std::string(raw), tensor_);
+  }
+
+  const std::size_t index_;
+  Body& body_;
+  Tensor& tensor_;
+  bool has_name_ = false, has_shape_ = false, has_type_ = false, has_parameters_ = false;
+  bool has_data_ = false;
+  bool read_ = false;  // data, into the tensor
+  std::optional<std::uint64_t> binary_bytes_;
+};
+
+Status ReadInputs(ondemand::value& value, Body& body, std::vector<Tensor>& inputs) {
   ondemand::array array;
   if (value.get_array().get(array))
     return Fail(ErrorCode::kInvalidArgument, "inputs: expected an array, got {}", KindName(value));
@@ -221,44 +212,131 @@ Status ReadInputs(ondemand::value& value, std::size_t body_bytes, std::vector<Te
       return Fail(ErrorCode::kInvalidArgument, "inputs[{}] is no valid JSON", inputs.size());
     if (inputs.size() == limits::kTensorsPerRequest)
       return Fail(ErrorCode::kTooLarge, "more than {} inputs", limits::kTensorsPerRequest);
-    Tensor tensor;
-    SKERRY_RETURN_IF_ERROR(ReadInput(element, inputs.size(), body_bytes, tensor));
-    inputs.push_back(std::move(tensor));
+    inputs.emplace_back();
+    SKERRY_RETURN_IF_ERROR(InputReader(inputs.size() - 1, body, inputs.back()).Read(element));
   }
   return {};
 }
 
-Status ReadOutputs(ondemand::value& value, std::vector<RequestedOutput>& outputs) {
+Status ReadOutputParameters(ondemand::value& value, std::string_view where, RequestedOutput& output,
+                            std::optional<bool>& binary) {
+  ondemand::object object;
+  if (value.get_object().get(object))
+    return Fail(ErrorCode::kInvalidArgument, "{}: parameters: expected an object, got {}", where,
+                KindName(value));
+  return ForEachMember(object, where, [&](std::string_view key, ondemand::value member) -> Status {
+    if (key == "shared_memory_region")
+      return Fail(ErrorCode::kUnimplemented, "{}: shared memory is not offered", where);
+    if (key == "binary_data") {
+      SKERRY_ASSIGN_OR_RETURN(binary, ReadFlag(member, fmt::format("{}: binary_data", where)));
+    } else if (key == "classification") {
+      const std::string what = fmt::format("{}: classification", where);
+      SKERRY_ASSIGN_OR_RETURN(output.classification, ReadCount(member, what));
+      if (output.classification == 0)
+        return Fail(ErrorCode::kInvalidArgument, "{}: expected how many classes, got 0", what);
+    }
+    return {};
+  });
+}
+
+// What the outputs said of their own; the request's binary_data_output holds for the others.
+struct OutputsRead {
+  std::vector<RequestedOutput> outputs;
+  std::vector<std::optional<bool>> binary;
+};
+
+Status ReadOutput(ondemand::value& value, OutputsRead& read) {
+  const std::string where = fmt::format("outputs[{}]", read.outputs.size());
+  ondemand::object object;
+  if (value.get_object().get(object))
+    return Fail(ErrorCode::kInvalidArgument, "{}: expected an object with \"name\"", where);
+  RequestedOutput output;
+  std::optional<bool> binary;
+  SKERRY_RETURN_IF_ERROR(
+      ForEachMember(object, where, [&](std::string_view key, ondemand::value member) -> Status {
+        if (key == "parameters") return ReadOutputParameters(member, where, output, binary);
+        if (key != "name") return {};
+        std::string_view name;
+        if (member.get_string().get(name))
+          return Fail(ErrorCode::kInvalidArgument, "{}: expected \"name\", a string", where);
+        output.name = name;
+        return {};
+      }));
+  if (output.name.empty())
+    return Fail(ErrorCode::kInvalidArgument, "{}: expected an object with \"name\"", where);
+  read.outputs.push_back(std::move(output));
+  read.binary.push_back(binary);
+  return {};
+}
+
+Status ReadOutputs(ondemand::value& value, OutputsRead& read) {
   ondemand::array array;
   if (value.get_array().get(array))
     return Fail(ErrorCode::kInvalidArgument, "outputs: expected an array, got {}", KindName(value));
   for (auto item : array) {
-    std::string_view name;
-    if (item.find_field_unordered("name").get_string().get(name))
-      return Fail(ErrorCode::kInvalidArgument, "outputs[{}]: expected an object with \"name\"",
-                  outputs.size());
-    if (outputs.size() == limits::kTensorsPerRequest)
+    ondemand::value element;
+    if (item.get(element))
+      return Fail(ErrorCode::kInvalidArgument, "outputs[{}] is no valid JSON", read.outputs.size());
+    if (read.outputs.size() == limits::kTensorsPerRequest)
       return Fail(ErrorCode::kTooLarge, "more than {} outputs", limits::kTensorsPerRequest);
-    outputs.push_back({.name = std::string(name)});
+    SKERRY_RETURN_IF_ERROR(ReadOutput(element, read));
   }
   return {};
 }
 
-Status ReadMember(std::string_view key, ondemand::value& value, std::size_t body_bytes,
-                  InferRequest& request) {
-  if (key == "inputs") return ReadInputs(value, body_bytes, request.inputs);
-  if (key == "outputs") return ReadOutputs(value, request.outputs);
-  if (key == "parameters") return json_read::ReadParameters(value, request.parameters);
-  if (key != "id") return {};
-  std::string_view id;
-  if (value.get_string().get(id))
+Status ReadId(ondemand::value& value, std::string& id) {
+  std::string_view text;
+  if (value.get_string().get(text))
     return Fail(ErrorCode::kInvalidArgument, "id: expected a string, got {}", KindName(value));
-  if (id.size() > limits::kRequestIdBytes)
-    return Fail(ErrorCode::kTooLarge, "id has {} bytes, the limit kRequestIdBytes is {}", id.size(),
-                limits::kRequestIdBytes);
-  request.id = id;
+  if (text.size() > limits::kRequestIdBytes)
+    return Fail(ErrorCode::kTooLarge, "id has {} bytes, the limit kRequestIdBytes is {}",
+                text.size(), limits::kRequestIdBytes);
+  id = text;
   return {};
 }
+
+// Reads the members of a request, each at most once.
+class RequestReader {
+ public:
+  RequestReader(Body& body, InferRequest& request) : body_(body), request_(request) {}
+
+  Status Take(std::string_view key, ondemand::value& value) {
+    if (key == "inputs") {
+      if (std::exchange(has_inputs_, true)) return tl::make_unexpected(Twice("the request", key));
+      return ReadInputs(value, body_, request_.inputs);
+    }
+    if (key == "outputs") {
+      if (std::exchange(has_outputs_, true)) return tl::make_unexpected(Twice("the request", key));
+      return ReadOutputs(value, outputs_);
+    }
+    if (key == "parameters") return json_read::ReadParameters(value, request_.parameters);
+    if (key == "id") return ReadId(value, request_.id);
+    return {};
+  }
+
+  Status Finish() {
+    if (request_.inputs.empty())
+      return Fail(ErrorCode::kInvalidArgument,
+                  "expected \"inputs\", an array of at least one tensor");
+    if (!body_.binary.empty())
+      return Fail(ErrorCode::kInvalidArgument,
+                  "{} bytes behind the JSON belong to no input's binary_data_size",
+                  body_.binary.size());
+    const auto wanted = request_.parameters.find("binary_data_output");
+    request_.binary_outputs = wanted != request_.parameters.end() && !wanted->second.per_row &&
+                              wanted->second.texts.front() == "true";
+    for (std::size_t i = 0; i < outputs_.outputs.size(); ++i)
+      outputs_.outputs[i].binary = outputs_.binary[i].value_or(request_.binary_outputs);
+    request_.outputs = std::move(outputs_.outputs);
+    return {};
+  }
+
+ private:
+  Body& body_;
+  InferRequest& request_;
+  OutputsRead outputs_;
+  bool has_inputs_ = false, has_outputs_ = false;
+};
 
 }  // namespace
 
@@ -270,27 +348,32 @@ std::vector<std::string> OutputNames(std::span<const RequestedOutput> outputs) {
 }
 
 Result<InferRequest> ParseInferRequest(std::string& body) {
-  SKERRY_ASSIGN_OR_RETURN(ondemand::document document, json_read::Start(body));
+  return ParseInferRequest(body, body.size());
+}
+
+Result<InferRequest> ParseInferRequest(std::string& body, std::size_t json_bytes) {
+  SKERRY_ASSIGN_OR_RETURN(ondemand::document document, json_read::Start(body, json_bytes));
+  const std::string_view json = std::string_view(body).substr(0, json_bytes);
   ondemand::object object;
   if (document.get_object().get(object))
     return Fail(ErrorCode::kInvalidArgument,
                 "expected a JSON object with \"inputs\" (Open Inference Protocol v2)");
   InferRequest request;
+  Body parts{json_bytes, std::string_view(body).substr(json_bytes)};
+  RequestReader reader(parts, request);
   for (auto item : object) {
     ondemand::field field;
     std::string_view key;
     if (const auto error = std::move(item).get(field))
-      return tl::make_unexpected(json_read::Malformed(error, document, body));
+      return tl::make_unexpected(json_read::Malformed(error, document, json));
     if (const auto error = field.unescaped_key().get(key))
-      return tl::make_unexpected(json_read::Malformed(error, document, body));
+      return tl::make_unexpected(json_read::Malformed(error, document, json));
     ondemand::value value = field.value();
-    SKERRY_RETURN_IF_ERROR(ReadMember(key, value, body.size(), request));
+    SKERRY_RETURN_IF_ERROR(reader.Take(key, value));
   }
   if (!json_read::AtEnd(document))
     return Fail(ErrorCode::kInvalidArgument, "the body is no valid JSON: text after the object");
-  if (request.inputs.empty())
-    return Fail(ErrorCode::kInvalidArgument,
-                "expected \"inputs\", an array of at least one tensor");
+  SKERRY_RETURN_IF_ERROR(reader.Finish());
   return request;
 }
 

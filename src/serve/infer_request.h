@@ -1,5 +1,5 @@
-// An inference request of the Open Inference Protocol v2 (REST), decoded from JSON in one pass into
-// typed tensors.
+// An inference request of the Open Inference Protocol v2 (REST), decoded in one pass into typed
+// tensors: from JSON, or from JSON with binary tensor data behind it (binary_tensors.h).
 #pragma once
 
 #include <cstddef>
@@ -33,14 +33,18 @@ struct InferRequest {
   RequestParameters parameters;
   std::vector<Tensor> inputs;
   std::vector<RequestedOutput> outputs;  // in the order of the answer; empty: all
+  bool binary_outputs = false;           // how they travel when none is named
 };
 
-// `body` is only read; room is reserved behind its end for the parser. `data` may be flat or
-// nested; its element count must be the shape's. null is NaN in FP32 and FP64 and refused
-// elsewhere. FP16 cannot travel as JSON. kInvalidArgument names the tensor or member, what was
-// expected and what came; kTooLarge over limits::kTensorsPerRequest, kTensorElements,
-// kRequestIdBytes.
-Result<InferRequest> ParseInferRequest(std::string& body);
+// `body` is only read; room is reserved behind its end for the parser. Its first `json_bytes` bytes
+// are JSON, and the inputs with a binary_data_size take what is behind, in their order, to the last
+// byte. `data` in JSON may be flat or nested; its element count must be the shape's. null is NaN in
+// FP32 and FP64 and refused elsewhere. FP16 cannot travel as JSON. A member of the protocol that is
+// given twice is refused. kInvalidArgument names the tensor or member, what was expected and what
+// came; kTooLarge over limits::kTensorsPerRequest, kTensorElements, kRequestIdBytes; kUnimplemented
+// for shared memory.
+Result<InferRequest> ParseInferRequest(std::string& body, std::size_t json_bytes);
+Result<InferRequest> ParseInferRequest(std::string& body);  // all of it JSON
 
 // Their names, as OnnxSession::Run takes them.
 std::vector<std::string> OutputNames(std::span<const RequestedOutput> outputs);

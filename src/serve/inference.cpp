@@ -103,12 +103,12 @@ Result<InferResponse> Inference::Score(std::shared_ptr<const ServedModel> model,
   InferResponse response;
   response.model = std::move(model);
   response.id = request.id;
+  SKERRY_RETURN_IF_ERROR(CheckOutputs(package, request));
   if (package.bare) {
     SKERRY_ASSIGN_OR_RETURN(response.outputs,
                             package.predictor->Run(request.inputs, OutputNames(request.outputs)));
     return response;
   }
-  SKERRY_RETURN_IF_ERROR(CheckOutputs(package, request));
   SKERRY_ASSIGN_OR_RETURN(std::shared_ptr<RowBatch> batch,
                           BatchFromTensors(response.model->package, request));
   SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *batch));

@@ -6,16 +6,18 @@
 
 namespace skerry::json_read {
 
-Result<ondemand::document> Start(std::string& body) {
+Result<ondemand::document> Start(std::string& body, std::size_t bytes) {
   // One a thread: it keeps its buffers between requests.
   thread_local ondemand::parser parser;
   body.reserve(body.size() + simdjson::SIMDJSON_PADDING);
   ondemand::document document;
-  if (const auto error = parser.iterate(body.data(), body.size(), body.capacity()).get(document))
+  if (const auto error = parser.iterate(body.data(), bytes, body.capacity()).get(document))
     return Fail(ErrorCode::kInvalidArgument, "the body is no valid JSON: {}",
                 simdjson::error_message(error));
   return document;
 }
+
+Result<ondemand::document> Start(std::string& body) { return Start(body, body.size()); }
 
 Error Malformed(simdjson::error_code code, ondemand::document& document, std::string_view body) {
   const char* at = nullptr;
@@ -121,7 +123,8 @@ Status ReadParameters(ondemand::value& value, RequestParameters& parameters) {
     ondemand::value member = field.value();
     ParameterValue parameter;
     SKERRY_RETURN_IF_ERROR(ReadParameter(name, member, parameter));
-    parameters[name] = std::move(parameter);
+    if (!parameters.emplace(name, std::move(parameter)).second)
+      return Fail(ErrorCode::kInvalidArgument, "parameters.{} is given twice", name);
   }
   return {};
 }

@@ -14,9 +14,10 @@ namespace skerry::json_read {
 
 namespace ondemand = simdjson::ondemand;
 
-// Starts the thread's parser on `body`; the document lives until the next call on this thread.
-// kInvalidArgument when it is no JSON text.
-Result<ondemand::document> Start(std::string& body);
+// Starts the thread's parser on the first `bytes` of `body`; the document lives until the next call
+// on this thread. kInvalidArgument when it is no JSON text.
+Result<ondemand::document> Start(std::string& body, std::size_t bytes);
+Result<ondemand::document> Start(std::string& body);  // on all of it
 
 // "the body is no valid JSON: ... (near byte 17)"
 Error Malformed(simdjson::error_code code, ondemand::document& document, std::string_view body);

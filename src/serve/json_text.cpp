@@ -33,16 +33,6 @@ void AppendEscaped(std::string& out, char c) {
   }
 }
 
-// IEEE 754 binary16.
-float HalfToFloat(std::uint16_t half) {
-  const unsigned exponent = (half >> 10U) & 31U;
-  const auto fraction = static_cast<float>(half & 1023U);
-  const float sign = (half >> 15U) != 0 ? -1.0F : 1.0F;
-  if (exponent == 31) return fraction == 0 ? sign * INFINITY : NAN;
-  if (exponent == 0) return sign * std::ldexp(fraction, -24);
-  return sign * std::ldexp(1024 + fraction, static_cast<int>(exponent) - 25);
-}
-
 template <typename T, typename Append>
 void AppendElements(std::string& out, const Tensor& tensor, Append append) {
   for (const T& element : tensor.View<T>()) {
@@ -82,6 +72,15 @@ void AppendData(std::string& out, const Tensor& tensor) {
 
 }  // namespace
 
+float HalfToFloat(std::uint16_t half) {
+  const unsigned exponent = (half >> 10U) & 31U;
+  const auto fraction = static_cast<float>(half & 1023U);
+  const float sign = (half >> 15U) != 0 ? -1.0F : 1.0F;
+  if (exponent == 31) return fraction == 0 ? sign * INFINITY : NAN;
+  if (exponent == 0) return sign * std::ldexp(fraction, -24);
+  return sign * std::ldexp(1024 + fraction, static_cast<int>(exponent) - 25);
+}
+
 void AppendJsonString(std::string& out, std::string_view text) {
   const bool utf8 = simdjson::validate_utf8(text.data(), text.size());
   out += '"';
@@ -114,13 +113,17 @@ void AppendJsonNumber(std::string& out, double value) {
 void AppendJsonNumber(std::string& out, std::int64_t value) { AppendChars(out, value); }
 void AppendJsonNumber(std::string& out, std::uint64_t value) { AppendChars(out, value); }
 
-void AppendTensor(std::string& out, const Tensor& tensor) {
+void AppendTensorHead(std::string& out, const Tensor& tensor) {
   out += "{\"name\":";
   AppendJsonString(out, tensor.name);
   out += ",\"datatype\":\"";
   out += TensorTypeName(tensor.type);
   out += "\",\"shape\":";
   out += ShapeText(tensor.shape);
+}
+
+void AppendTensor(std::string& out, const Tensor& tensor) {
+  AppendTensorHead(out, tensor);
   out += ",\"data\":[";
   AppendData(out, tensor);
   if (out.back() == ',') out.pop_back();

@@ -17,6 +17,11 @@ void AppendJsonNumber(std::string& out, double value);
 void AppendJsonNumber(std::string& out, std::int64_t value);
 void AppendJsonNumber(std::string& out, std::uint64_t value);
 
+// An IEEE 754 binary16 number by its bits.
+float HalfToFloat(std::uint16_t half);
+
+// {"name":..,"datatype":..,"shape":[..] of one, left open.
+void AppendTensorHead(std::string& out, const Tensor& tensor);
 // One member of an answer's `outputs`: {"name":..,"datatype":..,"shape":[..],"data":[..]}, data
 // flat and row-major. FP16 elements are written as numbers.
 void AppendTensor(std::string& out, const Tensor& tensor);

@@ -4,6 +4,7 @@
 
 #include "http/status.h"
 #include "model/scorer.h"
+#include "serve/binary_tensors.h"
 
 namespace skerry {
 namespace {
@@ -64,8 +65,12 @@ RowAnswer RowAnswer::Begin(const ScoringParts& parts, Responder responder) {
 void RowAnswer::Send(const Status& status) {
   if (model && model->metrics != nullptr)
     CountAnswer(*model->metrics, status, batch.get(), clock->MonotonicMicros() - started_us);
-  responder.Send(status ? HttpResponse::JsonText(200, std::move(body))
-                        : ErrorResponse(status.error()));
+  if (!status) return responder.Send(ErrorResponse(status.error()));
+  if (json_bytes == 0 || json_bytes == body.size())
+    return responder.Send(HttpResponse::JsonText(200, std::move(body)));
+  HttpResponse response = HttpResponse::Text(200, std::move(body), "application/octet-stream");
+  response.SetHeader(std::string(kJsonBytesHeader), fmt::format("{}", json_bytes));
+  responder.Send(std::move(response));
 }
 
 void CaptureAndSend(const ScoringParts& parts, const Status& status, RowAnswer answer) {

@@ -42,6 +42,7 @@ struct RowAnswer {
   std::shared_ptr<const ServedModel> model{};
   std::shared_ptr<const RowBatch> batch{};  // null for a bare model
   std::string body{};
+  std::size_t json_bytes = 0;  // of the body, when binary tensors stand behind its JSON
 
   // Begins the answer of a request that came in just now.
   static RowAnswer Begin(const ScoringParts& parts, Responder responder);

@@ -4,6 +4,7 @@
 
 #include "http/status.h"
 #include "serve/answers.h"
+#include "serve/binary_tensors.h"
 #include "serve/model_document.h"
 
 namespace skerry {
@@ -19,10 +20,16 @@ Result<ScoringService::Model> ScoringService::FindModel(const HttpRequest& reque
 
 Status ScoringService::InferInto(HttpRequest& request, RowAnswer& answer) const {
   SKERRY_ASSIGN_OR_RETURN(answer.model, FindModel(request));
-  SKERRY_ASSIGN_OR_RETURN(const InferRequest infer, ParseInferRequest(request.body));
+  const std::string_view header = request.Header(kJsonBytesHeader);
+  std::size_t json_bytes = request.body.size();
+  if (!header.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(json_bytes, ParseJsonBytes(header, json_bytes));
+  }
+  SKERRY_ASSIGN_OR_RETURN(const InferRequest infer, ParseInferRequest(request.body, json_bytes));
   SKERRY_ASSIGN_OR_RETURN(InferResponse response, inference_.Score(answer.model, infer));
-  answer.body = response.batch ? InferAnswer(*response.batch, infer)
-                               : TensorAnswer(*answer.model->package, infer, response.outputs);
+  InferAnswer rendered = RenderInferAnswer(response, infer);
+  answer.body = std::move(rendered.body);
+  answer.json_bytes = rendered.json_bytes;
   answer.batch = std::move(response.batch);
   return {};
 }
@@ -44,9 +51,10 @@ void ScoringService::Ready(HttpRequest&, Responder responder) const {
 }
 
 void ScoringService::ServerMetadata(HttpRequest&, Responder responder) const {
-  responder.Send(HttpResponse::JsonText(200, DumpJson({{"name", parts_.server_name},
-                                                       {"version", parts_.server_version},
-                                                       {"extensions", Json::array()}})));
+  responder.Send(HttpResponse::JsonText(
+      200, DumpJson({{"name", parts_.server_name},
+                     {"version", parts_.server_version},
+                     {"extensions", {"classification", "binary_tensor_data"}}})));
 }
 
 void ScoringService::ModelMetadata(HttpRequest& request, Responder responder) const {
