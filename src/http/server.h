@@ -61,6 +61,11 @@ enum class RouteKind : std::uint8_t {
   kStreaming,  // on the stream workers, the body through `request.stream` as it arrives
 };
 
+// Whether bodies may travel as gzip or deflate: a request's is decoded before the handler sees it,
+// and counts decoded against the route's limit (413; a coding that is not read is 415); an answer
+// of 1 KiB or more is encoded where Accept-Encoding asks for it. Not on streaming routes.
+enum class RouteCoding : std::uint8_t { kNone, kOffered };
+
 using Handler = std::function<void(HttpRequest& request, Responder responder)>;
 
 // Pattern segments: a literal, {x} for one segment, {x...} for one or more
@@ -72,6 +77,7 @@ struct Route {
   RouteKind kind = RouteKind::kPooled;
   Handler handler;
   std::uint64_t max_body_bytes = limits::kRequestBodyBytes;  // not on streaming routes
+  RouteCoding coding = RouteCoding::kNone;
 };
 
 struct TlsServerOptions {

@@ -8,6 +8,7 @@
 #include <exception>
 
 #include "base/log.h"
+#include "http/content_coding.h"
 #include "http/response_head.h"
 #include "http/status.h"
 #include "http/stream_body.h"
@@ -20,6 +21,7 @@ namespace {
 constexpr std::size_t kChunkBytes = 256U << 10U;
 constexpr int kUnsentBytes = 128 << 10;
 constexpr std::size_t kKeptBufferBytes = 64U << 10U;
+constexpr std::size_t kLeastEncodedBytes = 1U << 10U;  // fewer fit into one packet as they are
 
 using PlainStream = beast::tcp_stream;
 using TlsStream = asio::ssl::stream<beast::tcp_stream>;
@@ -158,6 +160,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     started_at_ = std::chrono::steady_clock::now();
     route_ = shared_->route_metrics.size() - 1;
     head_ = false;
+    accepted_coding_ = ContentCoding::kIdentity;
     if (error == http::error::header_limit || error == http::error::buffer_overflow)
       return Refuse(431, fmt::format("the request's header is over the limit of {} bytes",
                                      limits::kHeaderBytes));
@@ -181,6 +184,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     keep_alive_ = message.keep_alive();
     version_10_ = message.version() < 11;
     head_ = message.method() == http::verb::head;
+    accepted_coding_ = ContentCoding::kIdentity;
     request_ = HttpRequest();
     request_.method = std::string(message.method_string());
     request_.target = std::string(message.target());
@@ -202,6 +206,9 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     }
     route_ = found.index;
     const Route& route = *found.route;
+    accepted_coding_ = route.coding == RouteCoding::kOffered
+                           ? ChooseCoding(message[http::field::accept_encoding])
+                           : ContentCoding::kIdentity;
     const bool streaming = route.kind == RouteKind::kStreaming;
     if (!streaming && request_.content_length != kUnknownLength &&
         request_.content_length > route.max_body_bytes)
@@ -270,8 +277,42 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
 
   void Dispatch(const Route& route) {
     request_.body = std::move(string_parser_->get().body());
+    const std::string_view encoding = string_parser_->get()[http::field::content_encoding];
+    if (!encoding.empty() && route.coding == RouteCoding::kOffered && !Decode(route, encoding))
+      return;
     if (route.kind == RouteKind::kInline) return RunHandler(route);
     RunOn(*shared_->pool, route);
+  }
+
+  // The body as it was before its coding; false when it was refused.
+  bool Decode(const Route& route, std::string_view encoding) {
+    const Result<ContentCoding> coding = ParseContentEncoding(encoding);
+    if (!coding) {
+      HttpResponse response = ErrorResponse(coding.error());
+      response.status = 415;
+      response.SetHeader("Accept-Encoding", "gzip, deflate");
+      Write(std::move(response));
+      return false;
+    }
+    if (*coding == ContentCoding::kIdentity) return true;
+    Result<std::string> decoded = DecodeBody(request_.body, *coding, route.max_body_bytes);
+    if (!decoded) {
+      Write(ErrorResponse(decoded.error()));
+      return false;
+    }
+    request_.body = std::move(*decoded);
+    request_.content_length = request_.body.size();
+    return true;
+  }
+
+  // The answer in the coding that the peer asked for, where that makes it smaller.
+  void Encode(HttpResponse& response) {
+    if (response.file || response.body.size() < kLeastEncodedBytes) return;
+    std::string encoded = EncodeBody(response.body, accepted_coding_);
+    if (encoded.empty() || encoded.size() >= response.body.size()) return;
+    response.body = std::move(encoded);
+    response.SetHeader("Content-Encoding", std::string(ContentCodingName(accepted_coding_)));
+    response.SetHeader("Vary", "Accept-Encoding");
   }
 
   void RunHandler(const Route& route) {
@@ -363,6 +404,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (body_open_) keep_alive_ = false;
     if (shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
     writing_ = true;
+    if (accepted_coding_ != ContentCoding::kIdentity) Encode(response);
     status_ = response.status;
     out_body_ = std::move(response.body);
     std::uint64_t length = out_body_.size();
@@ -468,6 +510,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   bool answered_ = false;         // but the handler still runs
   bool writing_ = false;
   bool body_open_ = false;  // the answer was made before the whole request had come
+  ContentCoding accepted_coding_ = ContentCoding::kIdentity;  // for the answer
   int status_ = 0;
   std::string out_head_, out_body_, piece_;
   int file_ = -1;

@@ -35,6 +35,7 @@ std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
       {"POST", "/v1/score", kInline, [score](HttpRequest& request, Responder responder) {
          score->Score(request, std::move(responder));
        }}};
+  for (Route& route : routes) route.coding = RouteCoding::kOffered;
   return routes;
 }
 

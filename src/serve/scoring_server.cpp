@@ -25,6 +25,7 @@ Result<std::unique_ptr<ScoringServer>> ScoringServer::Start(ScoringServerOptions
          responder.Send(
              HttpResponse::Text(200, metrics->RenderPrometheusText(), "text/plain; version=0.0.4"));
        }});
+  routes.back().coding = RouteCoding::kOffered;
   SKERRY_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server,
                           HttpServer::Start(std::move(options.http), std::move(routes), *metrics));
   return std::unique_ptr<ScoringServer>(new ScoringServer(*parts.repository, std::move(server)));
