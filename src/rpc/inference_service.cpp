@@ -86,7 +86,7 @@ void InferMessage(const Inference& inference, grpc::CallbackServerContext* conte
   InferContext limits;
   limits.deadline = SteadyDeadline(context->deadline());
   limits.cancelled = [context] { return context->IsCancelled(); };
-  inference.Infer(std::move(*model), std::move(decoded->request), std::move(limits),
+  inference.Infer(std::move(*model), decoded->request, limits,
                   [&answer, wanted = std::move(wanted), form = decoded->form,
                    done = std::move(done)](Result<InferResponse> scored) {
                     if (!scored) return done(tl::make_unexpected(std::move(scored).error()));

@@ -76,6 +76,18 @@ void JudgeReleased(const FitInput& input, std::span<const float> out_of_fold, Tr
                             .front();
 }
 
+// What the site's scores are compared with: those of this model on rows that it has not seen. The
+// folds' models are others, and on a skewed score that alone looks like drift; they stand in where
+// few rows were held out.
+void KeepScoreReference(std::span<const float> held_out, std::span<const float> out_of_fold,
+                        ModelReference& reference) {
+  constexpr std::size_t kFewRows =
+      200;  // deciles of fewer move by more than the alarm's quiet band
+  const auto scores = held_out.size() < kFewRows ? out_of_fold : held_out;
+  reference.score_edges = DecileEdges(scores);
+  reference.score_counts = CountBins(reference.score_edges, scores);
+}
+
 // Fits, exports and compares the classifier. `all` are the training rows followed by the held-out.
 Result<std::vector<float>> FitClassifier(const FitInput& input, const LabelledRows& all,
                                          FittedPackage& package) {
@@ -87,8 +99,6 @@ Result<std::vector<float>> FitClassifier(const FitInput& input, const LabelledRo
   const ScoredRows out_of_fold{inner.scores, input.training.labels};
   const double threshold = ThresholdOfMaxF1(CountScores(out_of_fold));
   package.reference.threshold = threshold;
-  package.reference.score_edges = DecileEdges(inner.scores);
-  package.reference.score_counts = CountBins(package.reference.score_edges, inner.scores);
   package.report.cross_validation = JudgeScores(out_of_fold, threshold, {.seed = input.seed});
   package.report.trees = inner.rounds;
   JudgeReleased(input, inner.scores, package.report);
@@ -104,6 +114,8 @@ Result<std::vector<float>> FitClassifier(const FitInput& input, const LabelledRo
                           RunGraph(*session, all.features, "probabilities", 2, 1));
   SKERRY_ASSIGN_OR_RETURN(package.report.max_model_difference,
                           LargestDifference(fitted.scores, scores, "classifier"));
+  KeepScoreReference(std::span(scores).subspan(input.training.rows()), inner.scores,
+                     package.reference);
   const std::vector<const Field*> fields = input.schema.features();
   for (std::size_t i = 0; i < fields.size(); ++i)
     package.report.gains.emplace_back(fields[i]->name, fitted.ensemble.gains[i]);

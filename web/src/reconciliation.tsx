@@ -98,10 +98,10 @@ export function ReconciliationSection(props: { reconciliations: Reconciliation[]
                 ))}
                 <th scope="col">Adds up</th>
                 <th scope="col" class="number">
-                  Duplicates ignored
+                  Duplicates
                 </th>
                 <th scope="col" class="number">
-                  Unexplained gaps
+                  Gaps
                 </th>
               </tr>
             </thead>

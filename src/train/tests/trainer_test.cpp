@@ -49,6 +49,14 @@ class TrainerTest : public ::testing::Test {
     return report.error().message();
   }
 
+  // How many rows' scores the package's reference holds.
+  std::uint64_t ReferenceScores() {
+    const auto package = LoadPackage(path("package"), {});
+    EXPECT_TRUE(package) << package.error().ToString();
+    const std::vector<std::uint64_t>& counts = (*package)->reference.score_counts;
+    return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+  }
+
   std::optional<TemporaryDirectory> directory_;
 };
 
@@ -71,6 +79,7 @@ TEST_F(TrainerTest, PackageLoadsAndHoldsEveryFile) {
   EXPECT_EQ(schema.Find("unit")->role, FieldRole::kId);
   EXPECT_EQ(schema.classes, (std::vector<std::string>{"0", "1"}));
   EXPECT_EQ((*package)->reference.rows, 960U);
+  EXPECT_EQ(ReferenceScores(), 240U) << "the scores to compare with are of rows held out";
   EXPECT_GT((*package)->reference.features[0].missing, 0U);
 }
 
@@ -99,6 +108,7 @@ TEST_F(TrainerTest, EveryRowTrainsWhenTheHoldoutIsAFile) {
   ASSERT_TRUE(report) << report.error().ToString();
   EXPECT_EQ(report->training_rows, 600U);
   EXPECT_EQ(report->holdout_rows, 300U);
+  EXPECT_EQ(ReferenceScores(), 300U);
 }
 
 TEST_F(TrainerTest, SeveralFilesAreOneTable) {
@@ -110,6 +120,7 @@ TEST_F(TrainerTest, SeveralFilesAreOneTable) {
   ASSERT_TRUE(report) << report.error().ToString();
   EXPECT_EQ(report->training_rows, 600U);
   EXPECT_EQ(report->holdout_rows, 0U);
+  EXPECT_EQ(ReferenceScores(), 600U) << "the inner folds stand in";
 }
 
 TEST_F(TrainerTest, WordsAreClassesAndTrueIsPositive) {
