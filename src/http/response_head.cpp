@@ -2,6 +2,8 @@
 
 #include <strings.h>
 
+#include <array>
+#include <charconv>
 #include <ctime>
 
 namespace skerry::http_detail {
@@ -23,11 +25,18 @@ const std::string& DateHeader() {
   return text;
 }
 
-bool Is(const std::string& name, const char* wanted) {
-  return strcasecmp(name.c_str(), wanted) == 0;
+bool Is(std::string_view name, std::string_view wanted) {
+  return name.size() == wanted.size() &&
+         strncasecmp(name.data(), wanted.data(), wanted.size()) == 0;
 }
 
-bool IsTheServers(const std::string& name) {
+void AppendNumber(std::uint64_t number, std::string& out) {
+  std::array<char, 20> digits;
+  out.append(digits.data(),
+             std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
+}
+
+bool IsTheServers(std::string_view name) {
   return Is(name, "Connection") || Is(name, "Transfer-Encoding") || Is(name, "Date");
 }
 
@@ -45,8 +54,11 @@ bool HasNoBody(int status) { return status < 200 || status == 204 || status == 3
 void WriteResponseHead(const HttpResponse& response, const ResponseFraming& framing,
                        std::string& out) {
   out.clear();
-  fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\n", response.status,
-                 ReasonPhrase(response.status));
+  out += "HTTP/1.1 ";
+  AppendNumber(static_cast<std::uint64_t>(response.status), out);
+  out += ' ';
+  out += ReasonPhrase(response.status);
+  out += "\r\n";
   bool length_given = HasNoBody(response.status);
   for (const auto& [name, value] : response.headers) {
     if (IsTheServers(name)) continue;
@@ -59,8 +71,11 @@ void WriteResponseHead(const HttpResponse& response, const ResponseFraming& fram
     AppendClean(value, out);
     out += "\r\n";
   }
-  if (!length_given)
-    fmt::format_to(std::back_inserter(out), "Content-Length: {}\r\n", framing.length);
+  if (!length_given) {
+    out += "Content-Length: ";
+    AppendNumber(framing.length, out);
+    out += "\r\n";
+  }
   out += DateHeader();
   if (!framing.keep_alive)
     out += "Connection: close\r\n";

@@ -1,23 +1,28 @@
 #include "http/router.h"
 
 #include <set>
+#include <utility>
 
 #include "http/url.h"
 
 namespace skerry {
 namespace {
 
-// Decoded segments of a path; nothing when it is no absolute path, too long or badly encoded.
-std::optional<std::vector<std::string>> SplitPath(std::string_view path) {
-  if (!path.starts_with('/')) return std::nullopt;
-  std::vector<std::string> segments;
+bool SplitPath(std::string_view path, Router::Path& out) {
+  out.count = 0;
+  if (!path.starts_with('/')) return false;
   path.remove_prefix(1);
   while (true) {
+    if (out.count == out.segments.size()) return false;
     const std::size_t slash = path.find('/');
-    auto decoded = PercentDecode(path.substr(0, slash));
-    if (!decoded || segments.size() >= limits::kPathSegments) return std::nullopt;
-    segments.push_back(std::move(*decoded));
-    if (slash == std::string_view::npos) return segments;
+    std::string_view segment = path.substr(0, slash);
+    if (segment.find('%') != std::string_view::npos) {
+      auto decoded = PercentDecode(segment);
+      if (!decoded) return false;
+      segment = out.decoded.emplace_back(std::move(*decoded));
+    }
+    out.segments[out.count++] = segment;
+    if (slash == std::string_view::npos) return true;
     path.remove_prefix(slash + 1);
   }
 }
@@ -66,22 +71,20 @@ Result<Router> Router::Make(std::vector<Route> routes) {
 }
 
 bool Router::Match(const std::vector<Segment>& segments, std::size_t at,
-                   const std::vector<std::string>& path, std::size_t from,
-                   std::map<std::string, std::string, std::less<>>& params) {
-  if (at == segments.size()) return from == path.size();
-  if (from == path.size()) return false;
+                   std::span<const std::string_view> path, Params& params) {
+  if (at == segments.size()) return path.empty();
+  if (path.empty()) return false;
   const Segment& segment = segments[at];
   if (segment.kind == Segment::Kind::kLiteral)
-    return segment.text == path[from] && Match(segments, at + 1, path, from + 1, params);
+    return segment.text == path[0] && Match(segments, at + 1, path.subspan(1), params);
   // Shortest first; the literals behind decide where it ends. An empty segment is no value.
-  std::string value;
-  const std::size_t last =
-      segment.kind == Segment::Kind::kOne ? from : path.size() - (segments.size() - at);
-  for (std::size_t end = from; end <= last && end < path.size(); ++end) {
-    if (path[end].empty()) return false;
-    value += (end > from ? "/" : "") + path[end];
-    if (!Match(segments, at + 1, path, end + 1, params)) continue;
-    params.emplace(segment.text, value);
+  const std::size_t behind = segments.size() - at - 1;
+  if (path.size() <= behind) return false;
+  const std::size_t most = segment.kind == Segment::Kind::kOne ? 1 : path.size() - behind;
+  for (std::size_t count = 1; count <= most; ++count) {
+    if (path[count - 1].empty()) return false;
+    if (!Match(segments, at + 1, path.subspan(count), params)) continue;
+    params.emplace(segment.text, fmt::format("{}", fmt::join(path.first(count), "/")));
     return true;
   }
   return false;
@@ -102,17 +105,18 @@ Router::Found Router::Find(std::string_view method, std::string_view path,
   if (literal != literal_.end())
     for (const std::size_t route : literal->second) Note(route, method, seen);
   if (seen.exact == kNone) {
-    const auto segments = SplitPath(path);
-    std::map<std::string, std::string, std::less<>> found;
+    Path split;
+    const bool whole = SplitPath(path, split);
+    Params found;
     for (const Pattern& pattern : patterns_) {
-      if (!segments || seen.exact != kNone) break;
-      if (segments->size() < pattern.segments.size()) continue;
+      if (!whole || seen.exact != kNone) break;
       const std::size_t get_before = seen.get;
       found.clear();
-      if (!Match(pattern.segments, 0, *segments, 0, found)) continue;
+      if (!Match(pattern.segments, 0, std::span(split.segments).first(split.count), found))
+        continue;
       Note(pattern.route, method, seen);
       if (seen.exact == pattern.route || (method == "HEAD" && get_before != seen.get))
-        params = found;
+        params = std::move(found);
     }
   }
   Found result;

@@ -1,13 +1,17 @@
 // Finds the route of a request. Immutable after Make; every thread may call Find.
 #pragma once
 
+#include <array>
+#include <list>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "http/server.h"
 
 namespace skerry {
@@ -24,11 +28,18 @@ class Router {
     bool path_known = false;
     std::string allow;  // the methods that the path has, when none fits
   };
-  // `path` is raw; parameters are decoded into `params`. HEAD falls back to GET. The matching of a
-  // literal pattern allocates nothing.
-  Found Find(std::string_view method, std::string_view path,
-             std::map<std::string, std::string, std::less<>>& params) const;
+  using Params = std::map<std::string, std::string, std::less<>>;
+  // `path` is raw; parameters are decoded into `params`. HEAD falls back to GET. Nothing but the
+  // parameters is allocated for a path without percent signs.
+  Found Find(std::string_view method, std::string_view path, Params& params) const;
   const std::vector<Route>& routes() const { return routes_; }
+
+  // The decoded segments of a path: views into it, or into `decoded`.
+  struct Path {
+    std::array<std::string_view, limits::kPathSegments> segments;
+    std::size_t count = 0;
+    std::list<std::string> decoded;
+  };
 
  private:
   struct Segment {
@@ -54,8 +65,7 @@ class Router {
 
   static Result<std::vector<Segment>> ParsePattern(std::string_view pattern);
   static bool Match(const std::vector<Segment>& segments, std::size_t at,
-                    const std::vector<std::string>& path, std::size_t from,
-                    std::map<std::string, std::string, std::less<>>& params);
+                    std::span<const std::string_view> path, Params& params);
   void Note(std::size_t route, std::string_view method, Seen& seen) const;
 
   std::vector<Route> routes_;

@@ -27,6 +27,7 @@ void Responder::Send(HttpResponse response) {
 namespace {
 
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr std::chrono::milliseconds kLeastSweep{10}, kMostSweep{1'000};
 
 std::vector<http_detail::RouteMetrics> MakeMetrics(const std::vector<Route>& routes,
                                                    MetricRegistry& metrics) {
@@ -65,6 +66,7 @@ struct HttpServer::Impl {
   Status Listen(Loop& loop);
   void Accept(std::size_t index);
   void AcceptLater(std::size_t index);
+  void Sweep(Loop& loop);
   void OnAllLoops(const std::function<void(Loop&)>& work);
 };
 
@@ -121,6 +123,19 @@ void HttpServer::Impl::AcceptLater(std::size_t index) {
   });
 }
 
+// One timer a loop instead of one a connection, which every request would set anew.
+void HttpServer::Impl::Sweep(Loop& loop) {
+  const std::chrono::milliseconds idle = shared->options.idle_timeout;
+  loop.sweep.expires_after(
+      std::clamp<std::chrono::milliseconds>(idle / 4, kLeastSweep, kMostSweep));
+  loop.sweep.async_wait([this, &loop, idle](error_code error) {
+    if (error) return;
+    const auto longest = std::chrono::steady_clock::now() - idle;
+    for (SessionBase* session : loop.sessions) session->CloseIfIdleSince(longest);
+    Sweep(loop);
+  });
+}
+
 void HttpServer::Impl::OnAllLoops(const std::function<void(Loop&)>& work) {
   for (auto& loop : loops) asio::post(loop->io, [&loop, work] { work(*loop); });
 }
@@ -160,6 +175,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options,
   }
   for (std::size_t i = 0; i < impl->loops.size(); ++i) {
     impl->Accept(i);
+    impl->Sweep(*impl->loops[i]);
     impl->threads.emplace_back([loop = impl->loops[i]] { loop->io.run(); });
   }
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));

@@ -1,3 +1,4 @@
+// Over 500 lines, because the steps of a connection are read together: each hands on to the next.
 #include "http/session.h"
 
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 
 #include "base/log.h"
 #include "http/content_coding.h"
+#include "http/plain_request.h"
 #include "http/response_head.h"
 #include "http/status.h"
 #include "http/stream_body.h"
@@ -19,6 +21,8 @@ namespace skerry::http_detail {
 namespace {
 
 constexpr std::size_t kChunkBytes = 256U << 10U;
+constexpr std::size_t kReadBytes = 4'096;
+constexpr std::size_t kJoinedBytes = 16U << 10U;  // of a body that is copied behind its header
 constexpr int kUnsentBytes = 128 << 10;
 constexpr std::size_t kKeptBufferBytes = 64U << 10U;
 constexpr std::size_t kLeastEncodedBytes = 1U << 10U;  // fewer fit into one packet as they are
@@ -63,15 +67,20 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
                               [self = this->shared_from_this()](beast::error_code failed) {
                                 if (failed) return self->Leave();
                                 ReadCertificate(self->stream_.native_handle(), self->peer_);
+                                self->request_.peer = self->peer_;
                                 self->WaitForRequest();
                               });
     } else {
+      request_.peer = peer_;
       WaitForRequest();
     }
   }
 
   void CloseIfIdle() override {
     if (waiting_) CloseNow();
+  }
+  void CloseIfIdleSince(std::chrono::steady_clock::time_point time) override {
+    if (waiting_ && idle_since_ <= time) CloseNow();
   }
   void CloseNow() override {
     beast::error_code ignored;  // it is going away either way
@@ -100,27 +109,64 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   void Leave() { loop_->sessions.erase(this); }
 
   void WaitForRequest() {
+    header_.reset();
     string_parser_.reset();
     stream_parser_.reset();
     stream_body_.reset();
     handler_running_ = answered_ = body_open_ = writing_ = false;
-    body_seconds_ = {};
-    body_bytes_ = 0;
-    header_.emplace();
-    header_->header_limit(static_cast<std::uint32_t>(limits::kHeaderBytes));
-    header_->body_limit(boost::none);
-    if (buffer_.size() > 0) return ReadHeader();
+    if (request_.body.capacity() > kKeptBufferBytes) std::string().swap(request_.body);
+    // Through the loop, so that many requests that came together do not nest.
+    if (buffer_.size() > 0)
+      return asio::post(loop_->io, [self = this->shared_from_this()] { self->OnRequestBytes(); });
     if (shared_->draining.load(std::memory_order_relaxed)) return Shut();
     waiting_ = true;
-    Lowest(stream_).expires_after(shared_->options.idle_timeout);
-    stream_.async_read_some(
-        buffer_.prepare(4'096),
-        [self = this->shared_from_this()](beast::error_code error, std::size_t bytes) {
-          self->waiting_ = false;
-          if (error) return self->Leave();
-          self->buffer_.commit(bytes);
-          self->ReadHeader();
-        });
+    idle_since_ = std::chrono::steady_clock::now();
+    Lowest(stream_).expires_never();
+    const auto on_bytes = [self = this->shared_from_this()](beast::error_code error,
+                                                            std::size_t bytes) {
+      self->waiting_ = false;
+      if (error) return self->Leave();
+      self->buffer_.commit(bytes);
+      self->OnRequestBytes();
+    };
+    // Past Beast's stream where it has nothing to add: CloseIfIdleSince keeps the time.
+    if constexpr (std::is_same_v<Stream, PlainStream>)
+      socket().async_read_some(buffer_.prepare(kReadBytes), on_bytes);
+    else
+      stream_.async_read_some(buffer_.prepare(kReadBytes), on_bytes);
+  }
+
+  void OnRequestBytes() {
+    if (!TakeWholeRequest()) ReadHeader();
+  }
+
+  // The way of nearly every request: it has come whole, and nothing about it is unusual.
+  bool TakeWholeRequest() {
+    const asio::const_buffer data = buffer_.data();
+    const auto taken =
+        TakePlainRequest({static_cast<const char*>(data.data()), data.size()}, request_);
+    if (!taken) return false;
+    request_.params.clear();
+    request_.stream = nullptr;
+    const auto found = shared_->router.Find(request_.method, request_.path, request_.params);
+    if (found.route == nullptr || found.route->kind == RouteKind::kStreaming ||
+        request_.content_length > found.route->max_body_bytes)
+      return false;
+    started_at_ = std::chrono::steady_clock::now();
+    buffer_.consume(taken->bytes);
+    keep_alive_ = taken->keep_alive;
+    version_10_ = false;
+    head_ = request_.method == "HEAD";
+    Choose(found);
+    Hand(*found.route);
+    return true;
+  }
+
+  void Choose(const Router::Found& found) {
+    route_ = found.index;
+    accepted_coding_ = found.route->coding == RouteCoding::kOffered
+                           ? ChooseCoding(request_.Header("Accept-Encoding"))
+                           : ContentCoding::kIdentity;
   }
 
   // The peer has so long for the next step; then the operation under way fails with `late_` set, on
@@ -145,6 +191,11 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   }
 
   void ReadHeader() {
+    body_seconds_ = {};
+    body_bytes_ = 0;
+    header_.emplace();
+    header_->header_limit(static_cast<std::uint32_t>(limits::kHeaderBytes));
+    header_->body_limit(boost::none);
     GivePeer(shared_->options.header_timeout);
     http::async_read_header(
         stream_, buffer_, *header_,
@@ -204,11 +255,8 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
             found.allow);
       return Refuse(404, fmt::format("there is nothing at {}", request_.path));
     }
-    route_ = found.index;
+    Choose(found);
     const Route& route = *found.route;
-    accepted_coding_ = route.coding == RouteCoding::kOffered
-                           ? ChooseCoding(message[http::field::accept_encoding])
-                           : ContentCoding::kIdentity;
     const bool streaming = route.kind == RouteKind::kStreaming;
     if (!streaming && request_.content_length != kUnknownLength &&
         request_.content_length > route.max_body_bytes)
@@ -277,9 +325,14 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
 
   void Dispatch(const Route& route) {
     request_.body = std::move(string_parser_->get().body());
-    const std::string_view encoding = string_parser_->get()[http::field::content_encoding];
-    if (!encoding.empty() && route.coding == RouteCoding::kOffered && !Decode(route, encoding))
-      return;
+    Hand(route);
+  }
+
+  void Hand(const Route& route) {
+    if (route.coding == RouteCoding::kOffered) {
+      const std::string_view encoding = request_.Header("Content-Encoding");
+      if (!encoding.empty() && !Decode(route, encoding)) return;
+    }
     if (route.kind == RouteKind::kInline) return RunHandler(route);
     RunOn(*shared_->pool, route);
   }
@@ -400,7 +453,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     // What the peer has not sent by now would be taken for its next request.
     body_open_ = stream_parser_   ? !stream_parser_->is_done()
                  : string_parser_ ? !string_parser_->is_done()
-                                  : !header_->is_done();
+                                  : header_ && !header_->is_done();
     if (body_open_) keep_alive_ = false;
     if (shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
     writing_ = true;
@@ -420,8 +473,22 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     }
     WriteResponseHead(response, {length, keep_alive_, head_, version_10_}, out_head_);
     if (head_ || HasNoBody(status_)) out_body_.clear();
+    if (file_ < 0 && WriteAtOnce()) return Finish();
     WriteParts(OutParts(std::array{asio::const_buffer(asio::buffer(out_head_)),
                                    asio::const_buffer(asio::buffer(out_body_))}));
+  }
+
+  // An answer that the socket takes as it stands needs no turn of the loop. What of it was not
+  // taken is left in out_head_ and out_body_.
+  bool WriteAtOnce() {
+    if constexpr (std::is_same_v<Stream, TlsStream>) return false;
+    if (out_body_.size() > kJoinedBytes) return false;
+    out_head_ += out_body_;
+    out_body_.clear();
+    const ssize_t sent = send(socket().native_handle(), out_head_.data(), out_head_.size(),
+                              MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) out_head_.erase(0, static_cast<std::size_t>(sent));
+    return out_head_.empty();
   }
 
   // In one gather write where the network takes it; the time limit is on progress, not on the
@@ -501,7 +568,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   std::shared_ptr<StreamBody> stream_body_;
   HttpRequest request_;
   asio::steady_timer timer_{loop_->io};
-  std::chrono::steady_clock::time_point started_at_, body_asked_at_;
+  std::chrono::steady_clock::time_point started_at_, body_asked_at_, idle_since_;
   std::chrono::duration<double> body_seconds_{0};  // that the peer was waited for
   std::uint64_t body_bytes_ = 0;
   std::size_t route_ = 0;

@@ -3,6 +3,10 @@
 //   WaitForRequest -> ReadHeader -> RouteRequest -> (ReadBody) -> handler -> Respond -> Write ->
 //   ...
 //
+// A request that has come whole and has nothing unusual about it (plain_request.h) goes from
+// WaitForRequest to its handler at once, and its answer, where the socket takes it, from Write to
+// WaitForRequest: no timer is set and no turn of the loop is taken for it.
+//
 // Owned by the pending operation or by the Responder that a handler holds, whichever there is;
 // everything but Respond and StreamBody::Read runs on the loop's thread.
 #pragma once
@@ -69,6 +73,7 @@ struct Loop {
   std::mutex mutex;
   bool stopped = false;
   std::set<SessionBase*> sessions;  // the loop's thread alone
+  asio::steady_timer sweep{io};     // for connections that wait too long
 };
 
 class SessionBase : public Responder::Target {
@@ -76,6 +81,8 @@ class SessionBase : public Responder::Target {
   virtual void Begin() = 0;
   // Closes it when it waits for a request; else it closes after its answer.
   virtual void CloseIfIdle() = 0;
+  // Closes it when it has waited for a request since that time or longer.
+  virtual void CloseIfIdleSince(std::chrono::steady_clock::time_point time) = 0;
   virtual void CloseNow() = 0;
 };
 
