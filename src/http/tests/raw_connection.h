@@ -38,6 +38,8 @@ class RawConnection {
     }
     return true;
   }
+  // Says that nothing more comes; answers can still be read.
+  void EndWriting() { shutdown(fd_, SHUT_WR); }
   // Whether there is something to read, or the end, within that time.
   bool Readable(std::chrono::milliseconds longest) {
     pollfd wanted{fd_, POLLIN, 0};

@@ -1,7 +1,10 @@
 // What a server does with peers that are wrong, slow, or too many.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -162,6 +165,56 @@ TEST_F(ServerTest, HeadersOfAHandlerCannotBreakTheAnswer) {
   EXPECT_EQ(get.Header("Evil"), "");
   EXPECT_EQ(get.Header("Content-Length"), "4");
   EXPECT_EQ(Send("HEAD", "/a").value().Header("Content-Length"), "70");
+}
+
+TEST_F(ServerTest, ConnectionsThatWaitTooLongAreClosed) {
+  HttpServerOptions options;
+  options.idle_timeout = std::chrono::milliseconds(60);
+  Start({{"GET", "/a", RouteKind::kInline, Echo()}}, options);
+  RawConnection silent(server_->port());
+  RawConnection used(server_->port());
+  used.Write("GET /a HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(silent.ReadAll(), "");
+  const std::string answer = used.ReadAll();  // ends when the server closes
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 ")) << answer;
+  EXPECT_TRUE(answer.ends_with("|")) << answer;
+}
+
+TEST_F(ServerTest, HalfClosedPeersGetTheirAnswers) {
+  Start(
+      {{"POST", "/in", RouteKind::kInline, Echo()}, {"POST", "/pool", RouteKind::kPooled, Echo()}});
+  for (const std::string path : {"/in", "/pool"}) {
+    RawConnection raw(server_->port());
+    raw.Write("POST " + path + " HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc");
+    raw.EndWriting();
+    const std::string answer = raw.ReadAll();
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 ")) << answer;
+    EXPECT_TRUE(answer.ends_with("|abc")) << answer;
+  }
+  for (const std::string part :
+       {"", "POST /in HT", "POST /in HTTP/1.1\r\nContent-Length: 3\r\n\r\na"}) {
+    RawConnection raw(server_->port());
+    raw.Write(part);
+    raw.EndWriting();
+    EXPECT_FALSE(raw.ReadAll().starts_with("HTTP/1.1 200")) << part;  // and the connection ends
+  }
+}
+
+TEST_F(ServerTest, TenThousandIdleConnectionsHoldNobodyUp) {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  // Both ends are in this process.
+  const std::size_t count = std::min<std::size_t>(10'000, (files.rlim_cur - 200) / 2);
+  Start({{"POST", "/{x}", RouteKind::kInline, Echo()}});
+  std::vector<std::unique_ptr<RawConnection>> idle;
+  for (std::size_t i = 0; i < count; ++i) {
+    idle.push_back(std::make_unique<RawConnection>(server_->port()));
+    ASSERT_TRUE(idle.back()->connected()) << i;
+    if (i % 2 == 1) idle.back()->Write("POST /x HTTP/1.1\r\nContent-Le");  // and then nothing
+  }
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(Send("POST", "/y", "b").value().body, "y|b");
+  idle.back()->Write("ngth: 1\r\n\r\nz");
+  EXPECT_TRUE(idle.back()->ReadUntil("x|z").ends_with("x|z"));
 }
 
 TEST_F(ServerTest, ManyConnectionsAtOnce) {

@@ -305,6 +305,41 @@ TEST_F(ScoringServerTest, BadInferRequestsNameTheTensor) {
   EXPECT_EQ(row_numbers_.taken(), 0U);
 }
 
+TEST_F(ScoringServerTest, EveryKindOfMalformedJsonIsRefused) {
+  const std::string good = R"({"id":"a","parameters":{"p":[1,"x",null]},"inputs":[{"name":"input",)"
+                           R"("shape":[1,3],"datatype":"FP32","data":[[0,65,10]]}]})";
+  EXPECT_EQ(Call("POST", kInfer, good).status, 200);
+  for (std::size_t size = 0; size < good.size(); ++size)
+    EXPECT_EQ(Call("POST", kInfer, good.substr(0, size)).status, 400) << size;
+  const auto data = [](const std::string& element) { return Matrix("[1,2," + element + "]"); };
+  for (const std::string element :
+       {"1e999", "-1e999", "1e39",    "NaN",  "Infinity", "01", "+1",    ".5",
+        "1.",    "0x1",    "1e",      "--1",  "true",     "{}", "\"1\"", "'1'",
+        "1 2",   "[[",     "\\u0031", "1,,2", ",",        "1,", "\xFF"})
+    EXPECT_EQ(Call("POST", kInfer, data(element)).status, 400) << element;
+  for (const std::string id :
+       {R"(\ud800)", R"(\udc00\ud800)", R"(\u12)", R"(\x)", "\x01", "\xC3\x28", "\xED\xA0\x80"})
+    EXPECT_EQ(Call("POST", kInfer, R"({"id":")" + id + "\"," + Matrix("[0,1,2]").substr(1)).status,
+              400)
+        << id;
+  for (const std::string shape : {"[-1,3]", "[1,-3]", "[1.5,2]", "[\"1\",3]", "[1,3", "1", "null",
+                                  "[[1],3]", "[9223372036854775808,3]", "[3]", "[1,3,1]", "[]"})
+    EXPECT_EQ(Call("POST", kInfer, Matrix("[0,1,2]", shape)).status, 400) << shape;
+  for (const std::string shape : {"[4294967296,4294967296]", "[9223372036854775807,3]"})
+    EXPECT_EQ(Call("POST", kInfer, Matrix("[0,1,2]", shape)).status, 413) << shape;
+  for (const char bracket : {'[', '{'}) {
+    const std::string deep(100'000, bracket);
+    EXPECT_EQ(Call("POST", kInfer, deep).status, 400);
+    EXPECT_EQ(Call("POST", kInfer, R"({"inputs":)" + deep).status, 400);
+    EXPECT_EQ(Call("POST", kInfer, R"({"parameters":{"a":)" + deep).status, 400);
+    EXPECT_EQ(Call("POST", kInfer, R"({"inputs":[{"name":"input","x":)" + deep).status, 400);
+    EXPECT_EQ(Call("POST", kInfer, Matrix(deep)).status, 400);
+  }
+  EXPECT_EQ(Call("POST", kInfer, "\xEF\xBB\xBF\xEF\xBB\xBF" + good).status, 400);
+  EXPECT_EQ(Call("POST", kInfer, good + good).status, 400);
+  EXPECT_EQ(row_numbers_.taken(), 1U);
+}
+
 TEST_F(ScoringServerTest, SyncCaptureAnswersOnlyWhenTheRowsAreKept) {
   Serve("milling", fixture::LoadFixture(), CaptureMode::kSync);
   std::atomic<bool> answered{false};
