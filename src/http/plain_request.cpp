@@ -40,20 +40,27 @@ bool Is(std::string_view text, std::string_view name) {
 }
 
 // The text up to `mark`, which is taken off too; false when there is none.
-bool TakeUntil(std::string_view& rest, std::string_view mark, std::string_view& taken) {
+bool TakeUntil(std::string_view& rest, char mark, std::string_view& taken) {
   const std::size_t at = rest.find(mark);
   if (at == std::string_view::npos) return false;
   taken = rest.substr(0, at);
-  rest.remove_prefix(at + mark.size());
+  rest.remove_prefix(at + 1);
+  return true;
+}
+
+// A line without its CRLF; a carriage return elsewhere is not let through.
+bool TakeLine(std::string_view& rest, std::string_view& line) {
+  if (!TakeUntil(rest, '\r', line) || !rest.starts_with('\n')) return false;
+  rest.remove_prefix(1);
   return true;
 }
 
 bool TakeRequestLine(std::string_view& rest, HttpRequest& request) {
   std::string_view line;
-  if (!TakeUntil(rest, "\r\n", line) || !line.ends_with(" HTTP/1.1")) return false;
+  if (!TakeLine(rest, line) || !line.ends_with(" HTTP/1.1")) return false;
   line.remove_suffix(std::string_view(" HTTP/1.1").size());
   std::string_view method;
-  if (!TakeUntil(line, " ", method) || method.empty() || !AllAre(method, kToken)) return false;
+  if (!TakeUntil(line, ' ', method) || method.empty() || !AllAre(method, kToken)) return false;
   if (!line.starts_with('/') || !AllAre(line, kTarget)) return false;
   request.method = method;
   request.target = line;
@@ -68,13 +75,13 @@ class HeaderLines {
   // Up to and with the empty line.
   bool Take(std::string_view& rest) {
     std::size_t count = 0;
-    for (std::string_view line; TakeUntil(rest, "\r\n", line);) {
+    for (std::string_view line; TakeLine(rest, line);) {
       if (line.empty()) {
         request_.headers.resize(count);
         return true;
       }
       std::string_view name;
-      if (!TakeUntil(line, ":", name) || name.empty() || !AllAre(name, kToken)) return false;
+      if (!TakeUntil(line, ':', name) || name.empty() || !AllAre(name, kToken)) return false;
       const std::size_t first = line.find_first_not_of(" \t");
       line.remove_prefix(std::min(first, line.size()));
       line = line.substr(0, line.find_last_not_of(" \t") + 1);

@@ -2,6 +2,7 @@
 
 #include <strings.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <ctime>
@@ -40,11 +41,16 @@ bool IsTheServers(std::string_view name) {
   return Is(name, "Connection") || Is(name, "Transfer-Encoding") || Is(name, "Date");
 }
 
+bool IsControl(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && c != '\t') || byte == 0x7F;
+}
+
 void AppendClean(std::string_view text, std::string& out) {
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += (byte < 0x20 && c != '\t') || byte == 0x7F ? ' ' : c;
-  }
+  const std::size_t start = out.size();
+  out += text;
+  if (std::any_of(text.begin(), text.end(), IsControl))
+    std::replace_if(out.begin() + static_cast<std::ptrdiff_t>(start), out.end(), IsControl, ' ');
 }
 
 }  // namespace

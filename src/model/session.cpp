@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <exception>
 #include <iterator>
@@ -239,6 +240,26 @@ struct OnnxSession::Runtime {
   std::vector<std::string> sources;       // the graph's output behind each of outputs_
   std::vector<const char*> output_names;  // into sources
   std::vector<Part> parts;                // one for each of outputs_
+
+  // Whether the outputs are tensors of numbers that have the rows of the inputs, as far as is
+  // known.
+  std::atomic<bool> keeps_rows{false};
+
+  // Runs with the outputs' memory given, which spares the runtime its own and a copy. Nothing when
+  // it does not take it.
+  bool RunInto(std::vector<Ort::Value>& inputs, std::vector<const char*>& names,
+               std::vector<Tensor>& outputs) {
+    std::vector<Ort::Value> values;
+    values.reserve(outputs.size());
+    for (Tensor& tensor : outputs) values.push_back(ToRuntimeValue(tensor, memory));
+    try {
+      session->Run(Ort::RunOptions{nullptr}, input_names.data(), inputs.data(), inputs.size(),
+                   names.data(), values.data(), values.size());
+      return true;
+    } catch (const Ort::Exception&) {
+      return false;  // the run that follows says why
+    }
+  }
 };
 
 OnnxSession::OnnxSession() : runtime_(std::make_unique<Runtime>()) {}
@@ -338,6 +359,16 @@ Status OnnxSession::Describe(std::string_view what) {
   SKERRY_RETURN_IF_ERROR(std::move(fits));
   if (outputs_.empty())
     return Fail(ErrorCode::kUnimplemented, "{}: no output is a tensor that can be served", what);
+  // Free rows and nothing else that is free.
+  const auto rows_alone = [](const TensorSpec& spec) {
+    return spec.type != TensorType::kString && !spec.shape.empty() && spec.shape[0] == -1 &&
+           std::count(spec.shape.begin(), spec.shape.end(), -1) == 1;
+  };
+  runtime_->keeps_rows = !inputs_.empty() && !inputs_[0].shape.empty() &&
+                         inputs_[0].shape[0] == -1 &&
+                         std::all_of(outputs_.begin(), outputs_.end(), rows_alone) &&
+                         std::all_of(runtime_->parts.begin(), runtime_->parts.end(),
+                                     [](Part part) { return part == Part::kTensor; });
   for (const TensorSpec& spec : inputs_) runtime_->input_names.push_back(spec.name.c_str());
   for (const std::string& source : runtime_->sources)
     runtime_->output_names.push_back(source.c_str());
@@ -368,6 +399,23 @@ Status CheckGivenNames(std::span<const TensorSpec> specs, std::span<const Tensor
         return Fail(ErrorCode::kInvalidArgument, "input \"{}\" is given twice", given[i].name);
   }
   return {};
+}
+
+}  // namespace
+
+namespace {
+
+std::vector<Tensor> SizedOutputs(std::span<const TensorSpec> specs,
+                                 std::span<const std::size_t> chosen, std::int64_t rows) {
+  std::vector<Tensor> outputs(chosen.size());
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const TensorSpec& spec = specs[chosen[i]];
+    outputs[i].name = spec.name;
+    std::vector<std::int64_t> shape = spec.shape;
+    shape[0] = rows;
+    outputs[i].Resize(spec.type, std::move(shape));
+  }
+  return outputs;
 }
 
 }  // namespace
@@ -407,10 +455,19 @@ Result<std::vector<Tensor>> OnnxSession::Run(std::span<const Tensor> given,
     std::vector<Ort::Value> values;
     for (const Tensor* tensor : ordered)
       values.push_back(ToRuntimeValue(*tensor, runtime_->memory));
+    std::vector<Tensor> outputs;
+    const bool keeps_rows = runtime_->keeps_rows.load(std::memory_order_relaxed);
+    if (keeps_rows && names.size() == chosen.size() && !given[0].shape.empty() &&
+        given[0].shape[0] > 0) {
+      outputs = SizedOutputs(outputs_, chosen, given[0].shape[0]);
+      if (runtime_->RunInto(values, names, outputs)) return outputs;
+      outputs.clear();
+    }
     const std::vector<Ort::Value> made =
         runtime_->session->Run(Ort::RunOptions{nullptr}, runtime_->input_names.data(),
                                values.data(), values.size(), names.data(), names.size());
-    std::vector<Tensor> outputs;
+    // It can run, but not with these shapes.
+    if (keeps_rows) runtime_->keeps_rows.store(false, std::memory_order_relaxed);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       SKERRY_ASSIGN_OR_RETURN(Tensor tensor, FromRuntimeValue(made[place[i]], outputs_[chosen[i]],
                                                               runtime_->parts[chosen[i]]));

@@ -24,14 +24,14 @@ Error Twice(std::string_view where, std::string_view key) {
   return Error(ErrorCode::kInvalidArgument, fmt::format("{}: \"{}\" is given twice", where, key));
 }
 
-// Calls take(key, value) for each member, in their order.
-template <typename Take>
-Status ForEachMember(ondemand::object& object, std::string_view where, Take take) {
+// Calls take(key, value) for each member, in their order. `where` says whose they are in errors.
+template <typename Where, typename Take>
+Status ForEachMember(ondemand::object& object, const Where& where, Take take) {
   for (auto item : object) {
     ondemand::field field;
     std::string_view key;
     if (std::move(item).get(field) || field.unescaped_key().get(key))
-      return Fail(ErrorCode::kInvalidArgument, "{}: the object is no valid JSON", where);
+      return Fail(ErrorCode::kInvalidArgument, "{}: the object is no valid JSON", where());
     SKERRY_RETURN_IF_ERROR(take(key, field.value()));
   }
   return {};
@@ -53,18 +53,21 @@ Result<bool> ReadFlag(ondemand::value& value, std::string_view what) {
   return flag;
 }
 
-Result<std::vector<std::int64_t>> ReadShape(ondemand::value& value, std::string_view where) {
+template <typename Where>
+Result<std::vector<std::int64_t>> ReadShape(ondemand::value& value, const Where& where) {
   std::vector<std::int64_t> shape;
+  shape.reserve(4);
   ondemand::array array;
   if (value.get_array().get(array))
-    return Fail(ErrorCode::kInvalidArgument, "{}: expected \"shape\", an array of integers", where);
+    return Fail(ErrorCode::kInvalidArgument, "{}: expected \"shape\", an array of integers",
+                where());
   for (auto item : array) {
     std::int64_t dimension = 0;
     if (item.get_int64().get(dimension) || dimension < 0)
-      return Fail(ErrorCode::kInvalidArgument, "{}: shape[{}] is no integer of 0 or more", where,
+      return Fail(ErrorCode::kInvalidArgument, "{}: shape[{}] is no integer of 0 or more", where(),
                   shape.size());
     if (shape.size() == limits::kTensorRank)
-      return Fail(ErrorCode::kTooLarge, "{}: shape has more than {} dimensions", where,
+      return Fail(ErrorCode::kTooLarge, "{}: shape has more than {} dimensions", where(),
                   limits::kTensorRank);
     shape.push_back(dimension);
   }
@@ -84,7 +87,7 @@ class InputReader {
       return Fail(ErrorCode::kInvalidArgument, "inputs[{}]: expected an object, got {}", index_,
                   KindName(value));
     SKERRY_RETURN_IF_ERROR(ForEachMember(
-        object, Where(),
+        object, [this] { return Where(); },
         [this](std::string_view key, ondemand::value member) { return Take(key, member); }));
     SKERRY_RETURN_IF_ERROR(CheckWhole());
     if (binary_bytes_) return TakeBinary();
@@ -127,7 +130,7 @@ class InputReader {
 
   Status TakeShape(ondemand::value& member) {
     if (std::exchange(has_shape_, true)) return tl::make_unexpected(Twice(Where(), "shape"));
-    SKERRY_ASSIGN_OR_RETURN(tensor_.shape, ReadShape(member, Where()));
+    SKERRY_ASSIGN_OR_RETURN(tensor_.shape, ReadShape(member, [this] { return Where(); }));
     return {};
   }
 
@@ -148,7 +151,8 @@ class InputReader {
       return Fail(ErrorCode::kInvalidArgument, "{}: parameters: expected an object, got {}",
                   Where(), KindName(member));
     return ForEachMember(
-        object, Where(), [this](std::string_view key, ondemand::value value) -> Status {
+        object, [this] { return Where(); },
+        [this](std::string_view key, ondemand::value value) -> Status {
           if (key == "shared_memory_region")
             return Fail(ErrorCode::kUnimplemented, "{}: shared memory is not offered", Where());
           if (key != "binary_data_size") return {};
@@ -224,19 +228,21 @@ Status ReadOutputParameters(ondemand::value& value, std::string_view where, Requ
   if (value.get_object().get(object))
     return Fail(ErrorCode::kInvalidArgument, "{}: parameters: expected an object, got {}", where,
                 KindName(value));
-  return ForEachMember(object, where, [&](std::string_view key, ondemand::value member) -> Status {
-    if (key == "shared_memory_region")
-      return Fail(ErrorCode::kUnimplemented, "{}: shared memory is not offered", where);
-    if (key == "binary_data") {
-      SKERRY_ASSIGN_OR_RETURN(binary, ReadFlag(member, fmt::format("{}: binary_data", where)));
-    } else if (key == "classification") {
-      const std::string what = fmt::format("{}: classification", where);
-      SKERRY_ASSIGN_OR_RETURN(output.classification, ReadCount(member, what));
-      if (output.classification == 0)
-        return Fail(ErrorCode::kInvalidArgument, "{}: expected how many classes, got 0", what);
-    }
-    return {};
-  });
+  return ForEachMember(
+      object, [&where] { return where; },
+      [&](std::string_view key, ondemand::value member) -> Status {
+        if (key == "shared_memory_region")
+          return Fail(ErrorCode::kUnimplemented, "{}: shared memory is not offered", where);
+        if (key == "binary_data") {
+          SKERRY_ASSIGN_OR_RETURN(binary, ReadFlag(member, fmt::format("{}: binary_data", where)));
+        } else if (key == "classification") {
+          const std::string what = fmt::format("{}: classification", where);
+          SKERRY_ASSIGN_OR_RETURN(output.classification, ReadCount(member, what));
+          if (output.classification == 0)
+            return Fail(ErrorCode::kInvalidArgument, "{}: expected how many classes, got 0", what);
+        }
+        return {};
+      });
 }
 
 // What the outputs said of their own; the request's binary_data_output holds for the others.
@@ -252,8 +258,9 @@ Status ReadOutput(ondemand::value& value, OutputsRead& read) {
     return Fail(ErrorCode::kInvalidArgument, "{}: expected an object with \"name\"", where);
   RequestedOutput output;
   std::optional<bool> binary;
-  SKERRY_RETURN_IF_ERROR(
-      ForEachMember(object, where, [&](std::string_view key, ondemand::value member) -> Status {
+  SKERRY_RETURN_IF_ERROR(ForEachMember(
+      object, [&where] { return where; },
+      [&](std::string_view key, ondemand::value member) -> Status {
         if (key == "parameters") return ReadOutputParameters(member, where, output, binary);
         if (key != "name") return {};
         std::string_view name;

@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <charconv>
@@ -15,6 +16,12 @@ void AppendChars(std::string& out, T value) {
   std::array<char, 32> buffer;
   const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
   out.append(buffer.data(), error == std::errc() ? end : buffer.data());
+}
+
+// ASCII that JSON takes as it is.
+bool IsPlain(char c) {
+  const auto code = static_cast<unsigned char>(c);
+  return code >= 0x20 && code < 0x80 && c != '"' && c != '\\';
 }
 
 void AppendEscaped(std::string& out, char c) {
@@ -82,16 +89,21 @@ float HalfToFloat(std::uint16_t half) {
 }
 
 void AppendJsonString(std::string& out, std::string_view text) {
-  const bool utf8 = simdjson::validate_utf8(text.data(), text.size());
   out += '"';
+  // Nearly all text is plain: it is copied in one piece.
+  if (std::all_of(text.begin(), text.end(), IsPlain)) {
+    out += text;
+    out += '"';
+    return;
+  }
+  const bool utf8 = simdjson::validate_utf8(text.data(), text.size());
   for (const char c : text) {
-    const auto code = static_cast<unsigned char>(c);
-    if (code >= 0x80 && !utf8)
+    if (static_cast<unsigned char>(c) >= 0x80 && !utf8)
       out += "\xEF\xBF\xBD";
-    else if (code < 0x20 || c == '"' || c == '\\')
-      AppendEscaped(out, c);
-    else
+    else if (IsPlain(c) || static_cast<unsigned char>(c) >= 0x80)
       out += c;
+    else
+      AppendEscaped(out, c);
   }
   out += '"';
 }
@@ -118,8 +130,13 @@ void AppendTensorHead(std::string& out, const Tensor& tensor) {
   AppendJsonString(out, tensor.name);
   out += ",\"datatype\":\"";
   out += TensorTypeName(tensor.type);
-  out += "\",\"shape\":";
-  out += ShapeText(tensor.shape);
+  out += "\",\"shape\":[";
+  for (const std::int64_t dimension : tensor.shape) {
+    AppendChars(out, dimension);
+    out += ',';
+  }
+  if (out.back() == ',') out.pop_back();
+  out += ']';
 }
 
 void AppendTensor(std::string& out, const Tensor& tensor) {
