@@ -1,6 +1,6 @@
 # The few commands that a person needs. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo check tidy asan tsan interop clean
+.PHONY: help deps build test demo check tidy asan tsan fuzz interop clean
 
 help:   ## list the commands
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -25,5 +25,8 @@ asan: deps  ## run the tests under AddressSanitizer and UBSan
 	cmake --preset asan-ubsan >/dev/null && cmake --build --preset asan-ubsan $(if $(TESTS),--target $(TESTS)) && scripts/test asan-ubsan $(TESTS)
 tsan: deps  ## run the tests under ThreadSanitizer
 	cmake --preset tsan >/dev/null && cmake --build --preset tsan $(if $(TESTS),--target $(TESTS)) && scripts/test tsan $(TESTS)
+fuzz: deps  ## decode mutated scoring requests for SECONDS (600) under AddressSanitizer and UBSan
+	cmake --preset asan-ubsan >/dev/null && cmake --build --preset asan-ubsan --target serve_fuzz_tests
+	SKERRY_FUZZ_SECONDS=$(or $(SECONDS),600) build/asan-ubsan/serve_fuzz_tests
 clean:  ## remove the build trees
 	rm -rf build
