@@ -13,12 +13,13 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
-def wrk(url, body_file, connections, seconds, pid, directory):
+def wrk(url, body_file, connections, seconds, pid, directory, headers=None):
     """Closed loop on keep-alive connections; `pid` is whose CPU is counted, or None."""
+    more = "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in (headers or {}).items())
     script = directory / "post.lua"
     script.write_text(f'''wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-local f = assert(io.open("{body_file}", "rb")); wrk.body = f:read("*a"); f:close()
+{more}local f = assert(io.open("{body_file}", "rb")); wrk.body = f:read("*a"); f:close()
 function done(s, l, r)
   io.write(string.format("RESULT %d %d %d %d %d %d\\n", s.requests, s.duration, l:percentile(50), l:percentile(99),
     s.errors.connect + s.errors.read + s.errors.write + s.errors.timeout, s.errors.status))
