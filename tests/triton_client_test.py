@@ -111,6 +111,43 @@ class TritonClient(unittest.TestCase):
         index = self.grpc.get_model_repository_index()
         self.assertEqual({m.name for m in index.models}, {"demo", "identity"})
 
+    def test_statistics_and_configuration(self):
+        before = self.http.get_inference_statistics("demo")["model_stats"][0]
+        self.http.infer("demo", rows(triton_http))
+        self.grpc.infer("demo", rows(triton_grpc))
+        after = self.http.get_inference_statistics("demo", "0")["model_stats"][0]
+        self.assertEqual(after["inference_count"] - before["inference_count"], 2)
+        self.assertGreater(after["inference_stats"]["compute_infer"]["ns"], 0)
+        self.assertEqual(len(self.http.get_inference_statistics()["model_stats"]), 2)
+        over_http = self.http.get_model_config("demo")
+        over_grpc = self.grpc.get_model_config("demo", as_json=True)["config"]
+        self.assertEqual([(t["name"], t["data_type"]) for t in over_http["input"]],
+                         [(t["name"], t["data_type"]) for t in over_grpc["input"]])
+
+    def test_models_come_and_go_on_request_alone(self):
+        with self.assertRaisesRegex(InferenceServerException, "--repository-api"):
+            self.http.unload_model("demo")
+        with tempfile.TemporaryDirectory(prefix="skerry-triton-") as name:
+            repository = pathlib.Path(name)
+            with Served("serve", "--http", "127.0.0.1:0", "--model-repository", repository, "--repository-api") as server:
+                client = triton_http.InferenceServerClient(server.url.removeprefix("http://"))
+                self.assertFalse(client.is_server_ready())
+                for version in ("1", "2"):
+                    (repository / "echo" / version).mkdir(parents=True)
+                    write_identity(repository / "echo" / version / "model.onnx")
+                client.load_model("echo")
+                self.assertTrue(client.is_model_ready("echo", "1"))
+                self.assertEqual(client.get_model_metadata("echo")["versions"], ["1", "2"])
+                (repository / "echo/2/model.onnx").write_bytes(b"damaged")
+                with self.assertRaises(InferenceServerException):
+                    client.load_model("echo")
+                index = {m["version"]: m for m in client.get_model_repository_index()}
+                self.assertEqual(index["2"]["state"], "READY")
+                self.assertIn("damaged", index["2"]["reason"])
+                client.unload_model("echo")
+                self.assertFalse(client.is_model_ready("echo"))
+                client.close()
+
     def test_grpc_gives_every_datatype_back(self):
         self.assert_same(self.grpc.infer("identity", identity_inputs(triton_grpc, ELEMENT_TYPES)), ELEMENT_TYPES)
 

@@ -7,8 +7,8 @@
 #include "base/limits.h"
 #include "cli/command.h"
 #include "cli/terminal.h"
-#include "model/package.h"
 #include "rpc/server.h"
+#include "serve/model_library.h"
 #include "serve/scoring_server.h"
 
 namespace skerry {
@@ -18,24 +18,18 @@ struct ServeOptions {
   std::string http = "127.0.0.1:8000";
   std::string grpc{};  // empty: off
   std::vector<std::string> models;
+  std::string model_repository{};
+  bool repository_api = false;
 };
 
-// "NAME=PATH" or "PATH", whose name is the schema's or the file's.
-Status PutModel(ModelRepository& repository, const std::string& argument) {
-  const std::size_t equals = argument.find('=');
-  const std::filesystem::path path =
-      equals == std::string::npos ? argument : argument.substr(equals + 1);
-  std::string name = equals == std::string::npos ? "" : argument.substr(0, equals);
-  std::shared_ptr<const ModelPackage> package;
-  if (std::filesystem::is_directory(path)) {
-    SKERRY_ASSIGN_OR_RETURN(
-        package, LoadPackage(path, {.name = name, .version = "0", .digest = {}, .files = {}}),
-        path.string());
-  } else {
-    SKERRY_ASSIGN_OR_RETURN(package, LoadBareOnnx(path, name.empty() ? path.stem().string() : name),
-                            path.string());
-  }
-  return repository.Put(package->name, {package, CaptureMode::kOff});
+Status LoadModels(const ServeOptions& options, ModelLibrary& library,
+                  const ModelRepository& repository) {
+  for (const std::string& model : options.models) SKERRY_RETURN_IF_ERROR(library.Add(model));
+  SKERRY_RETURN_IF_ERROR(library.LoadAll());
+  if (repository.List().empty() && !options.repository_api)
+    return Fail(ErrorCode::kFailedPrecondition,
+                "there is no model to serve: name one, or a --model-repository that holds one");
+  return {};
 }
 
 Status RunServe(const ServeOptions& options) {
@@ -43,14 +37,18 @@ Status RunServe(const ServeOptions& options) {
   MetricRegistry metrics;
   ModelRepository repository;
   RowNumbers numbers(InstanceId::Random());
-  for (const std::string& model : options.models)
-    SKERRY_RETURN_IF_ERROR(PutModel(repository, model));
+  ModelLibrary library(
+      repository, clock,
+      {.control = options.repository_api ? LibraryControl::kOnRequest : LibraryControl::kFixed,
+       .directory = options.model_repository});
+  SKERRY_RETURN_IF_ERROR(LoadModels(options, library, repository));
   ScoringServerOptions server_options;
   SKERRY_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(options.http));
   server_options.http.address = at.host;
   server_options.http.port = at.port;
   server_options.http.loops = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   server_options.parts.repository = &repository;
+  server_options.parts.library = &library;
   server_options.parts.row_numbers = &numbers;
   server_options.parts.clock = &clock;
   server_options.parts.metrics = &metrics;
@@ -81,8 +79,12 @@ Status RunServe(const ServeOptions& options) {
 CommandRun DeclareServe(CLI::App& app) {
   auto options = std::make_shared<ServeOptions>();
   app.add_option("model", options->models,
-                 "[NAME=]PATH: a model package's directory or a bare .onnx file")
-      ->required();
+                 "[NAME=]PATH: a model package's directory, a bare .onnx file, or a directory of "
+                 "versions 1, 2, ... with one of them in each");
+  app.add_option("--model-repository", options->model_repository,
+                 "a directory of models: NAME/VERSION/model.onnx, or packages instead of files");
+  app.add_flag("--repository-api", options->repository_api,
+               "load and unload models when a client asks for it");
   app.add_option("--http", options->http, "address and port; port 0 is the system's choice")
       ->capture_default_str();
   app.add_option("--grpc", options->grpc, "address and port of gRPC; off by default");

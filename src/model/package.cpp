@@ -137,11 +137,12 @@ Result<std::shared_ptr<const ModelPackage>> LoadPackage(const std::filesystem::p
 }
 
 Result<std::shared_ptr<const ModelPackage>> LoadBareOnnx(const std::filesystem::path& file,
-                                                         const std::string& name) {
-  SKERRY_RETURN_IF_ERROR(CheckName("model name", name));
+                                                         const std::string& name,
+                                                         const std::string& version) {
   auto package = std::make_shared<ModelPackage>();
   package->name = name;
-  package->version = "0";
+  package->version = version;
+  SKERRY_RETURN_IF_ERROR(CheckIdentity(*package));
   package->bare = true;
   SKERRY_ASSIGN_OR_RETURN(package->predictor, OnnxSession::Load(file));
   return package;

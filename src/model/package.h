@@ -51,6 +51,7 @@ Result<std::shared_ptr<const ModelPackage>> LoadPackage(const std::filesystem::p
 
 // Any ONNX file; only tensors in and out.
 Result<std::shared_ptr<const ModelPackage>> LoadBareOnnx(const std::filesystem::path& file,
-                                                         const std::string& name);
+                                                         const std::string& name,
+                                                         const std::string& version = "0");
 
 }  // namespace skerry

@@ -23,6 +23,7 @@ struct RowBatch {
   std::uint64_t first_n = 0;  // row i has the id (instance, first_n + i)
   std::int64_t event_time_us = 0;
   std::int64_t mono_us = 0;
+  std::int64_t infer_us = 0;  // how long the graphs ran, up to mono_us
   ClockQuality clock = ClockQuality::kUnknown;
   std::string role = "active";  // active, shadow, canary
   std::size_t rows = 0;

@@ -306,6 +306,8 @@ std::optional<TensorSpec> SpecOf(std::string name, const Ort::TypeInfo& info) {
   return spec;
 }
 
+bool HasFreeRows(const TensorSpec& spec) { return !spec.shape.empty() && spec.shape[0] == -1; }
+
 struct OutputPart {
   TensorSpec spec;
   Part part;
@@ -369,6 +371,9 @@ Status OnnxSession::Describe(std::string_view what) {
                          std::all_of(outputs_.begin(), outputs_.end(), rows_alone) &&
                          std::all_of(runtime_->parts.begin(), runtime_->parts.end(),
                                      [](Part part) { return part == Part::kTensor; });
+  batches_ = std::ranges::all_of(inputs_, HasFreeRows) &&
+             std::ranges::all_of(outputs_, HasFreeRows) &&
+             std::ranges::all_of(runtime_->parts, [](Part part) { return part == Part::kTensor; });
   for (const TensorSpec& spec : inputs_) runtime_->input_names.push_back(spec.name.c_str());
   for (const std::string& source : runtime_->sources)
     runtime_->output_names.push_back(source.c_str());

@@ -39,6 +39,8 @@ class OnnxSession {
 
   const std::vector<TensorSpec>& inputs() const { return inputs_; }
   const std::vector<TensorSpec>& outputs() const { return outputs_; }
+  // Every input and output has a free first dimension: rows of several requests may share a run.
+  bool batches() const { return batches_; }
 
   // `given` in any order, matched by name; every declared input must be there. `wanted` names the
   // outputs and their order; empty means all.
@@ -64,6 +66,7 @@ class OnnxSession {
   std::unique_ptr<Runtime> runtime_;
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
+  bool batches_ = false;
 };
 
 }  // namespace skerry

@@ -17,17 +17,28 @@ struct Call {
   std::int64_t started_us;
   Inference::Done done;
   InferResponse response{};
+  bool canceled = false;
 };
 
 void Finish(Call& call, const Status& status) {
   const ServedModel& model = *call.response.model;
-  if (model.metrics != nullptr)
-    CountAnswer(*model.metrics, status, call.response.batch.get(),
-                call.clock->MonotonicMicros() - call.started_us);
-  if (status)
-    call.done(std::move(call.response));
-  else
-    call.done(tl::make_unexpected(status.error()));
+  AnsweredRequest answered{call.response.rows, call.response.times};
+  answered.total_us = call.clock->MonotonicMicros() - call.started_us;
+  answered.utc_us = call.response.utc_us;
+  answered.canceled = call.canceled;
+  CountAnswer(model, status, answered);
+  if (!status) return call.done(tl::make_unexpected(status.error()));
+  const std::shared_ptr<ModelStatistics> statistics = model.statistics;
+  const std::int64_t counted_us = call.clock->MonotonicMicros();
+  call.done(std::move(call.response));
+  if (statistics)
+    statistics->CountOutput(answered.rows, call.clock->MonotonicMicros() - counted_us);
+}
+
+// How many inferences a bare model's request is.
+std::size_t RowsOf(const OnnxSession& session, std::span<const Tensor> inputs) {
+  if (!session.batches() || inputs.empty() || inputs[0].shape.empty()) return 1;
+  return static_cast<std::size_t>(std::max<std::int64_t>(inputs[0].shape[0], 1));
 }
 
 Status StillWanted(const InferContext& context) {
@@ -89,12 +100,15 @@ Inference::Inference(ScoringParts parts) : parts_(std::move(parts)) {
 
 Result<std::shared_ptr<const ServedModel>> Inference::Find(std::string_view name,
                                                            std::string_view version) const {
-  std::shared_ptr<const ServedModel> model = parts_.repository->Find(name);
-  if (!model) return Fail(ErrorCode::kNotFound, "no model named \"{}\" is served here", name);
-  if (!version.empty() && version != model->package->version)
-    return Fail(ErrorCode::kNotFound, "model {} has no version \"{}\" here; {} is served", name,
-                version, model->package->version);
-  return model;
+  std::shared_ptr<const ServedModel> model = parts_.repository->Find(name, version);
+  if (model) return model;
+  std::string versions;
+  for (const auto& served : parts_.repository->Versions(name))
+    versions += fmt::format("{}{}", versions.empty() ? "" : ", ", served->package->version);
+  if (versions.empty())
+    return Fail(ErrorCode::kNotFound, "no model named \"{}\" is served here", name);
+  return Fail(ErrorCode::kNotFound, "model {} has no version \"{}\" here; {} is served", name,
+              version, versions);
 }
 
 Result<InferResponse> Inference::Score(std::shared_ptr<const ServedModel> model,
@@ -104,14 +118,22 @@ Result<InferResponse> Inference::Score(std::shared_ptr<const ServedModel> model,
   response.model = std::move(model);
   response.id = request.id;
   SKERRY_RETURN_IF_ERROR(CheckOutputs(package, request));
+  const std::int64_t began_us = parts_.clock->MonotonicMicros();
   if (package.bare) {
     SKERRY_ASSIGN_OR_RETURN(response.outputs,
                             package.predictor->Run(request.inputs, OutputNames(request.outputs)));
+    response.rows = RowsOf(*package.predictor, request.inputs);
+    response.times.infer_us = parts_.clock->MonotonicMicros() - began_us;
+    response.utc_us = parts_.clock->UtcMicros();
     return response;
   }
   SKERRY_ASSIGN_OR_RETURN(std::shared_ptr<RowBatch> batch,
                           BatchFromTensors(response.model->package, request));
   SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *batch));
+  response.rows = batch->rows;
+  response.times.infer_us = batch->infer_us;
+  response.times.input_us = batch->mono_us - batch->infer_us - began_us;
+  response.utc_us = batch->event_time_us;
   response.batch = std::move(batch);
   return response;
 }
@@ -120,7 +142,10 @@ void Inference::Infer(std::shared_ptr<const ServedModel> model, const InferReque
                       const InferContext& context, Done done) const {
   Call call{parts_.clock, parts_.clock->MonotonicMicros(), std::move(done)};
   call.response.model = model;
-  if (Status wanted = StillWanted(context); !wanted) return Finish(call, wanted);
+  if (Status wanted = StillWanted(context); !wanted) {
+    call.canceled = wanted.error().code() == ErrorCode::kUnavailable;
+    return Finish(call, wanted);
+  }
   Result<InferResponse> scored = Score(std::move(model), request);
   if (!scored) return Finish(call, tl::make_unexpected(std::move(scored).error()));
   call.response = std::move(*scored);

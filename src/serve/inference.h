@@ -32,6 +32,9 @@ struct InferResponse {
   std::string id;                            // the request's
   std::shared_ptr<const RowBatch> batch;     // null for a bare model; row ids come from it
   std::vector<Tensor> outputs;  // what a bare graph gave; empty for a package (see PackageOutputs)
+  std::size_t rows = 1;
+  InferTimes times{};  // queue, input and infer
+  std::int64_t utc_us = 0;
 };
 
 struct InferContext {
@@ -48,7 +51,9 @@ class Inference {
 
   explicit Inference(ScoringParts parts);
 
-  // "" is the default version. kNotFound says what is served instead.
+  // "" is the default version. kNotFound says what is served instead. What else is asked about
+  // models over any protocol: ModelRepository (versions, statistics), ModelLibrary (index, load,
+  // unload) and model_document.h (metadata, configuration).
   Result<std::shared_ptr<const ServedModel>> Find(std::string_view name,
                                                   std::string_view version) const;
 

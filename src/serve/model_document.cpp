@@ -23,15 +23,74 @@ Json PackageOutputs(const ModelPackage& package) {
   return outputs;
 }
 
+// "TYPE_FP32"; BYTES is TYPE_STRING there.
+std::string ConfigType(const std::string& datatype) {
+  return datatype == "BYTES" ? "TYPE_STRING" : "TYPE_" + datatype;
+}
+
+Json ConfigTensors(const Json& tensors) {
+  Json documents = Json::array();
+  for (const Json& tensor : tensors)
+    documents.push_back({{"name", tensor["name"]},
+                         {"data_type", ConfigType(tensor["datatype"].get<std::string>())},
+                         {"dims", tensor["shape"]}});
+  return documents;
+}
+
+Json DurationDocument(const StatisticDuration& duration) {
+  return {{"count", duration.count}, {"ns", duration.ns}};
+}
+
 }  // namespace
 
-Json OipMetadata(const ModelPackage& package) {
+Json OipMetadata(const ModelPackage& package, const std::vector<std::string>& versions) {
   return {{"name", package.name},
-          {"versions", Json::array({package.version})},
+          {"versions", versions.empty() ? Json::array({package.version}) : Json(versions)},
           {"platform", "onnxruntime_onnx"},
           {"inputs", SpecDocuments(package.predictor->inputs())},
           {"outputs",
            package.bare ? SpecDocuments(package.predictor->outputs()) : PackageOutputs(package)}};
+}
+
+Json ModelConfig(const ServedModel& model) {
+  const ModelPackage& package = *model.package;
+  const Json metadata = OipMetadata(package);
+  return {{"name", package.name},
+          {"platform", "onnxruntime_onnx"},
+          {"backend", "onnxruntime"},
+          {"version_policy", {{"all", Json::object()}}},
+          {"max_batch_size", 0},
+          {"input", ConfigTensors(metadata["inputs"])},
+          {"output", ConfigTensors(metadata["outputs"])},
+          {"default_model_filename", "model.onnx"}};
+}
+
+Json StatisticsDocument(const std::vector<StatisticsReading>& readings) {
+  Json models = Json::array();
+  for (const StatisticsReading& reading : readings) {
+    Json batches = Json::array();
+    for (const BatchStatistics& batch : reading.batches)
+      batches.push_back({{"batch_size", batch.batch_size},
+                         {"compute_input", DurationDocument(batch.compute_input)},
+                         {"compute_infer", DurationDocument(batch.compute_infer)},
+                         {"compute_output", DurationDocument(batch.compute_output)}});
+    models.push_back({{"name", reading.name},
+                      {"version", reading.version},
+                      {"last_inference", reading.last_inference_ms},
+                      {"inference_count", reading.inference_count},
+                      {"execution_count", reading.execution_count},
+                      {"inference_stats",
+                       {{"success", DurationDocument(reading.success)},
+                        {"fail", DurationDocument(reading.fail)},
+                        {"queue", DurationDocument(reading.queue)},
+                        {"compute_input", DurationDocument(reading.compute_input)},
+                        {"compute_infer", DurationDocument(reading.compute_infer)},
+                        {"compute_output", DurationDocument(reading.compute_output)},
+                        {"cache_hit", DurationDocument({})},
+                        {"cache_miss", DurationDocument({})}}},
+                      {"batch_stats", std::move(batches)}});
+  }
+  return {{"model_stats", std::move(models)}};
 }
 
 Json ModelDocument(const ServedModel& model) {

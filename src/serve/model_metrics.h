@@ -1,10 +1,14 @@
-// What is counted about each served model: one table.
+// What is counted about each served model: one table of our own metrics, by model, and one of the
+// nv_inference_* that dashboards for Triton ask for, by model and version.
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/metrics.h"
+#include "serve/model_statistics.h"
 
 namespace skerry {
 
@@ -20,5 +24,9 @@ struct ModelMetrics {
 
 std::unique_ptr<const ModelMetrics> MakeModelMetrics(MetricRegistry& registry,
                                                      std::string_view model);
+
+// The nv_inference_* families as Prometheus text, a series for each reading. Source: Triton
+// Inference Server, user guide, "Metrics".
+std::string TritonMetricsText(const std::vector<StatisticsReading>& readings);
 
 }  // namespace skerry

@@ -1,12 +1,15 @@
 #include "serve/repository.h"
 
+#include <algorithm>
+#include <set>
+
 #include "base/ids.h"
 
 namespace skerry {
 
 struct ModelRepository::Snapshot {
   std::uint64_t id = 0;
-  std::map<std::string, std::shared_ptr<const ServedModel>, std::less<>> models;
+  std::map<std::string, std::vector<Model>, std::less<>> models;  // the default version last
 };
 
 namespace {
@@ -51,14 +54,43 @@ const ModelMetrics* ModelRepository::MetricsOf(const std::string& name) {
   return metrics.get();
 }
 
+std::shared_ptr<ModelStatistics> ModelRepository::StatisticsOf(const Snapshot& snapshot,
+                                                               const std::string& name,
+                                                               const std::string& version) {
+  const auto found = snapshot.models.find(name);
+  if (found != snapshot.models.end())
+    for (const Model& model : found->second)
+      if (model->package->version == version) return model->statistics;
+  return std::make_shared<ModelStatistics>();
+}
+
 Status ModelRepository::Put(const std::string& name, ServedModel model) {
+  std::vector<ServedModel> versions;
+  versions.push_back(std::move(model));
+  return PutVersions(name, std::move(versions));
+}
+
+Status ModelRepository::PutVersions(const std::string& name, std::vector<ServedModel> versions) {
   SKERRY_RETURN_IF_ERROR(CheckName("model name", name));
-  if (!model.package)
-    return Fail(ErrorCode::kInvalidArgument, "model {} has no package to serve", name);
+  if (versions.empty())
+    return Fail(ErrorCode::kInvalidArgument, "model {} has no version to serve", name);
+  std::set<std::string_view> seen;
+  for (const ServedModel& model : versions) {
+    if (!model.package)
+      return Fail(ErrorCode::kInvalidArgument, "model {} has no package to serve", name);
+    if (!seen.insert(model.package->version).second)
+      return Fail(ErrorCode::kInvalidArgument, "model {} has version {} twice", name,
+                  model.package->version);
+  }
   const std::scoped_lock lock(mutex_);
   auto next = std::make_unique<Snapshot>(*snapshot_);
-  model.metrics = MetricsOf(name);
-  next->models[name] = std::make_shared<const ServedModel>(std::move(model));
+  std::vector<Model> served;
+  for (ServedModel& model : versions) {
+    model.metrics = MetricsOf(name);
+    model.statistics = StatisticsOf(*snapshot_, name, model.package->version);
+    served.push_back(std::make_shared<const ServedModel>(std::move(model)));
+  }
+  next->models[name] = std::move(served);
   Publish(std::move(next));
   return {};
 }
@@ -74,21 +106,50 @@ Status ModelRepository::Remove(std::string_view name) {
   return {};
 }
 
-std::shared_ptr<const ServedModel> ModelRepository::Find(std::string_view name) const {
+ModelRepository::Model ModelRepository::Find(std::string_view name,
+                                             std::string_view version) const {
   const Snapshot& snapshot = Read();
   const auto found = snapshot.models.find(name);
-  return found == snapshot.models.end() ? nullptr : found->second;
+  if (found == snapshot.models.end()) return nullptr;
+  if (version.empty()) return found->second.back();
+  for (const Model& model : found->second)
+    if (model->package->version == version) return model;
+  return nullptr;
 }
 
-std::shared_ptr<const ServedModel> ModelRepository::Only() const {
+std::vector<ModelRepository::Model> ModelRepository::Versions(std::string_view name) const {
   const Snapshot& snapshot = Read();
-  return snapshot.models.size() == 1 ? snapshot.models.begin()->second : nullptr;
+  const auto found = snapshot.models.find(name);
+  return found == snapshot.models.end() ? std::vector<Model>() : found->second;
 }
 
-std::vector<std::pair<std::string, std::shared_ptr<const ServedModel>>> ModelRepository::List()
-    const {
+ModelRepository::Model ModelRepository::Only() const {
   const Snapshot& snapshot = Read();
-  return {snapshot.models.begin(), snapshot.models.end()};
+  return snapshot.models.size() == 1 ? snapshot.models.begin()->second.back() : nullptr;
+}
+
+std::vector<std::pair<std::string, ModelRepository::Model>> ModelRepository::List() const {
+  std::vector<std::pair<std::string, Model>> list;
+  for (const auto& [name, versions] : Read().models)
+    for (const Model& model : versions) list.emplace_back(name, model);
+  return list;
+}
+
+Result<std::vector<StatisticsReading>> ModelRepository::Statistics(std::string_view name,
+                                                                   std::string_view version) const {
+  std::vector<StatisticsReading> readings;
+  for (const auto& [served, model] : List()) {
+    if (!name.empty() && name != served) continue;
+    if (!version.empty() && version != model->package->version) continue;
+    StatisticsReading reading = model->statistics->Read();
+    reading.name = served;
+    reading.version = model->package->version;
+    readings.push_back(std::move(reading));
+  }
+  if (readings.empty() && !name.empty())
+    return Fail(ErrorCode::kNotFound, "no model named \"{}\"{} is served here", name,
+                version.empty() ? "" : fmt::format(" of version \"{}\"", version));
+  return readings;
 }
 
 void ModelRepository::SetReady(bool ready) { ready_.store(ready); }
@@ -97,12 +158,15 @@ bool ModelRepository::ready() const { return ready_.load() && !Read().models.emp
 
 void ModelRepository::CountIn(MetricRegistry& registry) {
   const std::scoped_lock lock(mutex_);
+  if (registry_ == &registry) return;
   registry_ = &registry;
   auto next = std::make_unique<Snapshot>(*snapshot_);
-  for (auto& [name, model] : next->models) {
-    ServedModel counted = *model;
-    counted.metrics = MetricsOf(name);
-    model = std::make_shared<const ServedModel>(std::move(counted));
+  for (auto& [name, versions] : next->models) {
+    for (Model& model : versions) {
+      ServedModel counted = *model;
+      counted.metrics = MetricsOf(name);
+      model = std::make_shared<const ServedModel>(std::move(counted));
+    }
   }
   Publish(std::move(next));
 }

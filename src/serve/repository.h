@@ -1,4 +1,4 @@
-// The models that a scoring server answers for, by name, each swapped atomically.
+// The models that a scoring server answers for, by name and version, swapped atomically.
 #pragma once
 
 #include <atomic>
@@ -16,15 +16,18 @@
 #include "model/package.h"
 #include "serve/capture.h"
 #include "serve/model_metrics.h"
+#include "serve/model_statistics.h"
 
 namespace skerry {
 
-// A model as it is served. Immutable; shared by the requests under way, which finish on it however
-// the repository changes meanwhile.
+// A model version as it is served. Immutable; shared by the requests under way, which finish on it
+// however the repository changes meanwhile.
 struct ServedModel {
   std::shared_ptr<const ModelPackage> package;
   CaptureMode capture = CaptureMode::kOff;
   const ModelMetrics* metrics = nullptr;  // set by the repository once CountIn was called
+  // Set by the repository; a version that is loaded again goes on with the numbers that it had.
+  std::shared_ptr<ModelStatistics> statistics{};
 };
 
 // Thread-safe. Lookups take no lock: a thread keeps the last snapshot that it saw and compares one
@@ -34,17 +37,30 @@ struct ServedModel {
 //   std::shared_ptr<const ServedModel> model = repository.Find("milling");
 class ModelRepository {
  public:
-  // Loads or replaces. kInvalidArgument for a name that breaks CheckName.
+  using Model = std::shared_ptr<const ServedModel>;
+
+  // Loads, or replaces all versions of that name by this one. kInvalidArgument for a name that
+  // breaks CheckName.
   Status Put(const std::string& name, ServedModel model);
-  // kNotFound when there is none.
+  // The same for several versions at once; the last is the one that requests without a version get.
+  // kInvalidArgument also for none, and for two of one version.
+  Status PutVersions(const std::string& name, std::vector<ServedModel> versions);
+  // Takes every version away. kNotFound when there is none.
   Status Remove(std::string_view name);
-  // Null when there is none.
-  std::shared_ptr<const ServedModel> Find(std::string_view name) const;
-  // The only model, for requests that name none (POST /v1/score); null unless exactly one is
-  // served.
-  std::shared_ptr<const ServedModel> Only() const;
-  // Sorted by name.
-  std::vector<std::pair<std::string, std::shared_ptr<const ServedModel>>> List() const;
+
+  // Null when there is none. "" is the default version.
+  Model Find(std::string_view name, std::string_view version = "") const;
+  // In the order of PutVersions, the default last; empty when there is none.
+  std::vector<Model> Versions(std::string_view name) const;
+  // The default version of the only model, for requests that name none (POST /v1/score); null
+  // unless exactly one name is served.
+  Model Only() const;
+  // Every version, sorted by name.
+  std::vector<std::pair<std::string, Model>> List() const;
+
+  // By name, "" all of them, and version, "" all of that name. kNotFound says what is missing.
+  Result<std::vector<StatisticsReading>> Statistics(std::string_view name,
+                                                    std::string_view version) const;
 
   // Ready: told so, and at least one model is served. A site says false while it starts or drains.
   void SetReady(bool ready);
@@ -59,6 +75,9 @@ class ModelRepository {
   const Snapshot& Read() const;
   void Publish(std::unique_ptr<Snapshot> next);  // under mutex_
   const ModelMetrics* MetricsOf(const std::string& name);
+  static std::shared_ptr<ModelStatistics> StatisticsOf(const Snapshot& snapshot,
+                                                       const std::string& name,
+                                                       const std::string& version);
 
   mutable std::mutex mutex_;  // guards what follows, taken by changes and by stale lookups
   std::shared_ptr<const Snapshot> snapshot_;

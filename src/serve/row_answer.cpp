@@ -9,6 +9,13 @@
 namespace skerry {
 namespace {
 
+FailureReason ReasonOf(ErrorCode code, bool canceled) {
+  if (canceled) return FailureReason::kCanceled;
+  if (code == ErrorCode::kResourceExhausted || code == ErrorCode::kDeadlineExceeded)
+    return FailureReason::kRejected;
+  return code == ErrorCode::kInternal ? FailureReason::kBackend : FailureReason::kOther;
+}
+
 void SendCaptured(const ScoringParts& parts, RowAnswer answer) {
   const std::shared_ptr<const RowBatch> batch = answer.batch;
   const std::shared_ptr<const ServedModel> model = answer.model;
@@ -23,12 +30,19 @@ void SendCaptured(const ScoringParts& parts, RowAnswer answer) {
 
 }  // namespace
 
-void CountAnswer(const ModelMetrics& metrics, const Status& status, const RowBatch* batch,
-                 std::int64_t elapsed_us) {
-  metrics.requests.Add();
-  if (!status) metrics.errors.Add();
-  if (batch != nullptr) metrics.rows.Add(batch->rows);
-  metrics.seconds.Observe(static_cast<double>(elapsed_us) * 1e-6);
+void CountAnswer(const ServedModel& model, const Status& status, const AnsweredRequest& answered) {
+  if (const ModelMetrics* metrics = model.metrics; metrics != nullptr) {
+    metrics->requests.Add();
+    if (!status) metrics->errors.Add();
+    if (!model.package->bare) metrics->rows.Add(answered.rows);
+    metrics->seconds.Observe(static_cast<double>(answered.total_us) * 1e-6);
+  }
+  if (!model.statistics) return;
+  if (!status)
+    return model.statistics->CountFailure(ReasonOf(status.error().code(), answered.canceled),
+                                          answered.total_us);
+  model.statistics->CountSuccess(answered.rows, answered.times, answered.total_us, answered.utc_us);
+  if (!answered.shared_run) model.statistics->CountRun(answered.rows, answered.times);
 }
 
 bool WantsCapture(const ScoringParts& parts, const ServedModel& model, const RowBatch* batch) {
@@ -49,11 +63,13 @@ void CaptureRows(const ScoringParts& parts, std::shared_ptr<const ServedModel> m
 }
 
 Status ScoreAndNumber(const ScoringParts& parts, RowBatch& batch) {
+  const std::int64_t began_us = parts.clock->MonotonicMicros();
   SKERRY_RETURN_IF_ERROR(ScoreRows(batch));
+  batch.mono_us = parts.clock->MonotonicMicros();
+  batch.infer_us = batch.mono_us - began_us;
   batch.instance = parts.row_numbers->instance();
   batch.first_n = parts.row_numbers->Take(batch.rows);
   batch.event_time_us = parts.clock->UtcMicros();
-  batch.mono_us = parts.clock->MonotonicMicros();
   batch.clock = parts.clock->quality();
   return {};
 }
@@ -63,8 +79,15 @@ RowAnswer RowAnswer::Begin(const ScoringParts& parts, Responder responder) {
 }
 
 void RowAnswer::Send(const Status& status) {
-  if (model && model->metrics != nullptr)
-    CountAnswer(*model->metrics, status, batch.get(), clock->MonotonicMicros() - started_us);
+  if (model) {
+    answered.total_us = clock->MonotonicMicros() - started_us;
+    if (batch) {
+      answered.rows = batch->rows;
+      answered.utc_us = batch->event_time_us;
+      answered.times.infer_us = batch->infer_us;
+    }
+    CountAnswer(*model, status, answered);
+  }
   if (!status) return responder.Send(ErrorResponse(status.error()));
   if (json_bytes == 0 || json_bytes == body.size())
     return responder.Send(HttpResponse::JsonText(200, std::move(body)));

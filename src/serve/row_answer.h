@@ -20,10 +20,18 @@ namespace skerry {
 // Thread-safe for different batches.
 Status ScoreAndNumber(const ScoringParts& parts, RowBatch& batch);
 
-// Counts one answered request; `batch` is null for a bare model and where nothing was scored.
-// Thread-safe.
-void CountAnswer(const ModelMetrics& metrics, const Status& status, const RowBatch* batch,
-                 std::int64_t elapsed_us);
+// What there is to count of a request that has its answer.
+struct AnsweredRequest {
+  std::size_t rows = 0;
+  InferTimes times{};
+  std::int64_t total_us = 0;
+  std::int64_t utc_us = 0;
+  bool shared_run = false;  // the run was shared with other requests and counted by who ran it
+  bool canceled = false;    // the client went away before its work began
+};
+
+// Counts it in the model's metrics and statistics. Thread-safe.
+void CountAnswer(const ServedModel& model, const Status& status, const AnsweredRequest& answered);
 
 // Whether a scored batch is to be captured.
 bool WantsCapture(const ScoringParts& parts, const ServedModel& model, const RowBatch* batch);
@@ -43,6 +51,7 @@ struct RowAnswer {
   std::shared_ptr<const RowBatch> batch{};  // null for a bare model
   std::string body{};
   std::size_t json_bytes = 0;  // of the body, when binary tensors stand behind its JSON
+  AnsweredRequest answered{};  // but for total_us and, where there is a batch, what it says
 
   // Begins the answer of a request that came in just now.
   static RowAnswer Begin(const ScoringParts& parts, Responder responder);

@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "serve/repository_service.h"
 #include "serve/score_service.h"
 #include "serve/scoring_service.h"
 
@@ -17,7 +18,15 @@ std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
       ((*service).*handler)(request, std::move(responder));
     };
   };
+  const auto extensions = std::make_shared<const RepositoryService>(parts);
+  using ExtensionCall = void (RepositoryService::*)(HttpRequest&, Responder) const;
+  const auto extension = [&extensions](ExtensionCall handler) {
+    return [extensions, handler](HttpRequest& request, Responder responder) {
+      ((*extensions).*handler)(request, std::move(responder));
+    };
+  };
   constexpr RouteKind kInline = RouteKind::kInline;
+  constexpr RouteKind kPooled = RouteKind::kPooled;
   std::vector<Route> routes = {
       {"GET", "/v2", kInline, call(&ScoringService::ServerMetadata)},
       {"GET", "/v2/health/live", kInline, call(&ScoringService::Live)},
@@ -31,6 +40,17 @@ std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
       {"POST", "/v2/models/{model}/infer", kInline, call(&ScoringService::Infer)},
       {"POST", "/v2/models/{model}/versions/{version}/infer", kInline,
        call(&ScoringService::Infer)},
+      {"GET", "/v2/models/stats", kPooled, extension(&RepositoryService::Statistics)},
+      {"GET", "/v2/models/{model}/stats", kPooled, extension(&RepositoryService::Statistics)},
+      {"GET", "/v2/models/{model}/versions/{version}/stats", kPooled,
+       extension(&RepositoryService::Statistics)},
+      {"GET", "/v2/models/{model}/config", kPooled, extension(&RepositoryService::Config)},
+      {"GET", "/v2/models/{model}/versions/{version}/config", kPooled,
+       extension(&RepositoryService::Config)},
+      {"POST", "/v2/repository/index", kPooled, extension(&RepositoryService::Index)},
+      {"POST", "/v2/repository/models/{model}/load", kPooled, extension(&RepositoryService::Load)},
+      {"POST", "/v2/repository/models/{model}/unload", kPooled,
+       extension(&RepositoryService::Unload)},
       {"GET", "/v1/models", kInline, call(&ScoringService::ListModels)},
       {"POST", "/v1/score", kInline, [score](HttpRequest& request, Responder responder) {
          score->Score(request, std::move(responder));

@@ -3,6 +3,8 @@
 //   GET  /v2 · /v2/health/live · /v2/health/ready
 //   GET  /v2/models/{model}[/versions/{version}][/ready]
 //   POST /v2/models/{model}[/versions/{version}]/infer
+//   GET  /v2/models/{model}[/versions/{version}]/{config,stats} · /v2/models/stats
+//   POST /v2/repository/index · /v2/repository/models/{model}/{load,unload}
 //   GET  /v1/models · POST /v1/score[?model=NAME]
 //
 // Requests and answers: docs/formats/scoring-api.md. Source: Open Inference Protocol v2,
@@ -17,6 +19,7 @@
 #include "base/metrics.h"
 #include "http/server.h"
 #include "serve/capture.h"
+#include "serve/model_library.h"
 #include "serve/repository.h"
 #include "serve/row_numbers.h"
 
@@ -28,12 +31,14 @@ struct ScoringParts {
   RowNumbers* row_numbers = nullptr;
   const Clock* clock = nullptr;
   MetricRegistry* metrics = nullptr;
-  CaptureSink* capture = nullptr;  // null: every model is served as with capture off
+  CaptureSink* capture = nullptr;   // null: every model is served as with capture off
+  ModelLibrary* library = nullptr;  // null: models are loaded and unloaded by this process alone
   std::string server_name = "skerry";
   std::string server_version{};
 };
 
-// Infer and score run inline on the event loop that read the request.
+// Infer and score run inline on the event loop that read the request; load and unload on the
+// server's workers.
 std::vector<Route> ScoringRoutes(const ScoringParts& parts);
 
 }  // namespace skerry

@@ -20,11 +20,15 @@ Result<std::unique_ptr<ScoringServer>> ScoringServer::Start(ScoringServerOptions
   std::vector<Route> scoring = ScoringRoutes(parts);
   std::move(scoring.begin(), scoring.end(), std::back_inserter(routes));
   MetricRegistry* metrics = parts.metrics;
-  routes.push_back(
-      {"GET", "/metrics", RouteKind::kPooled, [metrics](HttpRequest&, Responder responder) {
-         responder.Send(
-             HttpResponse::Text(200, metrics->RenderPrometheusText(), "text/plain; version=0.0.4"));
-       }});
+  const ModelRepository* repository = parts.repository;
+  routes.push_back({"GET", "/metrics", RouteKind::kPooled,
+                    [metrics, repository](HttpRequest&, Responder responder) {
+                      std::string text = metrics->RenderPrometheusText();
+                      if (const auto readings = repository->Statistics("", ""))
+                        text += TritonMetricsText(*readings);
+                      responder.Send(
+                          HttpResponse::Text(200, std::move(text), "text/plain; version=0.0.4"));
+                    }});
   routes.back().coding = RouteCoding::kOffered;
   SKERRY_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server,
                           HttpServer::Start(std::move(options.http), std::move(routes), *metrics));

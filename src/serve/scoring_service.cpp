@@ -26,11 +26,17 @@ Status ScoringService::InferInto(HttpRequest& request, RowAnswer& answer) const 
     SKERRY_ASSIGN_OR_RETURN(json_bytes, ParseJsonBytes(header, json_bytes));
   }
   SKERRY_ASSIGN_OR_RETURN(const InferRequest infer, ParseInferRequest(request.body, json_bytes));
+  AnsweredRequest& answered = answer.answered;
+  answered.times.parse_us = parts_.clock->MonotonicMicros() - answer.started_us;
   SKERRY_ASSIGN_OR_RETURN(InferResponse response, inference_.Score(answer.model, infer));
+  const std::int64_t scored_us = parts_.clock->MonotonicMicros();
+  response.times.parse_us = answered.times.parse_us;
+  answered = {response.rows, response.times, 0, response.utc_us};
   InferAnswer rendered = RenderInferAnswer(response, infer);
   answer.body = std::move(rendered.body);
   answer.json_bytes = rendered.json_bytes;
   answer.batch = std::move(response.batch);
+  answered.times.output_us = parts_.clock->MonotonicMicros() - scored_us;
   return {};
 }
 
@@ -54,12 +60,22 @@ void ScoringService::ServerMetadata(HttpRequest&, Responder responder) const {
   responder.Send(HttpResponse::JsonText(
       200, DumpJson({{"name", parts_.server_name},
                      {"version", parts_.server_version},
-                     {"extensions", {"classification", "binary_tensor_data"}}})));
+                     {"extensions",
+                      {"classification", "binary_tensor_data", "model_repository",
+                       "model_configuration", "statistics"}}})));
+}
+
+std::vector<std::string> ScoringService::VersionsOf(const ServedModel& model) const {
+  std::vector<std::string> versions;
+  for (const Model& served : parts_.repository->Versions(model.package->name))
+    versions.push_back(served->package->version);
+  return versions;
 }
 
 void ScoringService::ModelMetadata(HttpRequest& request, Responder responder) const {
   const Result<Model> model = FindModel(request);
-  responder.Send(model ? HttpResponse::JsonText(200, DumpJson(OipMetadata(*(*model)->package)))
+  responder.Send(model ? HttpResponse::JsonText(
+                             200, DumpJson(OipMetadata(*(*model)->package, VersionsOf(**model))))
                        : ErrorResponse(model.error()));
 }
 

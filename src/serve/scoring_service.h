@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "http/server.h"
 #include "serve/inference.h"
@@ -29,6 +30,7 @@ class ScoringService {
   using Model = std::shared_ptr<const ServedModel>;
   // By the route's {model} and {version}. kNotFound names what is served instead.
   Result<Model> FindModel(const HttpRequest& request) const;
+  std::vector<std::string> VersionsOf(const ServedModel& model) const;
   Status InferInto(HttpRequest& request, RowAnswer& answer) const;
 
   ScoringParts parts_;

@@ -1,0 +1,323 @@
+// Several models and versions over real HTTP: loaded, swapped and unloaded while requests go on.
+#include "serve/model_library.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <regex>
+#include <set>
+#include <thread>
+
+#include "codec/json.h"
+#include "http/client.h"
+#include "model/tests/fixture_package.h"
+#include "serve/scoring_server.h"
+#include "storage/file.h"
+
+namespace skerry {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kRow =
+    R"({"inputs":[{"name":"input","shape":[1,3],"datatype":"FP32","data":[0,65,10]}]})";
+
+class ModelLibraryTest : public testing::Test {
+ protected:
+  void Start(LibraryControl control) {
+    library_ = std::make_unique<ModelLibrary>(
+        repository_, clock_,
+        ModelLibraryOptions{.control = control, .directory = directory_.path()});
+    ASSERT_TRUE(library_->LoadAll());
+    ScoringServerOptions options;
+    options.http.loops = 2;
+    options.parts = {.repository = &repository_,
+                     .row_numbers = &row_numbers_,
+                     .clock = &clock_,
+                     .metrics = &metrics_,
+                     .library = library_.get()};
+    auto server = ScoringServer::Start(std::move(options));
+    ASSERT_TRUE(server) << server.error().message();
+    server_ = std::move(*server);
+  }
+
+  // A bare tree that gives `high` above its split.
+  void Write(const std::string& name, const std::string& version, float high) {
+    const auto at = directory_.path() / name / version;
+    std::filesystem::create_directories(at);
+    fixture::WriteBytes(at / "model.onnx", fixture::TreeModelBytes({.low = 0.1F, .high = high}));
+  }
+  void WriteBroken(const std::string& name, const std::string& version) {
+    const auto at = directory_.path() / name / version;
+    std::filesystem::create_directories(at);
+    fixture::WriteBytes(at / "model.onnx", "no graph at all");
+  }
+
+  HttpReply Call(const std::string& method, const std::string& path, const std::string& body = "") {
+    HttpClient client({});
+    HttpCall call;
+    call.method = method;
+    call.url = fmt::format("http://127.0.0.1:{}{}", server_->port(), path);
+    call.body = body;
+    auto reply = client.Send(call);
+    EXPECT_TRUE(reply) << reply.error().message();
+    return reply ? *reply : HttpReply();
+  }
+  Json Ask(const std::string& method, const std::string& path, const std::string& body = "") {
+    const HttpReply reply = Call(method, path, body);
+    EXPECT_EQ(reply.status, 200) << path << ": " << reply.body;
+    return ParseJson(reply.body).value_or(Json());
+  }
+  // P(class 1) of the row that is above the split.
+  double High(const std::string& path) {
+    const Json answer = Ask("POST", path + "/infer", kRow);
+    return answer["outputs"][0]["data"][1].get<double>();
+  }
+  Json Index() { return Ask("POST", "/v2/repository/index"); }
+
+  TemporaryDirectory directory_ = TemporaryDirectory::Create("library").value();
+  SystemClock clock_;
+  MetricRegistry metrics_;
+  RowNumbers row_numbers_{InstanceId::Random()};
+  ModelRepository repository_;
+  std::unique_ptr<ModelLibrary> library_;
+  std::unique_ptr<ScoringServer> server_;
+};
+
+TEST_F(ModelLibraryTest, ServesEveryVersionAndTheHighestNumberByDefault) {
+  Write("tree", "1", 0.6F);
+  Write("tree", "2", 0.7F);
+  Write("tree", "10", 0.8F);
+  fixture::WritePackage(directory_.path() / "milling" / "3");
+  std::filesystem::create_directories(directory_.path() / "tree" / "notes");
+  Start(LibraryControl::kFixed);
+  EXPECT_NEAR(High("/v2/models/tree"), 0.8, 1e-6);
+  EXPECT_NEAR(High("/v2/models/tree/versions/1"), 0.6, 1e-6);
+  EXPECT_NEAR(High("/v2/models/tree/versions/2"), 0.7, 1e-6);
+  EXPECT_EQ(Ask("GET", "/v2/models/tree")["versions"], Json::array({"1", "2", "10"}));
+  EXPECT_EQ(Ask("POST", "/v2/models/milling/infer", kRow)["model_version"], "3");
+  const HttpReply absent = Call("POST", "/v2/models/tree/versions/3/infer", kRow);
+  EXPECT_EQ(absent.status, 404);
+  EXPECT_THAT(absent.body, HasSubstr("1, 2, 10"));
+  EXPECT_EQ(Index().size(), 4U);
+}
+
+TEST_F(ModelLibraryTest, LoadsAndUnloadsOnRequestOnlyWhenTold) {
+  Write("tree", "1", 0.6F);
+  Start(LibraryControl::kFixed);
+  const HttpReply refused = Call("POST", "/v2/repository/models/tree/unload");
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_THAT(refused.body, HasSubstr("--repository-api"));
+  EXPECT_EQ(Call("POST", "/v2/repository/models/tree/load").status, 403);
+  EXPECT_NEAR(High("/v2/models/tree"), 0.6, 1e-6);
+}
+
+TEST_F(ModelLibraryTest, LoadsSwapsAndUnloadsOnRequest) {
+  Write("tree", "1", 0.6F);
+  Start(LibraryControl::kOnRequest);
+  Write("late", "1", 0.9F);
+  EXPECT_EQ(Call("POST", "/v2/models/late/infer", kRow).status, 404);
+  Ask("POST", "/v2/repository/models/late/load", "{}");
+  EXPECT_NEAR(High("/v2/models/late"), 0.9, 1e-6);
+
+  Write("tree", "2", 0.7F);
+  Ask("POST", "/v2/repository/models/tree/load");
+  EXPECT_NEAR(High("/v2/models/tree"), 0.7, 1e-6);
+
+  Ask("POST", "/v2/repository/models/late/unload", R"({"parameters":{"unload_dependents":true}})");
+  EXPECT_EQ(Call("POST", "/v2/models/late/infer", kRow).status, 404);
+  EXPECT_EQ(Call("POST", "/v2/repository/models/late/unload").status, 404);
+  const Json index = Index();
+  ASSERT_EQ(index.size(), 3U);
+  EXPECT_EQ(
+      index[0],
+      Json({{"name", "late"}, {"version", "1"}, {"state", "UNAVAILABLE"}, {"reason", "unloaded"}}));
+  EXPECT_EQ(index[2]["state"], "READY");
+  EXPECT_EQ(Ask("POST", "/v2/repository/index", R"({"ready":true})").size(), 2U);
+  EXPECT_EQ(Call("POST", "/v2/repository/index", R"({"ready":1})").status, 400);
+  EXPECT_EQ(Call("POST", "/v2/repository/index", "[").status, 400);
+}
+
+TEST_F(ModelLibraryTest, RefusesNamesAndOverridesFromOutside) {
+  Write("tree", "1", 0.6F);
+  Start(LibraryControl::kOnRequest);
+  EXPECT_EQ(Call("POST", "/v2/repository/models/absent/load").status, 404);
+  EXPECT_EQ(Call("POST", "/v2/repository/models/..%2F..%2Fetc/load").status, 400);
+  const HttpReply file = Call("POST", "/v2/repository/models/tree/load",
+                              R"({"parameters":{"config":"{}","file:1/model.onnx":"AAAA"}})");
+  EXPECT_EQ(file.status, 501);
+  EXPECT_THAT(file.body, HasSubstr("config"));
+  EXPECT_EQ(Call("POST", "/v2/repository/models/tree/load", R"({"parameters":3})").status, 400);
+}
+
+TEST_F(ModelLibraryTest, AModelThatFailsToLoadLeavesTheLastGoodOneAndSaysWhy) {
+  Write("tree", "1", 0.6F);
+  WriteBroken("never", "1");
+  Start(LibraryControl::kOnRequest);
+  WriteBroken("tree", "1");
+  WriteBroken("tree", "2");
+  const HttpReply failed = Call("POST", "/v2/repository/models/tree/load");
+  EXPECT_NE(failed.status, 200);
+  EXPECT_THAT(failed.body, HasSubstr("model.onnx"));
+  EXPECT_NEAR(High("/v2/models/tree"), 0.6, 1e-6);
+  const Json index = Index();
+  ASSERT_EQ(index.size(), 3U);
+  EXPECT_EQ(index[0]["name"], "never");
+  EXPECT_EQ(index[0]["state"], "UNAVAILABLE");
+  EXPECT_THAT(index[0]["reason"].get<std::string>(), HasSubstr("model.onnx"));
+  EXPECT_EQ(index[1]["state"], "READY");
+  EXPECT_THAT(index[1]["reason"].get<std::string>(), HasSubstr("model.onnx"));
+  EXPECT_EQ(index[2]["version"], "2");
+  EXPECT_EQ(index[2]["state"], "UNAVAILABLE");
+
+  std::filesystem::remove_all(directory_.path() / "tree");
+  EXPECT_EQ(Call("POST", "/v2/repository/models/tree/load").status, 404);
+  EXPECT_NEAR(High("/v2/models/tree"), 0.6, 1e-6);
+
+  Write("tree", "1", 0.9F);
+  Ask("POST", "/v2/repository/models/tree/load");
+  EXPECT_NEAR(High("/v2/models/tree"), 0.9, 1e-6);
+  EXPECT_EQ(Index()[1]["reason"], "");
+}
+
+TEST_F(ModelLibraryTest, SwapsUnderLoadFailNoRequest) {
+  Write("tree", "1", 0.6F);
+  Write("other", "1", 0.6F);
+  Start(LibraryControl::kOnRequest);
+  constexpr int kClients = 4;
+  constexpr int kSwaps = 40;
+  std::atomic<bool> stop{false};
+  std::atomic<int> answered{0}, failed{0};
+  std::vector<std::jthread> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.emplace_back([&] {
+      HttpClient client({});
+      HttpCall call;
+      call.method = "POST";
+      call.url = fmt::format("http://127.0.0.1:{}/v2/models/tree/infer", server_->port());
+      call.body = kRow;
+      while (!stop) {
+        const auto reply = client.Send(call);
+        const bool good = reply && reply->status == 200;
+        ++(good ? answered : failed);
+      }
+    });
+  }
+  for (int swap = 0; swap < kSwaps; ++swap) {
+    const int before = answered;
+    Write("tree", std::to_string(1 + swap % 3), 0.6F + static_cast<float>(swap % 4) * 0.1F);
+    EXPECT_TRUE(library_->Load("tree"));
+    EXPECT_TRUE(swap % 2 == 0 ? library_->Unload("other") : library_->Load("other"));
+    while (answered == before && failed == 0) std::this_thread::yield();
+  }
+  stop = true;
+  clients.clear();
+  EXPECT_EQ(failed, 0);
+  EXPECT_GE(answered, kSwaps);
+}
+
+TEST_F(ModelLibraryTest, StatisticsAndTritonsMetricsCountRequestsRowsAndFailures) {
+  Write("tree", "1", 0.6F);
+  Write("tree", "2", 0.6F);
+  Start(LibraryControl::kFixed);
+  High("/v2/models/tree/versions/1");
+  Ask("POST", "/v2/models/tree/versions/1/infer",
+      R"({"inputs":[{"name":"input","shape":[2,3],"datatype":"FP32","data":[0,65,10,0,65,10]}]})");
+  EXPECT_EQ(Call("POST", "/v2/models/tree/versions/1/infer", "{").status, 400);
+
+  const Json all = Ask("GET", "/v2/models/stats");
+  ASSERT_EQ(all["model_stats"].size(), 2U);
+  EXPECT_EQ(all["model_stats"][1]["inference_count"], 0);
+  EXPECT_EQ(Ask("GET", "/v2/models/tree/stats")["model_stats"].size(), 2U);
+  EXPECT_EQ(Call("GET", "/v2/models/absent/stats").status, 404);
+  const Json one = Ask("GET", "/v2/models/tree/versions/1/stats")["model_stats"][0];
+  EXPECT_EQ(one["name"], "tree");
+  EXPECT_EQ(one["version"], "1");
+  EXPECT_EQ(one["inference_count"], 3);
+  EXPECT_EQ(one["execution_count"], 2);
+  EXPECT_GT(one["last_inference"].get<std::int64_t>(), 0);
+  EXPECT_EQ(one["inference_stats"]["success"]["count"], 2);
+  EXPECT_EQ(one["inference_stats"]["fail"]["count"], 1);
+  EXPECT_EQ(one["inference_stats"]["compute_infer"]["count"], 2);
+  EXPECT_GE(one["inference_stats"]["success"]["ns"], one["inference_stats"]["compute_infer"]["ns"]);
+  ASSERT_EQ(one["batch_stats"].size(), 2U);
+  EXPECT_EQ(one["batch_stats"][1]["batch_size"], 2);
+  EXPECT_EQ(one["batch_stats"][1]["compute_infer"]["count"], 1);
+
+  const std::string metrics = Call("GET", "/metrics").body;
+  for (const char* line :
+       {"nv_inference_request_success{model=\"tree\",version=\"1\"} 2\n",
+        "nv_inference_request_success{model=\"tree\",version=\"2\"} 0\n",
+        "nv_inference_request_failure{model=\"tree\",version=\"1\",reason=\"OTHER\"} 1\n",
+        "nv_inference_count{model=\"tree\",version=\"1\"} 3\n",
+        "nv_inference_exec_count{model=\"tree\",version=\"1\"} 2\n",
+        "nv_inference_queue_duration_us{model=\"tree\",version=\"1\"} 0\n",
+        "# TYPE nv_inference_compute_infer_duration_us counter\n"})
+    EXPECT_THAT(metrics, HasSubstr(line));
+}
+
+// The labels that a query asks for, or groups by; but for what Prometheus adds itself.
+std::set<std::string> LabelsOf(const std::string& query) {
+  static const std::regex kMatched(R"(([a-z_]+)=~)"), kGroups(R"(by \(([a-z_, ]+)\))"),
+      kWord("[a-z_]+");
+  std::set<std::string> labels;
+  const std::sregex_iterator end;
+  for (std::sregex_iterator i(query.begin(), query.end(), kMatched); i != end; ++i)
+    labels.insert((*i)[1]);
+  for (std::sregex_iterator group(query.begin(), query.end(), kGroups); group != end; ++group) {
+    const std::string words = (*group)[1];
+    for (std::sregex_iterator i(words.begin(), words.end(), kWord); i != end; ++i)
+      labels.insert(i->str());
+  }
+  labels.erase("instance");
+  return labels;
+}
+
+// Every series that a query names is shown, with every label that the query uses.
+void CheckQuery(const std::string& query, const std::string& metrics) {
+  static const std::regex kSeries("(?:nv|skerry)_[a-z_]+");
+  std::size_t series = 0;
+  for (std::sregex_iterator i(query.begin(), query.end(), kSeries), end; i != end; ++i, ++series) {
+    const std::size_t at = metrics.find("\n" + i->str());
+    ASSERT_NE(at, std::string::npos) << "no metric " << i->str() << " for: " << query;
+    const std::string line = metrics.substr(at + 1, metrics.find('\n', at + 1) - at);
+    for (const std::string& label : LabelsOf(query))
+      EXPECT_THAT(line, HasSubstr(label + "=\"")) << query;
+  }
+  EXPECT_GT(series, 0U) << query;
+}
+
+TEST_F(ModelLibraryTest, TheDashboardAsksOnlyForMetricsThatTheServerShows) {
+  Write("tree", "1", 0.6F);
+  Start(LibraryControl::kFixed);
+  High("/v2/models/tree");
+  const std::string metrics = Call("GET", "/metrics").body;
+  const std::string bytes = ReadFile(SKERRY_DASHBOARD, 1U << 20U).value();
+  const Json dashboard = ParseJson(bytes).value();
+  std::size_t queries = 0;
+  for (const Json& panel : dashboard["panels"])
+    for (const Json& target : panel["targets"]) {
+      CheckQuery(target["expr"].get<std::string>(), metrics);
+      ++queries;
+    }
+  for (const Json& variable : dashboard["templating"]["list"])
+    if (variable["type"] == "query") CheckQuery(variable["definition"].get<std::string>(), metrics);
+  EXPECT_GE(queries, 8U);
+}
+
+TEST_F(ModelLibraryTest, GivesTheConfigurationThatClientsOfTritonAskFor) {
+  Write("tree", "1", 0.6F);
+  Start(LibraryControl::kFixed);
+  const Json config = Ask("GET", "/v2/models/tree/config");
+  EXPECT_EQ(config["name"], "tree");
+  EXPECT_EQ(config["backend"], "onnxruntime");
+  EXPECT_EQ(config["max_batch_size"], 0);
+  EXPECT_EQ(config["input"],
+            Json::array({{{"name", "input"}, {"data_type", "TYPE_FP32"}, {"dims", {-1, 3}}}}));
+  EXPECT_EQ(config["output"][0]["dims"], Json({-1, 2}));
+  EXPECT_EQ(Call("GET", "/v2/models/tree/versions/9/config").status, 404);
+}
+
+}  // namespace
+}  // namespace skerry
