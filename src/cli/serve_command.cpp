@@ -9,6 +9,7 @@
 #include "cli/terminal.h"
 #include "rpc/server.h"
 #include "serve/model_library.h"
+#include "serve/run_queue.h"
 #include "serve/scoring_server.h"
 
 namespace skerry {
@@ -20,6 +21,11 @@ struct ServeOptions {
   std::vector<std::string> models;
   std::string model_repository{};
   bool repository_api = false;
+  std::size_t queue_limit = kDefaultQueueLimit;
+  std::size_t batch_size = 1;  // rows; 1: off
+  std::int64_t batch_delay_us = 0;
+  std::int64_t inline_limit_us = kDefaultInlineLimit.count();
+  std::int64_t drain_seconds = limits::kSiteDrain.count();
 };
 
 Status LoadModels(const ServeOptions& options, ModelLibrary& library,
@@ -30,6 +36,14 @@ Status LoadModels(const ServeOptions& options, ModelLibrary& library,
     return Fail(ErrorCode::kFailedPrecondition,
                 "there is no model to serve: name one, or a --model-repository that holds one");
   return {};
+}
+
+RunQueueOptions QueueOptions(const ServeOptions& options, int threads) {
+  return {.threads = threads,
+          .requests_per_model = options.queue_limit,
+          .batch_rows = options.batch_size,
+          .batch_delay = std::chrono::microseconds(options.batch_delay_us),
+          .inline_limit = std::chrono::microseconds(options.inline_limit_us)};
 }
 
 Status RunServe(const ServeOptions& options) {
@@ -53,6 +67,9 @@ Status RunServe(const ServeOptions& options) {
   server_options.parts.clock = &clock;
   server_options.parts.metrics = &metrics;
   server_options.parts.server_version = SKERRY_VERSION;
+  // Ended after the servers, which hand it their requests.
+  RunQueue queue(server_options.parts, QueueOptions(options, server_options.http.loops));
+  server_options.parts.queue = &queue;
   RpcServerOptions rpc_options;
   rpc_options.parts = server_options.parts;
   SKERRY_ASSIGN_OR_RETURN(auto server, ScoringServer::Start(std::move(server_options)));
@@ -67,10 +84,11 @@ Status RunServe(const ServeOptions& options) {
   }
   std::fflush(stdout);
   WaitForEndSignal();
-  const std::jthread rpc_drain([&rpc] {
-    if (rpc) rpc->Drain(limits::kSiteDrain);
+  const std::chrono::seconds drain(options.drain_seconds);
+  const std::jthread rpc_drain([&rpc, drain] {
+    if (rpc) rpc->Drain(drain);
   });
-  server->Drain(limits::kSiteDrain);
+  server->Drain(drain);
   return {};
 }
 
@@ -88,6 +106,26 @@ CommandRun DeclareServe(CLI::App& app) {
   app.add_option("--http", options->http, "address and port; port 0 is the system's choice")
       ->capture_default_str();
   app.add_option("--grpc", options->grpc, "address and port of gRPC; off by default");
+  app.add_option("--queue-limit", options->queue_limit,
+                 "requests of one model that may wait for a thread; more are refused with 503")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--batch-size", options->batch_size,
+                 "rows of waiting requests that share a run of the model; 1: no batching")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--batch-delay-us", options->batch_delay_us,
+                 "how long a request waits for others to fill its batch")
+      ->check(CLI::Range(0, 60'000'000))
+      ->capture_default_str();
+  app.add_option("--inline-limit-us", options->inline_limit_us,
+                 "models whose run takes longer leave the event loops for threads of their own")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--drain-seconds", options->drain_seconds,
+                 "how long requests under way may take after SIGTERM")
+      ->check(CLI::Range(0, 3'600))
+      ->capture_default_str();
   return [options] { return RunServe(*options); };
 }
 

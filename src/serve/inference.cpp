@@ -4,9 +4,9 @@
 #include <array>
 #include <utility>
 
-#include "serve/answers.h"
-#include "serve/batch_builder.h"
+#include "serve/queued_run.h"
 #include "serve/row_answer.h"
+#include "serve/run_queue.h"
 
 namespace skerry {
 namespace {
@@ -17,7 +17,7 @@ struct Call {
   std::int64_t started_us;
   Inference::Done done;
   InferResponse response{};
-  bool canceled = false;
+  std::function<bool()> cancelled{};
 };
 
 void Finish(Call& call, const Status& status) {
@@ -25,7 +25,9 @@ void Finish(Call& call, const Status& status) {
   AnsweredRequest answered{call.response.rows, call.response.times};
   answered.total_us = call.clock->MonotonicMicros() - call.started_us;
   answered.utc_us = call.response.utc_us;
-  answered.canceled = call.canceled;
+  answered.shared_run = call.response.shared_run;
+  answered.canceled = !status && status.error().code() == ErrorCode::kUnavailable &&
+                      call.cancelled && call.cancelled();
   CountAnswer(model, status, answered);
   if (!status) return call.done(tl::make_unexpected(status.error()));
   const std::shared_ptr<ModelStatistics> statistics = model.statistics;
@@ -35,18 +37,21 @@ void Finish(Call& call, const Status& status) {
     statistics->CountOutput(answered.rows, call.clock->MonotonicMicros() - counted_us);
 }
 
-// How many inferences a bare model's request is.
-std::size_t RowsOf(const OnnxSession& session, std::span<const Tensor> inputs) {
-  if (!session.batches() || inputs.empty() || inputs[0].shape.empty()) return 1;
-  return static_cast<std::size_t>(std::max<std::int64_t>(inputs[0].shape[0], 1));
-}
-
-Status StillWanted(const InferContext& context) {
-  if (context.deadline && std::chrono::steady_clock::now() >= *context.deadline)
-    return Fail(ErrorCode::kDeadlineExceeded, "the deadline passed before the model could begin");
-  if (context.cancelled && context.cancelled())
-    return Fail(ErrorCode::kUnavailable, "the client went away before the model could begin");
-  return {};
+// Captures what was scored as its model wants it, then finishes.
+void Answer(const ScoringParts& parts, Call call, Result<InferResponse> scored) {
+  if (!scored) return Finish(call, tl::make_unexpected(std::move(scored).error()));
+  call.response = std::move(*scored);
+  if (!WantsCapture(parts, *call.response.model, call.response.batch.get()))
+    return Finish(call, {});
+  const std::shared_ptr<const ServedModel> answered = call.response.model;
+  const std::shared_ptr<const RowBatch> batch = call.response.batch;
+  if (answered->capture == CaptureMode::kAsync) {
+    Finish(call, {});
+    return CaptureRows(parts, answered, batch, {});
+  }
+  // Shared only because std::function wants to be copyable; it runs once.
+  auto waiting = std::make_shared<Call>(std::move(call));
+  CaptureRows(parts, answered, batch, [waiting](const Status& kept) { Finish(*waiting, kept); });
 }
 
 Tensor FloatTensor(std::string_view name, std::vector<std::int64_t> shape) {
@@ -113,53 +118,36 @@ Result<std::shared_ptr<const ServedModel>> Inference::Find(std::string_view name
 
 Result<InferResponse> Inference::Score(std::shared_ptr<const ServedModel> model,
                                        const InferRequest& request) const {
-  const ModelPackage& package = *model->package;
-  InferResponse response;
-  response.model = std::move(model);
-  response.id = request.id;
-  SKERRY_RETURN_IF_ERROR(CheckOutputs(package, request));
-  const std::int64_t began_us = parts_.clock->MonotonicMicros();
-  if (package.bare) {
-    SKERRY_ASSIGN_OR_RETURN(response.outputs,
-                            package.predictor->Run(request.inputs, OutputNames(request.outputs)));
-    response.rows = RowsOf(*package.predictor, request.inputs);
-    response.times.infer_us = parts_.clock->MonotonicMicros() - began_us;
-    response.utc_us = parts_.clock->UtcMicros();
-    return response;
-  }
-  SKERRY_ASSIGN_OR_RETURN(std::shared_ptr<RowBatch> batch,
-                          BatchFromTensors(response.model->package, request));
-  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *batch));
-  response.rows = batch->rows;
-  response.times.infer_us = batch->infer_us;
-  response.times.input_us = batch->mono_us - batch->infer_us - began_us;
-  response.utc_us = batch->event_time_us;
-  response.batch = std::move(batch);
-  return response;
+  return ScoreAlone(parts_, std::move(model), request);
 }
 
-void Inference::Infer(std::shared_ptr<const ServedModel> model, const InferRequest& request,
-                      const InferContext& context, Done done) const {
+bool Inference::IsQueued(const ServedModel& model) const {
+  return parts_.queue != nullptr && parts_.queue->Takes(model);
+}
+
+void Inference::Enqueue(const std::shared_ptr<const ServedModel>& model,
+                        std::shared_ptr<const InferRequest> request, InferContext context,
+                        Done scored) const {
+  QueuedRun run{std::move(request), std::move(context), scored};
+  if (Status taken = parts_.queue->Push(model, std::move(run)); !taken)
+    scored(tl::make_unexpected(std::move(taken).error()));
+}
+
+void Inference::Infer(std::shared_ptr<const ServedModel> model, InferRequest request,
+                      InferContext context, Done done) const {
   Call call{parts_.clock, parts_.clock->MonotonicMicros(), std::move(done)};
   call.response.model = model;
-  if (Status wanted = StillWanted(context); !wanted) {
-    call.canceled = wanted.error().code() == ErrorCode::kUnavailable;
-    return Finish(call, wanted);
+  call.cancelled = context.cancelled;
+  if (IsQueued(*model)) {
+    // Shared only because std::function wants to be copyable; it runs once.
+    auto waiting = std::make_shared<Call>(std::move(call));
+    return Enqueue(model, std::make_shared<const InferRequest>(std::move(request)),
+                   std::move(context), [parts = parts_, waiting](Result<InferResponse> scored) {
+                     Answer(parts, std::move(*waiting), std::move(scored));
+                   });
   }
-  Result<InferResponse> scored = Score(std::move(model), request);
-  if (!scored) return Finish(call, tl::make_unexpected(std::move(scored).error()));
-  call.response = std::move(*scored);
-  if (!WantsCapture(parts_, *call.response.model, call.response.batch.get()))
-    return Finish(call, {});
-  const std::shared_ptr<const ServedModel> answered = call.response.model;
-  const std::shared_ptr<const RowBatch> batch = call.response.batch;
-  if (answered->capture == CaptureMode::kAsync) {
-    Finish(call, {});
-    return CaptureRows(parts_, answered, batch, {});
-  }
-  // Shared only because std::function wants to be copyable; it runs once.
-  auto waiting = std::make_shared<Call>(std::move(call));
-  CaptureRows(parts_, answered, batch, [waiting](const Status& kept) { Finish(*waiting, kept); });
+  if (Status wanted = StillWanted(context); !wanted) return Finish(call, wanted);
+  Answer(parts_, std::move(call), Score(std::move(model), request));
 }
 
 std::vector<Tensor> PackageOutputs(const RowBatch& batch, const std::vector<std::string>& wanted) {

@@ -33,7 +33,8 @@ struct InferResponse {
   std::shared_ptr<const RowBatch> batch;     // null for a bare model; row ids come from it
   std::vector<Tensor> outputs;  // what a bare graph gave; empty for a package (see PackageOutputs)
   std::size_t rows = 1;
-  InferTimes times{};  // queue, input and infer
+  InferTimes times{};       // queue, input and infer
+  bool shared_run = false;  // with rows of other requests
   std::int64_t utc_us = 0;
 };
 
@@ -60,11 +61,20 @@ class Inference {
   // Decodes nothing: `request` holds typed tensors. Scores, numbers and captures the rows and
   // counts the request. `done` is called exactly once, from any thread, possibly before this
   // returns; with capture sync after the durable commit.
-  void Infer(std::shared_ptr<const ServedModel> model, const InferRequest& request,
-             const InferContext& context, Done done) const;
+  // kResourceExhausted when too many requests wait for the model already (see run_queue.h).
+  void Infer(std::shared_ptr<const ServedModel> model, InferRequest request, InferContext context,
+             Done done) const;
 
-  // The first half of Infer, for a caller that answers on its own thread without a callback:
-  // scored and numbered, but neither captured nor counted (see row_answer.h).
+  // Whether requests of the model wait for a thread of the queue. Those of the others run on the
+  // caller's thread.
+  bool IsQueued(const ServedModel& model) const;
+  // The first half of Infer for such a model: scored and numbered, but neither captured nor
+  // counted (see row_answer.h). `scored` is called once, from any thread.
+  void Enqueue(const std::shared_ptr<const ServedModel>& model,
+               std::shared_ptr<const InferRequest> request, InferContext context,
+               Done scored) const;
+  // The first half of Infer for the others, for a caller that answers on its own thread without a
+  // callback.
   Result<InferResponse> Score(std::shared_ptr<const ServedModel> model,
                               const InferRequest& request) const;
 

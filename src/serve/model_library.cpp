@@ -108,9 +108,8 @@ Result<std::vector<ModelLibrary::Found>> ModelLibrary::VersionsAt(const fs::path
   return versions;
 }
 
-Result<std::shared_ptr<const ModelPackage>> ModelLibrary::LoadVersion(const std::string& name,
-                                                                      const Found& found,
-                                                                      std::string& remark) const {
+Result<ServedModel> ModelLibrary::LoadVersion(const std::string& name, const Found& found,
+                                              std::string& remark) const {
   std::shared_ptr<const ModelPackage> package;
   if (fs::is_directory(found.path)) {
     SKERRY_ASSIGN_OR_RETURN(
@@ -123,7 +122,7 @@ Result<std::shared_ptr<const ModelPackage>> ModelLibrary::LoadVersion(const std:
   if (!warm)
     remark = fmt::format("served without a warm-up, since it takes no row of zeros: {}",
                          warm.error().message());
-  return package;
+  return ServedModel{.package = std::move(package), .run_us = warm.value_or(0)};
 }
 
 Status ModelLibrary::LoadFrom(const std::string& name, const fs::path& source) {
@@ -141,16 +140,16 @@ Status ModelLibrary::LoadFrom(const std::string& name, const fs::path& source) {
   Status first_failure;
   for (const Found& version : *found) {
     std::string remark;
-    Result<std::shared_ptr<const ModelPackage>> package = LoadVersion(name, version, remark);
-    if (package) {
-      versions.push_back({std::move(*package)});
+    Result<ServedModel> loaded = LoadVersion(name, version, remark);
+    if (loaded) {
+      versions.push_back(std::move(*loaded));
       outcomes.push_back({version.version, std::move(remark)});
       continue;
     }
-    outcomes.push_back({version.version, package.error().message()});
-    if (first_failure) first_failure = Propagate(std::move(package));
+    outcomes.push_back({version.version, loaded.error().message()});
+    if (first_failure) first_failure = Propagate(std::move(loaded));
     for (const Model& model : before)
-      if (model->package->version == version.version) versions.push_back({model->package});
+      if (model->package->version == version.version) versions.push_back(*model);
   }
   // With nothing to serve, what was served before stays.
   if (!versions.empty())

@@ -82,9 +82,9 @@ class ModelLibrary {
 
   Result<std::filesystem::path> SourceOf(const std::string& name) const;
   static Result<std::vector<Found>> VersionsAt(const std::filesystem::path& source);
-  Result<std::shared_ptr<const ModelPackage>> LoadVersion(const std::string& name,
-                                                          const Found& found,
-                                                          std::string& remark) const;
+  // `remark`: why it is served cold, if it is.
+  Result<ServedModel> LoadVersion(const std::string& name, const Found& found,
+                                  std::string& remark) const;
   Status LoadFrom(const std::string& name, const std::filesystem::path& source);
   void Note(const std::string& name, std::vector<Outcome> outcomes);
 

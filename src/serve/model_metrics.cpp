@@ -35,8 +35,9 @@ std::string VersionLabels(const StatisticsReading& reading, std::string_view rea
   return LabelSet(pairs);
 }
 
-void BeginFamily(std::string& text, std::string_view name, std::string_view help) {
-  text += fmt::format("# HELP {} {}\n# TYPE {} counter\n", name, help, name);
+void BeginFamily(std::string& text, std::string_view name, std::string_view help,
+                 std::string_view kind = "counter") {
+  text += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, kind);
 }
 
 struct Family {
@@ -80,6 +81,11 @@ std::string TritonMetricsText(const std::vector<StatisticsReading>& readings) {
       text += fmt::format("nv_inference_request_failure{{{}}} {}\n",
                           VersionLabels(reading, FailureReasonName(static_cast<FailureReason>(i))),
                           reading.failures[i]);
+  BeginFamily(text, "nv_inference_pending_request_count",
+              "Inference requests that wait for a thread.", "gauge");
+  for (const StatisticsReading& reading : readings)
+    text += fmt::format("nv_inference_pending_request_count{{{}}} {}\n", VersionLabels(reading),
+                        reading.pending);
   return text;
 }
 

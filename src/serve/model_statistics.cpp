@@ -100,6 +100,7 @@ StatisticsReading ModelStatistics::Read() const {
     }
   }
   sum.fail.count = failed;
+  sum.pending = pending();
   for (StatisticDuration* part :
        {&sum.queue, &sum.compute_input, &sum.compute_infer, &sum.compute_output})
     part->count = sum.success.count;

@@ -7,6 +7,7 @@
 // Threads: everything may be called from any thread; a reading is not one instant.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -48,6 +49,7 @@ struct StatisticsReading {
   std::uint64_t execution_count = 0;    // runs of the graphs; fewer than requests when batched
   StatisticDuration success, fail, queue, compute_input, compute_infer, compute_output;
   std::array<std::uint64_t, kFailureReasons> failures{};
+  std::uint64_t pending = 0;             // requests that wait for a thread
   std::vector<BatchStatistics> batches;  // by rows of a run, up to kBatchSizesCounted
 };
 
@@ -67,6 +69,13 @@ class ModelStatistics {
   void CountOutput(std::size_t rows, std::int64_t output_us);
   // One run of the graphs over `rows` rows of one request or of several.
   void CountRun(std::size_t rows, const InferTimes& times);
+
+  // Requests that wait for a thread: so many more, or fewer.
+  void NotePending(std::int64_t change) { pending_.fetch_add(change, std::memory_order_relaxed); }
+  std::uint64_t pending() const {
+    return static_cast<std::uint64_t>(
+        std::max<std::int64_t>(pending_.load(std::memory_order_relaxed), 0));
+  }
 
   // Without name and version, which the repository knows.
   StatisticsReading Read() const;
@@ -88,6 +97,7 @@ class ModelStatistics {
   static Batch& BatchOf(Shard& shard, std::size_t rows);
 
   std::array<Shard, kShards> shards_;
+  std::atomic<std::int64_t> pending_{0};
 };
 
 }  // namespace skerry

@@ -26,6 +26,7 @@ struct ServedModel {
   std::shared_ptr<const ModelPackage> package;
   CaptureMode capture = CaptureMode::kOff;
   const ModelMetrics* metrics = nullptr;  // set by the repository once CountIn was called
+  std::int64_t run_us = 0;                // of one row, as its warm-up measured it; 0: unknown
   // Set by the repository; a version that is loaded again goes on with the numbers that it had.
   std::shared_ptr<ModelStatistics> statistics{};
 };

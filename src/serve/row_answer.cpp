@@ -65,13 +65,17 @@ void CaptureRows(const ScoringParts& parts, std::shared_ptr<const ServedModel> m
 Status ScoreAndNumber(const ScoringParts& parts, RowBatch& batch) {
   const std::int64_t began_us = parts.clock->MonotonicMicros();
   SKERRY_RETURN_IF_ERROR(ScoreRows(batch));
-  batch.mono_us = parts.clock->MonotonicMicros();
+  NumberRows(parts, batch);
   batch.infer_us = batch.mono_us - began_us;
+  return {};
+}
+
+void NumberRows(const ScoringParts& parts, RowBatch& batch) {
+  batch.mono_us = parts.clock->MonotonicMicros();
   batch.instance = parts.row_numbers->instance();
   batch.first_n = parts.row_numbers->Take(batch.rows);
   batch.event_time_us = parts.clock->UtcMicros();
   batch.clock = parts.clock->quality();
-  return {};
 }
 
 RowAnswer RowAnswer::Begin(const ScoringParts& parts, Responder responder) {

@@ -30,6 +30,9 @@ struct AnsweredRequest {
   bool canceled = false;    // the client went away before its work began
 };
 
+// Gives a scored batch its row ids and its time.
+void NumberRows(const ScoringParts& parts, RowBatch& batch);
+
 // Counts it in the model's metrics and statistics. Thread-safe.
 void CountAnswer(const ServedModel& model, const Status& status, const AnsweredRequest& answered);
 

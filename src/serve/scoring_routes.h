@@ -25,6 +25,8 @@
 
 namespace skerry {
 
+class RunQueue;
+
 // Everything is borrowed and must outlive the server that the routes are given to.
 struct ScoringParts {
   ModelRepository* repository = nullptr;
@@ -32,12 +34,14 @@ struct ScoringParts {
   const Clock* clock = nullptr;
   MetricRegistry* metrics = nullptr;
   CaptureSink* capture = nullptr;   // null: every model is served as with capture off
+  RunQueue* queue = nullptr;        // null: every model runs on the thread that read the request
   ModelLibrary* library = nullptr;  // null: models are loaded and unloaded by this process alone
   std::string server_name = "skerry";
   std::string server_version{};
 };
 
-// Infer and score run inline on the event loop that read the request; load and unload on the
+// Score runs inline on the event loop that read the request, and so does infer but for models that
+// the queue takes; load and unload on the
 // server's workers.
 std::vector<Route> ScoringRoutes(const ScoringParts& parts);
 

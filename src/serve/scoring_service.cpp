@@ -1,5 +1,8 @@
 #include "serve/scoring_service.h"
 
+#include <charconv>
+#include <chrono>
+#include <optional>
 #include <utility>
 
 #include "http/status.h"
@@ -8,6 +11,47 @@
 #include "serve/model_document.h"
 
 namespace skerry {
+
+namespace {
+
+// Renders what was scored, captures it as its model wants it, and sends.
+void Answer(const ScoringParts& parts, Result<InferResponse> response, const InferRequest& infer,
+            RowAnswer answer) {
+  if (!response)
+    return CaptureAndSend(parts, tl::make_unexpected(std::move(response).error()),
+                          std::move(answer));
+  const std::int64_t scored_us = parts.clock->MonotonicMicros();
+  response->times.parse_us = answer.answered.times.parse_us;
+  answer.answered = {response->rows, response->times, 0, response->utc_us, response->shared_run};
+  InferAnswer rendered = RenderInferAnswer(*response, infer);
+  answer.body = std::move(rendered.body);
+  answer.json_bytes = rendered.json_bytes;
+  answer.batch = std::move(response->batch);
+  answer.answered.times.output_us = parts.clock->MonotonicMicros() - scored_us;
+  CaptureAndSend(parts, {}, std::move(answer));
+}
+
+constexpr std::chrono::microseconds kLongestTimeout = std::chrono::hours(24);  // longer: none
+
+// The request's "timeout", microseconds, as Triton's clients send it; a field of that name is the
+// model's own.
+Result<std::optional<std::chrono::steady_clock::time_point>> DeadlineOf(const ModelPackage& package,
+                                                                        const InferRequest& infer) {
+  const auto found = infer.parameters.find("timeout");
+  if (found == infer.parameters.end() || package.schema.Find("timeout") != nullptr)
+    return std::nullopt;
+  std::int64_t timeout_us = 0;
+  const std::string& text = found->second.texts[0];
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), timeout_us);
+  if (found->second.per_row || failed != std::errc() || end != text.data() + text.size() ||
+      timeout_us < 0)
+    return Fail(ErrorCode::kInvalidArgument,
+                "parameter \"timeout\" is no number of microseconds: \"{}\"", text);
+  if (timeout_us == 0 || timeout_us > kLongestTimeout.count()) return std::nullopt;
+  return std::chrono::steady_clock::now() + std::chrono::microseconds(timeout_us);
+}
+
+}  // namespace
 
 ScoringService::ScoringService(ScoringParts parts) : parts_(parts), inference_(std::move(parts)) {}
 
@@ -18,32 +62,42 @@ Result<ScoringService::Model> ScoringService::FindModel(const HttpRequest& reque
                                                      : std::string_view(version->second));
 }
 
-Status ScoringService::InferInto(HttpRequest& request, RowAnswer& answer) const {
+Result<InferRequest> ScoringService::Decode(HttpRequest& request, RowAnswer& answer) const {
   SKERRY_ASSIGN_OR_RETURN(answer.model, FindModel(request));
   const std::string_view header = request.Header(kJsonBytesHeader);
   std::size_t json_bytes = request.body.size();
   if (!header.empty()) {
     SKERRY_ASSIGN_OR_RETURN(json_bytes, ParseJsonBytes(header, json_bytes));
   }
-  SKERRY_ASSIGN_OR_RETURN(const InferRequest infer, ParseInferRequest(request.body, json_bytes));
-  AnsweredRequest& answered = answer.answered;
-  answered.times.parse_us = parts_.clock->MonotonicMicros() - answer.started_us;
-  SKERRY_ASSIGN_OR_RETURN(InferResponse response, inference_.Score(answer.model, infer));
-  const std::int64_t scored_us = parts_.clock->MonotonicMicros();
-  response.times.parse_us = answered.times.parse_us;
-  answered = {response.rows, response.times, 0, response.utc_us};
-  InferAnswer rendered = RenderInferAnswer(response, infer);
-  answer.body = std::move(rendered.body);
-  answer.json_bytes = rendered.json_bytes;
-  answer.batch = std::move(response.batch);
-  answered.times.output_us = parts_.clock->MonotonicMicros() - scored_us;
-  return {};
+  Result<InferRequest> infer = ParseInferRequest(request.body, json_bytes);
+  answer.answered.times.parse_us = parts_.clock->MonotonicMicros() - answer.started_us;
+  return infer;
 }
 
 void ScoringService::Infer(HttpRequest& request, Responder responder) const {
   RowAnswer answer = RowAnswer::Begin(parts_, std::move(responder));
-  const Status status = InferInto(request, answer);
-  CaptureAndSend(parts_, status, std::move(answer));
+  Result<InferRequest> infer = Decode(request, answer);
+  if (!infer)
+    return CaptureAndSend(parts_, tl::make_unexpected(std::move(infer).error()), std::move(answer));
+  if (inference_.IsQueued(*answer.model)) return Enqueue(std::move(*infer), std::move(answer));
+  Result<InferResponse> response = inference_.Score(answer.model, *infer);
+  Answer(parts_, std::move(response), *infer, std::move(answer));
+}
+
+void ScoringService::Enqueue(InferRequest infer, RowAnswer answer) const {
+  Result<std::optional<std::chrono::steady_clock::time_point>> deadline =
+      DeadlineOf(*answer.model->package, infer);
+  if (!deadline)
+    return CaptureAndSend(parts_, tl::make_unexpected(std::move(deadline).error()),
+                          std::move(answer));
+  // Both shared only because std::function wants to be copyable; the answer is sent once.
+  const auto request = std::make_shared<const InferRequest>(std::move(infer));
+  const auto waiting = std::make_shared<RowAnswer>(std::move(answer));
+  const std::shared_ptr<const ServedModel> model = waiting->model;
+  inference_.Enqueue(model, request, {.deadline = *deadline, .cancelled = {}},
+                     [parts = parts_, request, waiting](Result<InferResponse> scored) {
+                       Answer(parts, std::move(scored), *request, std::move(*waiting));
+                     });
 }
 
 void ScoringService::Live(HttpRequest&, Responder responder) const {

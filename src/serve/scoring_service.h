@@ -31,7 +31,8 @@ class ScoringService {
   // By the route's {model} and {version}. kNotFound names what is served instead.
   Result<Model> FindModel(const HttpRequest& request) const;
   std::vector<std::string> VersionsOf(const ServedModel& model) const;
-  Status InferInto(HttpRequest& request, RowAnswer& answer) const;
+  Result<InferRequest> Decode(HttpRequest& request, RowAnswer& answer) const;
+  void Enqueue(InferRequest infer, RowAnswer answer) const;
 
   ScoringParts parts_;
   Inference inference_;
