@@ -9,6 +9,17 @@
 namespace skerry {
 namespace {
 
+// Source: W3C Server Timing; durations are milliseconds.
+std::string ServerTiming(const AnsweredRequest& answered) {
+  const auto ms = [](std::int64_t us) { return static_cast<double>(us) * 1e-3; };
+  const InferTimes& times = answered.times;
+  return fmt::format(
+      "parse;dur={:.3f}, queue;dur={:.3f}, input;dur={:.3f}, infer;dur={:.3f}, output;dur={:.3f}, "
+      "total;dur={:.3f}",
+      ms(times.parse_us), ms(times.queue_us), ms(times.input_us), ms(times.infer_us),
+      ms(times.output_us), ms(answered.total_us));
+}
+
 FailureReason ReasonOf(ErrorCode code, bool canceled) {
   if (canceled) return FailureReason::kCanceled;
   if (code == ErrorCode::kResourceExhausted || code == ErrorCode::kDeadlineExceeded)
@@ -93,10 +104,12 @@ void RowAnswer::Send(const Status& status) {
     CountAnswer(*model, status, answered);
   }
   if (!status) return responder.Send(ErrorResponse(status.error()));
-  if (json_bytes == 0 || json_bytes == body.size())
-    return responder.Send(HttpResponse::JsonText(200, std::move(body)));
-  HttpResponse response = HttpResponse::Text(200, std::move(body), "application/octet-stream");
-  response.SetHeader(std::string(kJsonBytesHeader), fmt::format("{}", json_bytes));
+  const bool json = json_bytes == 0 || json_bytes == body.size();
+  HttpResponse response =
+      json ? HttpResponse::JsonText(200, std::move(body))
+           : HttpResponse::Text(200, std::move(body), "application/octet-stream");
+  if (!json) response.SetHeader(std::string(kJsonBytesHeader), fmt::format("{}", json_bytes));
+  if (traced) response.SetHeader("Server-Timing", ServerTiming(answered));
   responder.Send(std::move(response));
 }
 

@@ -54,6 +54,7 @@ struct RowAnswer {
   std::shared_ptr<const RowBatch> batch{};  // null for a bare model
   std::string body{};
   std::size_t json_bytes = 0;  // of the body, when binary tensors stand behind its JSON
+  bool traced = false;         // the answer says where its time went, in the header Server-Timing
   AnsweredRequest answered{};  // but for total_us and, where there is a batch, what it says
 
   // Begins the answer of a request that came in just now.

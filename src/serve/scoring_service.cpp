@@ -76,6 +76,7 @@ Result<InferRequest> ScoringService::Decode(HttpRequest& request, RowAnswer& ans
 
 void ScoringService::Infer(HttpRequest& request, Responder responder) const {
   RowAnswer answer = RowAnswer::Begin(parts_, std::move(responder));
+  answer.traced = request.target.size() != request.path.size() && request.Query("trace") == "1";
   Result<InferRequest> infer = Decode(request, answer);
   if (!infer)
     return CaptureAndSend(parts_, tl::make_unexpected(std::move(infer).error()), std::move(answer));

@@ -306,6 +306,25 @@ TEST_F(ModelLibraryTest, TheDashboardAsksOnlyForMetricsThatTheServerShows) {
   EXPECT_GE(queries, 8U);
 }
 
+TEST_F(ModelLibraryTest, ATracedRequestSaysWhereItsTimeWent) {
+  Write("tree", "1", 0.6F);
+  Start(LibraryControl::kFixed);
+  const HttpReply traced = Call("POST", "/v2/models/tree/infer?trace=1", kRow);
+  EXPECT_EQ(traced.status, 200);
+  const std::string timing(FindHeader(traced.headers, "Server-Timing"));
+  static const std::regex kTiming(
+      R"(parse;dur=([0-9.]+), queue;dur=0\.000, input;dur=([0-9.]+), infer;dur=([0-9.]+), )"
+      R"(output;dur=([0-9.]+), total;dur=([0-9.]+))");
+  std::smatch parts;
+  ASSERT_TRUE(std::regex_match(timing, parts, kTiming)) << timing;
+  double sum = 0;
+  for (std::size_t i = 1; i < 5; ++i) sum += std::stod(parts[i]);
+  EXPECT_LE(sum, std::stod(parts[5]) + 0.005);
+  const HttpReply plain = Call("POST", "/v2/models/tree/infer?trace=0", kRow);
+  EXPECT_TRUE(FindHeader(plain.headers, "Server-Timing").empty());
+  EXPECT_EQ(plain.body, traced.body);
+}
+
 TEST_F(ModelLibraryTest, GivesTheConfigurationThatClientsOfTritonAskFor) {
   Write("tree", "1", 0.6F);
   Start(LibraryControl::kFixed);
