@@ -1,6 +1,6 @@
 # The few commands that a person needs. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo check tidy asan tsan fuzz interop clean
+.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop clean
 
 help:   ## list the commands
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -28,5 +28,8 @@ tsan: deps  ## run the tests under ThreadSanitizer
 fuzz: deps  ## decode mutated scoring requests for SECONDS (600) under AddressSanitizer and UBSan
 	cmake --preset asan-ubsan >/dev/null && cmake --build --preset asan-ubsan --target serve_fuzz_tests
 	SKERRY_FUZZ_SECONDS=$(or $(SECONDS),600) build/asan-ubsan/serve_fuzz_tests
+soak: build  ## MODEL=file.onnx: 30 minutes of load with a swap a second; memory flat, nothing fails
+	scripts/deps --bench
+	bench/soak '$(MODEL)' $(SOAK_ARGS)
 clean:  ## remove the build trees
 	rm -rf build
