@@ -1,7 +1,6 @@
 """Drives the release binary from the outside, as a person would type. Prints "N passed, N failed, N skipped"."""
 import json
 import os
-import os
 import pathlib
 import re
 import subprocess
@@ -51,6 +50,13 @@ class CommandLine(unittest.TestCase):
             self.assertIn("libonnxruntime", maps)
             self.assertNotIn("duckdb", maps)
             self.assertNotIn("xgboost", maps)
+
+    def test_some_seconds_of_the_soak(self):
+        soak = pathlib.Path(__file__).resolve().parent.parent / "bench" / "soak"
+        done = subprocess.run([soak, self.dir / "model" / "model.onnx", "--seconds", "6", "--rate", "200", "--skerry", SKERRY],
+                              capture_output=True, text=True, timeout=100)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"^[1-9]\d* answers at 200/s, 0 failed; [1-9]\d* swaps, 0 failed; ")
 
     def test_evaluate_speaks_to_people_unless_asked_for_json(self):
         text = run("evaluate", self.dir / "model", self.dir / "train.csv")
