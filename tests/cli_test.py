@@ -1,4 +1,5 @@
 """Drives the release binary from the outside, as a person would type. Prints "N passed, N failed, N skipped"."""
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -57,6 +58,26 @@ class CommandLine(unittest.TestCase):
                               capture_output=True, text=True, timeout=100)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertRegex(done.stdout, r"^[1-9]\d* answers at 200/s, 0 failed; [1-9]\d* swaps, 0 failed; ")
+
+    def test_serve_answers_what_waits_before_it_ends(self):
+        body = json.dumps({"inputs": [
+            {"name": "a", "datatype": "FP32", "shape": [1], "data": [70.0]},
+            {"name": "b", "datatype": "FP32", "shape": [1], "data": [2.0]},
+            {"name": "kind", "datatype": "BYTES", "shape": [1], "data": ["x"]}]}).encode()
+        # The request waits two seconds for others to share its run; SIGTERM comes meanwhile.
+        with Served("serve", "--http", "127.0.0.1:0", "--batch-size", 8, "--batch-delay-us", 2_000_000,
+                    "--drain-seconds", 15, f"demo={self.dir / 'model'}") as server:
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                answer = pool.submit(urllib.request.urlopen, f"{server.url}/v2/models/demo/infer", body, 30)
+                while not answer.done():
+                    with urllib.request.urlopen(f"{server.url}/metrics") as metrics:
+                        if re.search(r'nv_inference_pending_request_count\{model="demo".*\} 1\n', metrics.read().decode()):
+                            break
+                self.assertFalse(answer.done())
+                server.process.terminate()
+                with answer.result(30) as answered:
+                    self.assertEqual(answered.status, 200)
+                self.assertEqual(server.process.wait(20), 0)
 
     def test_evaluate_speaks_to_people_unless_asked_for_json(self):
         text = run("evaluate", self.dir / "model", self.dir / "train.csv")
