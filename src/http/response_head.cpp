@@ -3,7 +3,6 @@
 #include <strings.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <ctime>
 
@@ -32,9 +31,8 @@ bool Is(std::string_view name, std::string_view wanted) {
 }
 
 void AppendNumber(std::uint64_t number, std::string& out) {
-  std::array<char, 20> digits;
-  out.append(digits.data(),
-             std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
+  char digits[20];
+  out.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
 }
 
 bool IsTheServers(std::string_view name) {

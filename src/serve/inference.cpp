@@ -127,7 +127,7 @@ bool Inference::IsQueued(const ServedModel& model) const {
 
 void Inference::Enqueue(const std::shared_ptr<const ServedModel>& model,
                         std::shared_ptr<const InferRequest> request, InferContext context,
-                        Done scored) const {
+                        const Done& scored) const {
   QueuedRun run{std::move(request), std::move(context), scored};
   if (Status taken = parts_.queue->Push(model, std::move(run)); !taken)
     scored(tl::make_unexpected(std::move(taken).error()));

@@ -72,7 +72,7 @@ class Inference {
   // counted (see row_answer.h). `scored` is called once, from any thread.
   void Enqueue(const std::shared_ptr<const ServedModel>& model,
                std::shared_ptr<const InferRequest> request, InferContext context,
-               Done scored) const;
+               const Done& scored) const;
   // The first half of Infer for the others, for a caller that answers on its own thread without a
   // callback.
   Result<InferResponse> Score(std::shared_ptr<const ServedModel> model,
