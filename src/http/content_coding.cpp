@@ -82,7 +82,7 @@ class Inflater {
 // The decoded size, or an error when it is over `most_bytes`.
 Result<std::size_t> Measure(std::string_view body, ContentCoding coding, std::size_t most_bytes) {
   Inflater inflater(body, coding);
-  std::array<char, kScratchBytes> scratch;
+  std::array<char, kScratchBytes> scratch{};
   std::size_t bytes = 0;
   while (true) {
     SKERRY_ASSIGN_OR_RETURN(const std::size_t got, inflater.Read(scratch.data(), scratch.size()));
