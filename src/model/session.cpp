@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "model/runtime_values.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -38,26 +39,6 @@ Ort::SessionOptions MakeOptions() {
   options.AddConfigEntry("session.inter_op.allow_spinning", "0");
   options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);
   return options;
-}
-
-// The library's types by ours, in the order of TensorType.
-constexpr std::array<ONNXTensorElementDataType, 13> kRuntimeTypes = {
-    ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,   ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
-    ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16,  ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
-    ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64,  ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
-    ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32,
-    ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
-    ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,  ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE,
-    ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING};
-
-ONNXTensorElementDataType ToRuntime(TensorType type) {
-  return kRuntimeTypes[static_cast<std::size_t>(type)];
-}
-
-std::optional<TensorType> FromRuntime(ONNXTensorElementDataType type) {
-  const auto found = std::find(kRuntimeTypes.begin(), kRuntimeTypes.end(), type);
-  if (found == kRuntimeTypes.end()) return std::nullopt;
-  return static_cast<TensorType>(found - kRuntimeTypes.begin());
 }
 
 bool Contains(std::string_view text, std::string_view part) {
@@ -131,106 +112,6 @@ Status CheckInput(const TensorSpec& spec, const Tensor& tensor) {
   return {};
 }
 
-Ort::Value ToRuntimeValue(const Tensor& tensor, const Ort::MemoryInfo& memory) {
-  if (tensor.type != TensorType::kString)
-    // The library takes a mutable pointer for what it only reads.
-    return Ort::Value::CreateTensor(memory, const_cast<char*>(tensor.bytes.data()),
-                                    tensor.bytes.size(), tensor.shape.data(), tensor.shape.size(),
-                                    ToRuntime(tensor.type));
-  Ort::AllocatorWithDefaultOptions allocator;
-  Ort::Value value = Ort::Value::CreateTensor(allocator, tensor.shape.data(), tensor.shape.size(),
-                                              ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING);
-  for (std::size_t i = 0; i < tensor.strings.size(); ++i) {
-    const std::string& text = tensor.strings[i];
-    std::memcpy(value.GetResizedStringTensorElementBuffer(i, text.size()), text.data(),
-                text.size());
-  }
-  return value;
-}
-
-Result<Tensor> FromRuntimeTensor(const Ort::Value& value, const std::string& name) {
-  const auto info = value.GetTensorTypeAndShapeInfo();
-  const std::optional<TensorType> type = FromRuntime(info.GetElementType());
-  if (!type)
-    return Fail(ErrorCode::kUnimplemented,
-                "output \"{}\" has an element type that has no name here", name);
-  Tensor tensor;
-  tensor.name = name;
-  tensor.Resize(*type, info.GetShape());
-  if (*type == TensorType::kString) {
-    for (std::size_t i = 0; i < tensor.strings.size(); ++i)
-      tensor.strings[i] = value.GetStringTensorElement(i);
-  } else if (!tensor.bytes.empty()) {
-    std::memcpy(tensor.bytes.data(), value.GetTensorRawData(), tensor.bytes.size());
-  }
-  return tensor;
-}
-
-// What one of our outputs is of the graph's: itself, or the keys of its maps.
-enum class Part : std::uint8_t { kTensor, kStack, kMapKeys, kMapValues };
-
-// Puts tensors of one type and shape behind each other along a new first axis.
-Result<Tensor> Stack(std::vector<Tensor> parts, const TensorSpec& spec) {
-  Tensor stacked;
-  stacked.name = spec.name;
-  if (parts.empty()) {
-    stacked.Resize(spec.type, {0});
-    return stacked;
-  }
-  std::vector<std::int64_t> shape = {static_cast<std::int64_t>(parts.size())};
-  shape.insert(shape.end(), parts[0].shape.begin(), parts[0].shape.end());
-  for (const Tensor& part : parts)
-    if (part.type != parts[0].type || part.shape != parts[0].shape)
-      return Fail(
-          ErrorCode::kUnimplemented,
-          "output \"{}\" is a sequence of tensors {} and {}: only equal shapes fit into one "
-          "tensor",
-          spec.name, ShapeText(parts[0].shape), ShapeText(part.shape));
-  stacked.type = parts[0].type;
-  stacked.shape = std::move(shape);
-  for (Tensor& part : parts) {
-    stacked.bytes += part.bytes;
-    std::move(part.strings.begin(), part.strings.end(), std::back_inserter(stacked.strings));
-  }
-  return stacked;
-}
-
-// A sequence of maps (a map alone: one row of them) with the same keys in all.
-Result<Tensor> FromMaps(const Ort::Value& sequence, const TensorSpec& spec, Part part) {
-  Ort::AllocatorWithDefaultOptions allocator;
-  std::vector<Tensor> keys;
-  std::vector<Tensor> values;
-  for (std::size_t i = 0; i < sequence.GetCount(); ++i) {
-    const Ort::Value map = sequence.GetValue(static_cast<int>(i), allocator);
-    SKERRY_ASSIGN_OR_RETURN(Tensor key, FromRuntimeTensor(map.GetValue(0, allocator), spec.name));
-    if (!keys.empty() && (key.bytes != keys[0].bytes || key.strings != keys[0].strings))
-      return Fail(ErrorCode::kUnimplemented,
-                  "output \"{}\" has maps of different keys: they do not fit into one tensor",
-                  spec.name);
-    if (keys.empty()) keys.push_back(std::move(key));
-    if (part == Part::kMapKeys) continue;
-    SKERRY_ASSIGN_OR_RETURN(Tensor value, FromRuntimeTensor(map.GetValue(1, allocator), spec.name));
-    values.push_back(std::move(value));
-  }
-  if (part == Part::kMapValues) return Stack(std::move(values), spec);
-  if (!keys.empty()) return std::move(keys[0]);
-  return Stack({}, spec);
-}
-
-Result<Tensor> FromRuntimeValue(const Ort::Value& value, const TensorSpec& spec, Part part) {
-  if (part == Part::kTensor) return FromRuntimeTensor(value, spec.name);
-  if (part != Part::kStack) return FromMaps(value, spec, part);
-  Ort::AllocatorWithDefaultOptions allocator;
-  std::vector<Tensor> parts;
-  for (std::size_t i = 0; i < value.GetCount(); ++i) {
-    SKERRY_ASSIGN_OR_RETURN(
-        Tensor tensor,
-        FromRuntimeTensor(value.GetValue(static_cast<int>(i), allocator), spec.name));
-    parts.push_back(std::move(tensor));
-  }
-  return Stack(std::move(parts), spec);
-}
-
 }  // namespace
 
 struct OnnxSession::Runtime {
@@ -239,9 +120,9 @@ struct OnnxSession::Runtime {
   std::vector<const char*> input_names;   // into inputs_
   std::vector<std::string> sources;       // the graph's output behind each of outputs_
   std::vector<const char*> output_names;  // into sources
-  std::vector<Part> parts;                // one for each of outputs_
+  std::vector<OutputKind> kinds;          // one for each of outputs_
 
-  // Whether the outputs are tensors of numbers that have the rows of the inputs, as far as is
+  // Whether the outputs are tensors of numbers that have the rows of the first input, as far as is
   // known.
   std::atomic<bool> keeps_rows{false};
 
@@ -293,44 +174,11 @@ Result<std::unique_ptr<OnnxSession>> OnnxSession::LoadBytes(std::string_view byt
 
 namespace {
 
-// nullopt for what is no tensor or has a type without a name here.
-std::optional<TensorSpec> SpecOf(std::string name, const Ort::TypeInfo& info) {
-  if (info.GetONNXType() != ONNX_TYPE_TENSOR) return std::nullopt;
-  const auto tensor = info.GetTensorTypeAndShapeInfo();
-  const std::optional<TensorType> type = FromRuntime(tensor.GetElementType());
-  if (!type) return std::nullopt;
-  TensorSpec spec{std::move(name), *type, tensor.GetShape(), true};
-  // The library tells an unknown rank and a scalar alike; take it as "any".
-  spec.has_shape = !spec.shape.empty();
-  for (std::int64_t& dimension : spec.shape) dimension = std::max<std::int64_t>(dimension, -1);
-  return spec;
-}
-
 bool HasFreeRows(const TensorSpec& spec) { return !spec.shape.empty() && spec.shape[0] == -1; }
 
-struct OutputPart {
-  TensorSpec spec;
-  Part part;
-};
-
-// The plain tensors that stand for a graph's output; none when it cannot be answered.
-std::vector<OutputPart> PartsOf(const std::string& name, const Ort::TypeInfo& info) {
-  std::vector<OutputPart> parts;
-  if (auto spec = SpecOf(name, info)) parts.push_back({std::move(*spec), Part::kTensor});
-  if (info.GetONNXType() != ONNX_TYPE_SEQUENCE) return parts;
-  const Ort::TypeInfo element = info.GetSequenceTypeInfo().GetSequenceElementType();
-  if (auto spec = SpecOf(name, element)) {
-    if (spec->has_shape) spec->shape.insert(spec->shape.begin(), -1);
-    parts.push_back({std::move(*spec), Part::kStack});
-  }
-  if (element.GetONNXType() != ONNX_TYPE_MAP) return parts;
-  const auto map = element.GetMapTypeInfo();
-  const auto value = SpecOf(name, map.GetMapValueType());
-  const auto key = FromRuntime(map.GetMapKeyType());
-  if (!value || !key) return parts;
-  parts.push_back({{name, value->type, {-1, -1}, true}, Part::kMapValues});
-  parts.push_back({{name + "_keys", *key, {-1}, true}, Part::kMapKeys});
-  return parts;
+// The rows say how many bytes such a tensor with free rows has.
+bool IsSizedByRows(const TensorSpec& spec) {
+  return spec.type != TensorType::kString && std::ranges::count(spec.shape, -1) == 1;
 }
 
 }  // namespace
@@ -354,26 +202,20 @@ Status OnnxSession::Describe(std::string_view what) {
       for (OutputPart& part : PartsOf(name, session.GetOutputTypeInfo(i))) {
         outputs_.push_back(std::move(part.spec));
         runtime_->sources.push_back(name);
-        runtime_->parts.push_back(part.part);
+        runtime_->kinds.push_back(part.kind);
       }
     }
   }));
   SKERRY_RETURN_IF_ERROR(std::move(fits));
   if (outputs_.empty())
     return Fail(ErrorCode::kUnimplemented, "{}: no output is a tensor that can be served", what);
-  // Free rows and nothing else that is free.
-  const auto rows_alone = [](const TensorSpec& spec) {
-    return spec.type != TensorType::kString && !spec.shape.empty() && spec.shape[0] == -1 &&
-           std::count(spec.shape.begin(), spec.shape.end(), -1) == 1;
-  };
-  runtime_->keeps_rows = !inputs_.empty() && !inputs_[0].shape.empty() &&
-                         inputs_[0].shape[0] == -1 &&
-                         std::all_of(outputs_.begin(), outputs_.end(), rows_alone) &&
-                         std::all_of(runtime_->parts.begin(), runtime_->parts.end(),
-                                     [](Part part) { return part == Part::kTensor; });
-  batches_ = std::ranges::all_of(inputs_, HasFreeRows) &&
-             std::ranges::all_of(outputs_, HasFreeRows) &&
-             std::ranges::all_of(runtime_->parts, [](Part part) { return part == Part::kTensor; });
+  const bool rows_out = std::ranges::all_of(outputs_, HasFreeRows) &&
+                        std::ranges::all_of(runtime_->kinds, [](OutputKind kind) {
+                          return kind == OutputKind::kTensor;
+                        });
+  batches_ = rows_out && std::ranges::all_of(inputs_, HasFreeRows);
+  runtime_->keeps_rows = rows_out && !inputs_.empty() && HasFreeRows(inputs_[0]) &&
+                         std::ranges::all_of(outputs_, IsSizedByRows);
   for (const TensorSpec& spec : inputs_) runtime_->input_names.push_back(spec.name.c_str());
   for (const std::string& source : runtime_->sources)
     runtime_->output_names.push_back(source.c_str());
@@ -405,10 +247,6 @@ Status CheckGivenNames(std::span<const TensorSpec> specs, std::span<const Tensor
   }
   return {};
 }
-
-}  // namespace
-
-namespace {
 
 std::vector<Tensor> SizedOutputs(std::span<const TensorSpec> specs,
                                  std::span<const std::size_t> chosen, std::int64_t rows) {
@@ -461,10 +299,10 @@ Result<std::vector<Tensor>> OnnxSession::Run(std::span<const Tensor> given,
     for (const Tensor* tensor : ordered)
       values.push_back(ToRuntimeValue(*tensor, runtime_->memory));
     std::vector<Tensor> outputs;
-    const bool keeps_rows = runtime_->keeps_rows.load(std::memory_order_relaxed);
-    if (keeps_rows && names.size() == chosen.size() && !given[0].shape.empty() &&
-        given[0].shape[0] > 0) {
-      outputs = SizedOutputs(outputs_, chosen, given[0].shape[0]);
+    const bool into = runtime_->keeps_rows.load(std::memory_order_relaxed) &&
+                      names.size() == chosen.size() && ordered[0]->shape[0] > 0;
+    if (into) {
+      outputs = SizedOutputs(outputs_, chosen, ordered[0]->shape[0]);
       if (runtime_->RunInto(values, names, outputs)) return outputs;
       outputs.clear();
     }
@@ -472,10 +310,10 @@ Result<std::vector<Tensor>> OnnxSession::Run(std::span<const Tensor> given,
         runtime_->session->Run(Ort::RunOptions{nullptr}, runtime_->input_names.data(),
                                values.data(), values.size(), names.data(), names.size());
     // It can run, but not with these shapes.
-    if (keeps_rows) runtime_->keeps_rows.store(false, std::memory_order_relaxed);
+    if (into) runtime_->keeps_rows.store(false, std::memory_order_relaxed);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       SKERRY_ASSIGN_OR_RETURN(Tensor tensor, FromRuntimeValue(made[place[i]], outputs_[chosen[i]],
-                                                              runtime_->parts[chosen[i]]));
+                                                              runtime_->kinds[chosen[i]]));
       outputs.push_back(std::move(tensor));
     }
     return outputs;

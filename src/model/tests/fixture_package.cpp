@@ -121,6 +121,15 @@ std::string AddModelBytes() {
   return model.SerializeAsString();
 }
 
+std::string WordModelBytes() {
+  onnx::ModelProto model = StartModel(17);
+  onnx::GraphProto* graph = model.mutable_graph();
+  AddValue(graph->add_input(), "word", onnx::TensorProto::STRING, {-1});
+  AddValue(graph->add_output(), "word_out", onnx::TensorProto::STRING, {-1});
+  AddNode(graph, "Identity", {"word"}, "word_out");
+  return model.SerializeAsString();
+}
+
 std::string ManyTensorsModelBytes() {
   onnx::ModelProto model = StartModel(17);
   onnx::GraphProto* graph = model.mutable_graph();

@@ -36,6 +36,8 @@ std::string TreeModelBytes(const TreeModel& model);
 std::string ManyTensorsModelBytes();
 // Bare model: "a" and "b" FP32 [-1,2] -> "sum".
 std::string AddModelBytes();
+// Bare model: "word" BYTES [-1] -> "word_out".
+std::string WordModelBytes();
 
 // Features type (category L, M, H), torque_nm, tool_wear_min; id unit_id, context operator_note.
 // Training range: torque 10 - 80, wear 0 - 250. Class words "0", "1"; threshold 0.5.

@@ -80,6 +80,25 @@ TEST(OnnxSession, WrongTensorsAreRefusedByName) {
   EXPECT_THAT(refusal({a, short_data}), HasSubstr("2 elements, got 1"));
 }
 
+TEST(OnnxSession, OutputsHaveTheRowsThatTheGraphGivesThem) {
+  const auto session = OnnxSession::LoadBytes(fixture::AddModelBytes(), "add").value();
+  const auto shape_of = [&](std::vector<Tensor> inputs) {
+    const auto outputs = session->Run(inputs);
+    EXPECT_TRUE(outputs) << outputs.error().message();
+    return outputs ? (*outputs)[0].shape : std::vector<std::int64_t>();
+  };
+  EXPECT_THAT(shape_of({Floats("b", {2, 2}, {1, 2, 3, 4}), Floats("a", {2, 2}, {1, 1, 1, 1})}),
+              testing::ElementsAre(2, 2));
+  EXPECT_THAT(shape_of({Floats("a", {0, 2}, {}), Floats("b", {0, 2}, {})}),
+              testing::ElementsAre(0, 2));
+  // Broadcast: another number of rows than the first input's.
+  EXPECT_THAT(shape_of({Floats("b", {3, 2}, {1, 2, 3, 4, 5, 6}), Floats("a", {1, 2}, {1, 1})}),
+              testing::ElementsAre(3, 2));
+  const auto last = session->Run({{Floats("a", {1, 2}, {1, 2}), Floats("b", {1, 2}, {3, 4})}});
+  ASSERT_TRUE(last) << last.error().message();
+  EXPECT_THAT((*last)[0].View<float>(), testing::ElementsAre(4, 6));
+}
+
 TEST(OnnxSession, ManyThreadsShareOneSession) {
   const auto session = OnnxSession::LoadBytes(fixture::TreeModelBytes({}), "tree").value();
   const std::size_t output = session->RequireMatrix(3, "probabilities", 2).value();
