@@ -1,12 +1,14 @@
 #include "http/content_coding.h"
 
-#include <strings.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <limits>
+#include <utility>
+
+#include "http/status.h"
 
 namespace skerry::http_detail {
 namespace {
@@ -15,6 +17,7 @@ constexpr int kGzipWindow = 15 + 16;  // zlib's way to say gzip
 constexpr int kZlibWindow = 15;
 constexpr int kFastest = 1;
 constexpr std::size_t kScratchBytes = 16U << 10U;
+constexpr std::size_t kLeastEncodedBytes = 1U << 10U;  // fewer fit into one packet as they are
 // So much is decoded before the rest is measured.
 constexpr std::size_t kTrustedBytes = 1U << 20U;
 
@@ -31,10 +34,6 @@ std::string_view Trim(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-bool Is(std::string_view text, std::string_view name) {
-  return text.size() == name.size() && strncasecmp(text.data(), name.data(), name.size()) == 0;
 }
 
 // Decodes a body from its beginning, piece by piece.
@@ -97,7 +96,7 @@ Result<std::size_t> Measure(std::string_view body, ContentCoding coding, std::si
 // The weight of an element such as "gzip;q=0.5".
 double WeightOf(std::string_view parameters) {
   const std::string text(Trim(parameters));
-  if (text.size() < 2 || strncasecmp(text.c_str(), "q=", 2) != 0) return 1;
+  if (!EqualIgnoringCase(text.substr(0, 2), "q=")) return 1;
   return std::strtod(text.c_str() + 2, nullptr);
 }
 
@@ -114,9 +113,10 @@ std::string_view ContentCodingName(ContentCoding coding) {
 
 Result<ContentCoding> ParseContentEncoding(std::string_view value) {
   value = Trim(value);
-  if (value.empty() || Is(value, "identity")) return ContentCoding::kIdentity;
-  if (Is(value, "gzip") || Is(value, "x-gzip")) return ContentCoding::kGzip;
-  if (Is(value, "deflate")) return ContentCoding::kDeflate;
+  if (value.empty() || EqualIgnoringCase(value, "identity")) return ContentCoding::kIdentity;
+  if (EqualIgnoringCase(value, "gzip") || EqualIgnoringCase(value, "x-gzip"))
+    return ContentCoding::kGzip;
+  if (EqualIgnoringCase(value, "deflate")) return ContentCoding::kDeflate;
   return Fail(ErrorCode::kUnimplemented,
               "Content-Encoding \"{}\" is not read here; expected gzip, deflate or none",
               value.substr(0, 64));
@@ -133,8 +133,8 @@ ContentCoding ChooseCoding(std::string_view accept_encoding) {
         name.size() < element.size() && element.find(';') != std::string_view::npos
             ? WeightOf(element.substr(element.find(';') + 1))
             : 1;
-    if (Is(name, "gzip") || Is(name, "x-gzip")) gzip = weight;
-    if (Is(name, "deflate")) deflate = weight;
+    if (EqualIgnoringCase(name, "gzip") || EqualIgnoringCase(name, "x-gzip")) gzip = weight;
+    if (EqualIgnoringCase(name, "deflate")) deflate = weight;
     if (name == "*") any = weight;
     accept_encoding.remove_prefix(std::min(accept_encoding.size(), element.size() + 1));
   }
@@ -182,6 +182,33 @@ std::string EncodeBody(std::string_view body, ContentCoding coding) {
   encoded.resize(code == Z_STREAM_END ? encoded.size() - stream.avail_out : 0);
   deflateEnd(&stream);
   return encoded;
+}
+
+std::optional<HttpResponse> DecodeRequest(HttpRequest& request, std::size_t most_bytes) {
+  const Result<ContentCoding> coding = ParseContentEncoding(request.Header("Content-Encoding"));
+  if (!coding) {
+    HttpResponse response = ErrorResponse(coding.error());
+    response.status = 415;
+    response.SetHeader("Accept-Encoding", "gzip, deflate");
+    return response;
+  }
+  if (*coding == ContentCoding::kIdentity) return std::nullopt;
+  Result<std::string> decoded = DecodeBody(request.body, *coding, most_bytes);
+  if (!decoded) return ErrorResponse(decoded.error());
+  request.body = std::move(*decoded);
+  request.content_length = request.body.size();
+  return std::nullopt;
+}
+
+void EncodeResponse(HttpResponse& response, ContentCoding coding) {
+  if (coding == ContentCoding::kIdentity || response.file ||
+      response.body.size() < kLeastEncodedBytes)
+    return;
+  std::string encoded = EncodeBody(response.body, coding);
+  if (encoded.empty() || encoded.size() >= response.body.size()) return;
+  response.body = std::move(encoded);
+  response.SetHeader("Content-Encoding", std::string(ContentCodingName(coding)));
+  response.SetHeader("Vary", "Accept-Encoding");
 }
 
 }  // namespace skerry::http_detail

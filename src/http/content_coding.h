@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
+#include "http/message.h"
 
 namespace skerry::http_detail {
 
@@ -30,5 +32,12 @@ Result<std::string> DecodeBody(std::string_view body, ContentCoding coding, std:
 
 // `coding` is not identity.
 std::string EncodeBody(std::string_view body, ContentCoding coding);
+
+// The request's body as it was before its coding; else the refusal: 415 for a coding that is not
+// read, and what DecodeBody says.
+std::optional<HttpResponse> DecodeRequest(HttpRequest& request, std::size_t most_bytes);
+
+// The answer's body in that coding, where it is worth it: 1 KiB or more, no file, and smaller then.
+void EncodeResponse(HttpResponse& response, ContentCoding coding);
 
 }  // namespace skerry::http_detail

@@ -5,15 +5,6 @@
 namespace skerry {
 namespace {
 
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool EqualIgnoringCase(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (Lower(a[i]) != Lower(b[i])) return false;
-  return true;
-}
-
 // The raw value of a query parameter, or nothing.
 std::optional<std::string_view> FindQuery(std::string_view target, std::string_view name) {
   const std::size_t mark = target.find('?');

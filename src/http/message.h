@@ -1,6 +1,7 @@
 // Requests and responses as handlers see them. Plain values; a request belongs to its handler.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -17,6 +18,14 @@
 namespace skerry {
 
 using HeaderList = std::vector<std::pair<std::string, std::string>>;
+
+// How names of headers and many of their values compare (RFC 9110 5.1): the letters A-Z are a-z.
+inline bool EqualIgnoringCase(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  };
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
 
 // The first header of that name (case-insensitive, RFC 9110 5.1); "" when there is none.
 std::string_view FindHeader(const HeaderList& headers, std::string_view name);

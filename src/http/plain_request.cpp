@@ -1,7 +1,5 @@
 #include "http/plain_request.h"
 
-#include <strings.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -33,10 +31,6 @@ bool AllAre(std::string_view text, CharClass wanted) {
   return std::all_of(text.begin(), text.end(), [wanted](char c) {
     return (kClasses[static_cast<unsigned char>(c)] & wanted) != 0;
   });
-}
-
-bool Is(std::string_view text, std::string_view name) {
-  return text.size() == name.size() && strncasecmp(text.data(), name.data(), name.size()) == 0;
 }
 
 // The text up to `mark`, which is taken off too; false when there is none.
@@ -101,23 +95,23 @@ class HeaderLines {
   // False for what the general parser has to judge.
   bool Note(std::string_view name, std::string_view value) {
     switch (name.size()) {
-      case 6: return !Is(name, "Expect");
-      case 7: return !Is(name, "Upgrade");
+      case 6: return !EqualIgnoringCase(name, "Expect");
+      case 7: return !EqualIgnoringCase(name, "Upgrade");
       case 10: {
-        if (!Is(name, "Connection")) return true;
+        if (!EqualIgnoringCase(name, "Connection")) return true;
         if (std::exchange(has_connection_, true)) return false;
-        keep_alive_ = Is(value, "keep-alive");
-        return keep_alive_ || Is(value, "close");
+        keep_alive_ = EqualIgnoringCase(value, "keep-alive");
+        return keep_alive_ || EqualIgnoringCase(value, "close");
       }
       case 14: {
-        if (!Is(name, "Content-Length")) return true;
+        if (!EqualIgnoringCase(name, "Content-Length")) return true;
         if (std::exchange(has_length_, true) || value.size() > 15) return false;
         const auto [end, error] =
             std::from_chars(value.data(), value.data() + value.size(), length_);
         return error == std::errc() && end == value.data() + value.size();
       }
-      case 16: return !Is(name, "Proxy-Connection");
-      case 17: return !Is(name, "Transfer-Encoding");
+      case 16: return !EqualIgnoringCase(name, "Proxy-Connection");
+      case 17: return !EqualIgnoringCase(name, "Transfer-Encoding");
       default: return true;
     }
   }

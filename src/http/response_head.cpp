@@ -1,7 +1,5 @@
 #include "http/response_head.h"
 
-#include <strings.h>
-
 #include <algorithm>
 #include <charconv>
 #include <ctime>
@@ -25,18 +23,14 @@ const std::string& DateHeader() {
   return text;
 }
 
-bool Is(std::string_view name, std::string_view wanted) {
-  return name.size() == wanted.size() &&
-         strncasecmp(name.data(), wanted.data(), wanted.size()) == 0;
-}
-
 void AppendNumber(std::uint64_t number, std::string& out) {
   char digits[20];
   out.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
 }
 
 bool IsTheServers(std::string_view name) {
-  return Is(name, "Connection") || Is(name, "Transfer-Encoding") || Is(name, "Date");
+  return EqualIgnoringCase(name, "Connection") || EqualIgnoringCase(name, "Transfer-Encoding") ||
+         EqualIgnoringCase(name, "Date");
 }
 
 bool IsControl(char c) {
@@ -66,7 +60,7 @@ void WriteResponseHead(const HttpResponse& response, const ResponseFraming& fram
   bool length_given = HasNoBody(response.status);
   for (const auto& [name, value] : response.headers) {
     if (IsTheServers(name)) continue;
-    if (Is(name, "Content-Length")) {
+    if (EqualIgnoringCase(name, "Content-Length")) {
       if (!framing.head || length_given) continue;
       length_given = true;
     }

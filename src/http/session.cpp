@@ -25,7 +25,6 @@ constexpr std::size_t kReadBytes = 4'096;
 constexpr std::size_t kJoinedBytes = 16U << 10U;  // of a body that is copied behind its header
 constexpr int kUnsentBytes = 128 << 10;
 constexpr std::size_t kKeptBufferBytes = 64U << 10U;
-constexpr std::size_t kLeastEncodedBytes = 1U << 10U;  // fewer fit into one packet as they are
 
 using PlainStream = beast::tcp_stream;
 using TlsStream = asio::ssl::stream<beast::tcp_stream>;
@@ -329,43 +328,11 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   }
 
   void Hand(const Route& route) {
-    if (route.coding == RouteCoding::kOffered) {
-      const std::string_view encoding = request_.Header("Content-Encoding");
-      if (!encoding.empty() && !Decode(route, encoding)) return;
-    }
+    if (route.coding == RouteCoding::kOffered)
+      if (auto refusal = DecodeRequest(request_, route.max_body_bytes))
+        return Write(std::move(*refusal));
     if (route.kind == RouteKind::kInline) return RunHandler(route);
     RunOn(*shared_->pool, route);
-  }
-
-  // The body as it was before its coding; false when it was refused.
-  bool Decode(const Route& route, std::string_view encoding) {
-    const Result<ContentCoding> coding = ParseContentEncoding(encoding);
-    if (!coding) {
-      HttpResponse response = ErrorResponse(coding.error());
-      response.status = 415;
-      response.SetHeader("Accept-Encoding", "gzip, deflate");
-      Write(std::move(response));
-      return false;
-    }
-    if (*coding == ContentCoding::kIdentity) return true;
-    Result<std::string> decoded = DecodeBody(request_.body, *coding, route.max_body_bytes);
-    if (!decoded) {
-      Write(ErrorResponse(decoded.error()));
-      return false;
-    }
-    request_.body = std::move(*decoded);
-    request_.content_length = request_.body.size();
-    return true;
-  }
-
-  // The answer in the coding that the peer asked for, where that makes it smaller.
-  void Encode(HttpResponse& response) {
-    if (response.file || response.body.size() < kLeastEncodedBytes) return;
-    std::string encoded = EncodeBody(response.body, accepted_coding_);
-    if (encoded.empty() || encoded.size() >= response.body.size()) return;
-    response.body = std::move(encoded);
-    response.SetHeader("Content-Encoding", std::string(ContentCodingName(accepted_coding_)));
-    response.SetHeader("Vary", "Accept-Encoding");
   }
 
   void RunHandler(const Route& route) {
@@ -457,7 +424,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (body_open_) keep_alive_ = false;
     if (shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
     writing_ = true;
-    if (accepted_coding_ != ContentCoding::kIdentity) Encode(response);
+    EncodeResponse(response, accepted_coding_);
     status_ = response.status;
     out_body_ = std::move(response.body);
     std::uint64_t length = out_body_.size();
