@@ -39,8 +39,7 @@ class DemoChild {
 };
 
 // Runs to the end in `directory` and returns what it printed to stdout; stderr goes to the file
-// `log` there. A non-zero exit
-// status is kFailedPrecondition with the last line of stderr.
+// `log` there. A non-zero exit status is kFailedPrecondition with the last line of stderr.
 Result<std::string> RunSkerry(const std::vector<std::string>& args,
                               const std::filesystem::path& directory, std::string_view log);
 

@@ -1,6 +1,22 @@
 #include "hub/tests/hub_fixture.h"
 
+#include <fstream>
+
+#include "oci/modelpack.h"
+
 namespace skerry {
+
+Receipt OpenReceipt(const std::string& envelope, const JoinGrant& grant) {
+  const PublicKey key = Must(PublicKey::FromPem(grant.hub_key_pems.at(0)));
+  return Must(VerifyReceipt(envelope, std::span(&key, 1)));
+}
+
+Artifact MakePackage(const std::filesystem::path& directory, const std::string& version) {
+  std::filesystem::create_directories(directory);
+  std::ofstream(directory / "model.onnx") << "model " << version;
+  std::ofstream(directory / "schema.json") << "{}";
+  return Must(PackModel(directory, "milling", version));
+}
 
 void HubTest::StartHub(HubOptions options) {
   options.data = Data();

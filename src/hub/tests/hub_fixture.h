@@ -11,11 +11,18 @@
 #include "http/client.h"
 #include "hub/hub.h"
 #include "hub/tests/fake_site.h"
+#include "oci/artifact.h"
 #include "oci/registry_client.h"
+#include "outbox/receipt.h"
 #include "storage/file.h"
 #include "trust/join.h"
 
 namespace skerry {
+
+// Verified with the hub's key that the grant names.
+Receipt OpenReceipt(const std::string& envelope, const JoinGrant& grant);
+// A package that the registry takes for a model; nothing loads it.
+Artifact MakePackage(const std::filesystem::path& directory, const std::string& version);
 
 class HubTest : public testing::Test {
  protected:

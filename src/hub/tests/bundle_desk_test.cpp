@@ -1,0 +1,117 @@
+// Bundles that come to a running hub and go back from it.
+#include <gmock/gmock.h>
+
+#include "hub/tests/hub_fixture.h"
+#include "sync/bundle.h"
+#include "trust/desired_state.h"
+
+namespace skerry {
+namespace {
+
+namespace fs = std::filesystem;
+
+class HubBundleTest : public HubTest {
+ protected:
+  fs::path WriteBundle(const std::string& name, const JoinToken& token, const Artifact& shipment) {
+    const fs::path path = directory_.path() / name;
+    BundleWriter writer =
+        Must(BundleWriter::Create(path, {name, BundleDirection::kToHub, "north"}));
+    Must(writer.AddDocument(BundleKind::kJoinRequest, "join-request",
+                            Must(MakeJoinRequest(token, north_.key())).ToJson()));
+    Must(writer.AddDocument(BundleKind::kStatus, "status",
+                            north_.SignStatusOf(north_.MakeStatus({.scored = 10}))));
+    Must(writer.AddArtifact(BundleKind::kShipment, "shipment-1", shipment));
+    Must(writer.Finish());
+    return path;
+  }
+  Json Import(const fs::path& path) {
+    return AdminJson("POST", "/v1/bundles/import", Json{{"path", path.string()}}.dump());
+  }
+};
+
+TEST_F(HubBundleTest, SameBundleThreeTimesIsTakenOnce) {
+  StartHub();
+  const fs::path path =
+      WriteBundle("b1", NewToken("north"), north_.Ship({north_.Seal({.rows = 10})}));
+  const Json first = Import(path);
+  EXPECT_EQ(first["applied"], 3) << first.dump();
+  for (int i = 0; i < 2; ++i) {
+    const Json again = Import(path);
+    EXPECT_EQ(again["applied"], 0) << again.dump();
+    EXPECT_EQ(again["repeated"], 3);
+  }
+  const Json sum = AdminJson("GET", "/v1/sites/north/reconciliation?recount=1");
+  EXPECT_EQ(sum["terms"]["received"], 10);
+  EXPECT_EQ(sum["balanced"], true);
+  EXPECT_EQ(sum["recount"]["rows"], 10);
+  EXPECT_EQ(sum["recount"]["duplicates"], 0);
+  EXPECT_EQ(AdminJson("GET", "/v1/sites/north")["last_road"], "media");
+}
+
+TEST_F(HubBundleTest, FlippedBitInABundleLeavesTheOtherParts) {
+  StartHub();
+  const TestSegment segment = north_.Seal({.rows = 10});
+  const fs::path path = WriteBundle("b1", NewToken("north"), north_.Ship({segment}));
+  const fs::path blob = path / "blobs" / "sha256" / segment.entry.digest.hex();
+  std::string bytes = Must(ReadFile(blob, 1U << 20U));
+  bytes[100] = static_cast<char>(bytes[100] ^ 1);
+  Must(WriteFileDurably(blob, bytes));
+  const Json report = Import(path);
+  EXPECT_EQ(report["applied"], 2) << report.dump();
+  EXPECT_EQ(report["missing"].size(), 1U);
+  EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 0);
+}
+
+// The courier pulled the stick: blobs are missing, the one that was being copied is short.
+TEST_F(HubBundleTest, HalfCopiedBundleGivesItsWholePartsAndTheWholeOneTheRest) {
+  StartHub();
+  const TestSegment first = north_.Seal({.rows = 10});
+  const TestSegment second = north_.Seal({.first_seq = 11, .rows = 5});
+  const fs::path path = WriteBundle("b1", NewToken("north"), north_.Ship({first, second}));
+  const fs::path half = directory_.path() / "half";
+  fs::copy(path, half, fs::copy_options::recursive);
+  const fs::path blobs = half / "blobs" / "sha256";
+  fs::remove(blobs / second.entry.digest.hex());
+  fs::resize_file(blobs / first.entry.digest.hex(), first.entry.bytes / 2);
+  const Json report = Import(half);
+  EXPECT_EQ(report["applied"], 2) << report.dump();
+  EXPECT_EQ(report["missing"].size(), 1U) << report.dump();
+  EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 0);
+  // index.json is written last: without it the directory is no bundle, whatever else is there.
+  fs::remove(half / "index.json");
+  EXPECT_EQ(Admin("POST", "/v1/bundles/import", Json{{"path", half.string()}}.dump()).status / 100,
+            4);
+  EXPECT_EQ(Import(path)["applied"], 1);
+  EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 15);
+}
+
+TEST_F(HubBundleTest, WhatGoesBackIsGrantReceiptDesiredStateAndModel) {
+  StartHub();
+  const JoinToken token = NewToken("north");
+  Import(WriteBundle("b1", token, north_.Ship({north_.Seal({.rows = 10})})));
+  Must(
+      Push(AdminOptions(), "models/milling", "1", MakePackage(directory_.path() / "package", "1")));
+  AdminJson("PUT", "/v1/sites/north/desired", R"({"model":"milling:1","fallback":"milling:1"})");
+  const fs::path back = directory_.path() / "back";
+  AdminJson("POST", "/v1/bundles/export", Json{{"site", "north"}, {"path", back.string()}}.dump());
+  const BundleReader reader = Must(BundleReader::Open(back));
+  EXPECT_EQ(reader.header().direction, BundleDirection::kToSite);
+  std::map<BundleKind, BundlePart> parts;
+  for (const BundlePart& part : reader.parts()) parts.emplace(part.kind, part);
+  ASSERT_EQ(parts.size(), 4U);
+  const JoinGrant grant =
+      Must(VerifyJoinGrant(Must(reader.ReadDocument(parts.at(BundleKind::kJoinGrant), 1U << 20U)),
+                           token, north_.key().public_key()));
+  const Receipt receipt =
+      OpenReceipt(Must(reader.ReadDocument(parts.at(BundleKind::kReceipt), 1U << 20U)), grant);
+  EXPECT_EQ(receipt.streams.at(0).received.ToJson().dump(), "[[1,10]]");
+  EXPECT_TRUE(reader.ReadArtifact(parts.at(BundleKind::kModel)));
+  // A bundle to a site is not for a hub.
+  EXPECT_EQ(Admin("POST", "/v1/bundles/import", Json{{"path", back.string()}}.dump()).status, 400);
+  EXPECT_EQ(
+      Admin("POST", "/v1/bundles/import", Json{{"path", "/nowhere/at/all"}}.dump()).status / 100,
+      4);
+}
+
+}  // namespace
+}  // namespace skerry
