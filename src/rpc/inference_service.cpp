@@ -1,9 +1,12 @@
 #include "rpc/inference_service.h"
 
+#include <span>
 #include <utility>
 
 #include "rpc/convert.h"
+#include "serve/answers.h"
 #include "serve/model_document.h"
+#include "serve/repository_service.h"
 
 namespace skerry {
 namespace {
@@ -45,17 +48,15 @@ void FillParameters(const RowBatch& batch, inference::ModelInferResponse& answer
     parameters["model_digest"].set_string_param(batch.package->digest->ToString());
 }
 
-void Fill(InferResponse scored, const std::vector<std::string>& wanted, TensorForm asked,
+void Fill(InferResponse scored, std::span<const RequestedOutput> wanted, TensorForm asked,
           inference::ModelInferResponse& answer) {
   answer.set_model_name(scored.model->package->name);
   answer.set_model_version(scored.model->package->version);
   answer.set_id(std::move(scored.id));
-  if (scored.batch) {
-    FillParameters(*scored.batch, answer);
-    scored.outputs = PackageOutputs(*scored.batch, wanted);
-  }
-  const TensorForm form = FormFor(scored.outputs, asked);
-  for (Tensor& tensor : scored.outputs) AddOutput(std::move(tensor), form, answer);
+  if (scored.batch) FillParameters(*scored.batch, answer);
+  std::vector<Tensor> outputs = AnswerTensors(scored, wanted);
+  const TensorForm form = FormFor(outputs, asked);
+  for (Tensor& tensor : outputs) AddOutput(std::move(tensor), form, answer);
 }
 
 // None for a call without a deadline, which is far ahead: the sum would overflow.
@@ -75,14 +76,7 @@ void InferMessage(const Inference& inference, grpc::CallbackServerContext* conte
   if (!model) return done(tl::make_unexpected(std::move(model).error()));
   Result<DecodedRequest> decoded = DecodeRequest(message);
   if (!decoded) return done(tl::make_unexpected(std::move(decoded).error()));
-  std::vector<std::string> wanted;
-  for (const RequestedOutput& output : decoded->request.outputs) {
-    if (output.classification != 0)
-      return done(Fail(ErrorCode::kUnimplemented,
-                       "output \"{}\": classification is not offered; ask for the tensor",
-                       output.name));
-  }
-  for (const RequestedOutput& output : decoded->request.outputs) wanted.push_back(output.name);
+  std::vector<RequestedOutput> wanted = decoded->request.outputs;
   InferContext limits;
   limits.deadline = SteadyDeadline(context->deadline());
   limits.cancelled = [context] { return context->IsCancelled(); };
@@ -190,7 +184,8 @@ grpc::ServerUnaryReactor* InferenceService::ModelMetadata(
     inference::ModelMetadataResponse* response) {
   const auto model = inference_.Find(request->name(), request->version());
   if (!model) return Finish(context, GrpcStatus(model.error()));
-  const Json document = OipMetadata(*(*model)->package);
+  const Json document =
+      OipMetadata(*(*model)->package, parts_.repository->VersionNames(request->name()));
   response->set_name(document["name"].get<std::string>());
   for (const Json& version : document["versions"])
     response->add_versions(version.get<std::string>());
@@ -216,13 +211,15 @@ grpc::ServerUnaryReactor* InferenceService::ModelConfig(
 }
 
 grpc::ServerUnaryReactor* InferenceService::RepositoryIndex(
-    grpc::CallbackServerContext* context, const inference::RepositoryIndexRequest*,
+    grpc::CallbackServerContext* context, const inference::RepositoryIndexRequest* request,
     inference::RepositoryIndexResponse* response) {
-  for (const auto& [name, model] : parts_.repository->List()) {
+  for (ModelState& state : skerry::RepositoryIndex(parts_)) {
+    if (request->ready() && state.state != "READY") continue;
     auto& entry = *response->add_models();
-    entry.set_name(name);
-    entry.set_version(model->package->version);
-    entry.set_state("READY");
+    entry.set_name(std::move(state.name));
+    entry.set_version(std::move(state.version));
+    entry.set_state(std::move(state.state));
+    entry.set_reason(std::move(state.reason));
   }
   return Finish(context);
 }

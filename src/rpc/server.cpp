@@ -5,17 +5,13 @@
 
 #include <utility>
 
+#include "http/url.h"
 #include "rpc/inference_service.h"
 
 namespace skerry {
 namespace {
 
 constexpr const char* kServiceName = "inference.GRPCInferenceService";
-
-bool IsLoopback(std::string_view address) {
-  return address == "localhost" || address == "::1" || address == "[::1]" ||
-         address.starts_with("127.");
-}
 
 std::shared_ptr<grpc::ServerCredentials> Credentials(const std::optional<TlsServerOptions>& tls) {
   if (!tls) return grpc::InsecureServerCredentials();
@@ -49,9 +45,9 @@ Result<std::unique_ptr<RpcServer>> RpcServer::Start(RpcServerOptions options) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   auto impl = std::make_unique<Impl>(std::move(options.parts));
-  const bool bare_v6 = options.address.find(':') != std::string::npos && options.address[0] != '[';
-  const std::string at = bare_v6 ? fmt::format("[{}]:{}", options.address, options.port)
-                                 : fmt::format("{}:{}", options.address, options.port);
+  const bool v6 = options.address.find(':') != std::string::npos;
+  const std::string host = v6 ? fmt::format("[{}]", options.address) : options.address;
+  const std::string at = fmt::format("{}:{}", host, options.port);
   grpc::ServerBuilder builder;
   builder.AddListeningPort(at, Credentials(options.tls), &impl->port);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

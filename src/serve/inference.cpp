@@ -107,13 +107,11 @@ Result<std::shared_ptr<const ServedModel>> Inference::Find(std::string_view name
                                                            std::string_view version) const {
   std::shared_ptr<const ServedModel> model = parts_.repository->Find(name, version);
   if (model) return model;
-  std::string versions;
-  for (const auto& served : parts_.repository->Versions(name))
-    versions += fmt::format("{}{}", versions.empty() ? "" : ", ", served->package->version);
+  const std::vector<std::string> versions = parts_.repository->VersionNames(name);
   if (versions.empty())
     return Fail(ErrorCode::kNotFound, "no model named \"{}\" is served here", name);
   return Fail(ErrorCode::kNotFound, "model {} has no version \"{}\" here; {} is served", name,
-              version, versions);
+              version, fmt::join(versions, ", "));
 }
 
 Result<InferResponse> Inference::Score(std::shared_ptr<const ServedModel> model,

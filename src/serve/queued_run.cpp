@@ -155,11 +155,7 @@ void ScorePackage(const ScoringParts& parts, const Model& model, std::vector<Que
   if (runs.size() == 1) return RunAlone(parts, model, *runs[0]);
   std::vector<Part> shared;
   for (QueuedRun* run : runs) {
-    Result<std::shared_ptr<RowBatch>> batch(nullptr);
-    if (Status fits = CheckOutputs(*model->package, *run->request); !fits)
-      batch = tl::make_unexpected(std::move(fits).error());
-    else
-      batch = BatchFromTensors(model->package, *run->request);
+    Result<std::shared_ptr<RowBatch>> batch = BatchFromTensors(model->package, *run->request);
     if (batch)
       shared.push_back({.run = run, .batch = std::move(*batch)});
     else
@@ -245,10 +241,12 @@ void ScoreQueued(const ScoringParts& parts, const Model& model, std::vector<Queu
             std::chrono::duration_cast<std::chrono::microseconds>(began - queued_at).count();
       done(std::move(response));
     };
-    if (Status still = StillWanted(run.context); !still)
-      run.done(tl::make_unexpected(std::move(still).error()));
-    else
+    Status may = StillWanted(run.context);
+    if (may) may = CheckOutputs(*model->package, *run.request);
+    if (may)
       wanted.push_back(&run);
+    else
+      run.done(tl::make_unexpected(std::move(may).error()));
   }
   if (model->package->bare)
     ScoreBare(parts, model, std::move(wanted));

@@ -123,6 +123,12 @@ std::vector<ModelRepository::Model> ModelRepository::Versions(std::string_view n
   return found == snapshot.models.end() ? std::vector<Model>() : found->second;
 }
 
+std::vector<std::string> ModelRepository::VersionNames(std::string_view name) const {
+  std::vector<std::string> names;
+  for (const Model& model : Versions(name)) names.push_back(model->package->version);
+  return names;
+}
+
 ModelRepository::Model ModelRepository::Only() const {
   const Snapshot& snapshot = Read();
   return snapshot.models.size() == 1 ? snapshot.models.begin()->second.back() : nullptr;

@@ -53,6 +53,7 @@ class ModelRepository {
   Model Find(std::string_view name, std::string_view version = "") const;
   // In the order of PutVersions, the default last; empty when there is none.
   std::vector<Model> Versions(std::string_view name) const;
+  std::vector<std::string> VersionNames(std::string_view name) const;
   // The default version of the only model, for requests that name none (POST /v1/score); null
   // unless exactly one name is served.
   Model Only() const;

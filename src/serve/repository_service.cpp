@@ -6,30 +6,25 @@
 namespace skerry {
 namespace {
 
-std::string_view VersionOf(const HttpRequest& request) {
-  const auto version = request.params.find("version");
-  return version == request.params.end() ? std::string_view() : std::string_view(version->second);
-}
-
 HttpResponse Done(const Status& status) {
   return status ? HttpResponse::JsonText(200, "{}") : ErrorResponse(status.error());
 }
 
-// The body's member "parameters"; an empty body has none.
-Result<Json> ParametersOf(const std::string& body) {
+// An empty body says nothing.
+Result<Json> BodyObject(const std::string& body) {
   if (body.empty()) return Json::object();
-  SKERRY_ASSIGN_OR_RETURN(const Json json, ParseJson(body));
+  SKERRY_ASSIGN_OR_RETURN(Json json, ParseJson(body));
   if (!json.is_object()) return Fail(ErrorCode::kInvalidArgument, "the body is no JSON object");
-  const auto found = json.find("parameters");
-  if (found == json.end()) return Json::object();
-  if (!found->is_object())
-    return Fail(ErrorCode::kInvalidArgument, "\"parameters\" is no JSON object");
-  return *found;
+  return json;
 }
 
 Status RefuseParameters(const std::string& body) {
-  SKERRY_ASSIGN_OR_RETURN(const Json parameters, ParametersOf(body));
-  for (const auto& [name, value] : parameters.items())
+  SKERRY_ASSIGN_OR_RETURN(const Json json, BodyObject(body));
+  const auto parameters = json.find("parameters");
+  if (parameters == json.end()) return {};
+  if (!parameters->is_object())
+    return Fail(ErrorCode::kInvalidArgument, "\"parameters\" is no JSON object");
+  for (const auto& [name, value] : parameters->items())
     if (name == "config" || name.starts_with("file:"))
       return Fail(ErrorCode::kUnimplemented,
                   "parameter \"{}\": models are loaded from the server's own directory alone",
@@ -38,9 +33,7 @@ Status RefuseParameters(const std::string& body) {
 }
 
 Result<bool> OnlyReady(const std::string& body) {
-  if (body.empty()) return false;
-  SKERRY_ASSIGN_OR_RETURN(const Json json, ParseJson(body));
-  if (!json.is_object()) return Fail(ErrorCode::kInvalidArgument, "the body is no JSON object");
+  SKERRY_ASSIGN_OR_RETURN(const Json json, BodyObject(body));
   const auto ready = json.find("ready");
   if (ready == json.end()) return false;
   if (!ready->is_boolean())
@@ -99,16 +92,14 @@ void RepositoryService::Unload(HttpRequest& request, Responder responder) const 
 }
 
 void RepositoryService::Statistics(HttpRequest& request, Responder responder) const {
-  const auto model = request.params.find("model");
-  const auto readings = parts_.repository->Statistics(
-      model == request.params.end() ? std::string_view() : std::string_view(model->second),
-      VersionOf(request));
+  const auto readings =
+      parts_.repository->Statistics(request.Param("model"), request.Param("version"));
   responder.Send(readings ? HttpResponse::JsonText(200, DumpJson(StatisticsDocument(*readings)))
                           : ErrorResponse(readings.error()));
 }
 
 void RepositoryService::Config(HttpRequest& request, Responder responder) const {
-  const auto model = inference_.Find(request.Param("model"), VersionOf(request));
+  const auto model = inference_.Find(request.Param("model"), request.Param("version"));
   responder.Send(model ? HttpResponse::JsonText(200, DumpJson(ModelConfig(**model)))
                        : ErrorResponse(model.error()));
 }

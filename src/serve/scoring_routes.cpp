@@ -9,22 +9,25 @@
 
 namespace skerry {
 
-std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
-  const auto service = std::make_shared<const ScoringService>(parts);
-  const auto score = std::make_shared<const ScoreService>(parts);
-  using Call = void (ScoringService::*)(HttpRequest&, Responder) const;
-  const auto call = [&service](Call handler) {
+namespace {
+
+// Makes handlers of a service's member functions; each holds the service.
+template <typename Service>
+auto HandlersOf(const ScoringParts& parts) {
+  return [service = std::make_shared<const Service>(parts)](
+             void (Service::*handler)(HttpRequest&, Responder) const) {
     return [service, handler](HttpRequest& request, Responder responder) {
       ((*service).*handler)(request, std::move(responder));
     };
   };
-  const auto extensions = std::make_shared<const RepositoryService>(parts);
-  using ExtensionCall = void (RepositoryService::*)(HttpRequest&, Responder) const;
-  const auto extension = [&extensions](ExtensionCall handler) {
-    return [extensions, handler](HttpRequest& request, Responder responder) {
-      ((*extensions).*handler)(request, std::move(responder));
-    };
-  };
+}
+
+}  // namespace
+
+std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
+  const auto call = HandlersOf<ScoringService>(parts);
+  const auto extension = HandlersOf<RepositoryService>(parts);
+  const auto score = HandlersOf<ScoreService>(parts);
   constexpr RouteKind kInline = RouteKind::kInline;
   constexpr RouteKind kPooled = RouteKind::kPooled;
   std::vector<Route> routes = {
@@ -52,9 +55,7 @@ std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
       {"POST", "/v2/repository/models/{model}/unload", kPooled,
        extension(&RepositoryService::Unload)},
       {"GET", "/v1/models", kInline, call(&ScoringService::ListModels)},
-      {"POST", "/v1/score", kInline, [score](HttpRequest& request, Responder responder) {
-         score->Score(request, std::move(responder));
-       }}};
+      {"POST", "/v1/score", kInline, score(&ScoreService::Score)}};
   for (Route& route : routes) route.coding = RouteCoding::kOffered;
   return routes;
 }

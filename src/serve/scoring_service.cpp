@@ -56,10 +56,7 @@ Result<std::optional<std::chrono::steady_clock::time_point>> DeadlineOf(const Mo
 ScoringService::ScoringService(ScoringParts parts) : parts_(parts), inference_(std::move(parts)) {}
 
 Result<ScoringService::Model> ScoringService::FindModel(const HttpRequest& request) const {
-  const auto version = request.params.find("version");
-  return inference_.Find(request.Param("model"), version == request.params.end()
-                                                     ? std::string_view()
-                                                     : std::string_view(version->second));
+  return inference_.Find(request.Param("model"), request.Param("version"));
 }
 
 Result<InferRequest> ScoringService::Decode(HttpRequest& request, RowAnswer& answer) const {
@@ -120,18 +117,11 @@ void ScoringService::ServerMetadata(HttpRequest&, Responder responder) const {
                        "model_configuration", "statistics"}}})));
 }
 
-std::vector<std::string> ScoringService::VersionsOf(const ServedModel& model) const {
-  std::vector<std::string> versions;
-  for (const Model& served : parts_.repository->Versions(model.package->name))
-    versions.push_back(served->package->version);
-  return versions;
-}
-
 void ScoringService::ModelMetadata(HttpRequest& request, Responder responder) const {
   const Result<Model> model = FindModel(request);
-  responder.Send(model ? HttpResponse::JsonText(
-                             200, DumpJson(OipMetadata(*(*model)->package, VersionsOf(**model))))
-                       : ErrorResponse(model.error()));
+  if (!model) return responder.Send(ErrorResponse(model.error()));
+  const std::vector<std::string> versions = parts_.repository->VersionNames(request.Param("model"));
+  responder.Send(HttpResponse::JsonText(200, DumpJson(OipMetadata(*(*model)->package, versions))));
 }
 
 void ScoringService::ModelReady(HttpRequest& request, Responder responder) const {

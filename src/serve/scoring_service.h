@@ -30,7 +30,6 @@ class ScoringService {
   using Model = std::shared_ptr<const ServedModel>;
   // By the route's {model} and {version}. kNotFound names what is served instead.
   Result<Model> FindModel(const HttpRequest& request) const;
-  std::vector<std::string> VersionsOf(const ServedModel& model) const;
   Result<InferRequest> Decode(HttpRequest& request, RowAnswer& answer) const;
   void Enqueue(InferRequest infer, RowAnswer answer) const;
 

@@ -6,13 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
-#include "model/tests/fixture_package.h"
 #include "open_inference.grpc.pb.h"
-#include "storage/file.h"
+#include "serve/tests/serving_fixture.h"
 
 namespace skerry {
 namespace {
@@ -21,33 +18,6 @@ using grpc::StatusCode;
 using inference::ModelInferRequest;
 using inference::ModelInferResponse;
 using testing::HasSubstr;
-
-// Keeps what it is given until the test says how it ended.
-class HeldSink final : public CaptureSink {
- public:
-  void Capture(std::shared_ptr<const RowBatch>, std::function<void(Status)> done) override {
-    const std::scoped_lock lock(mutex_);
-    waiting_.push_back(std::move(done));
-    arrived_.notify_all();
-  }
-  void AwaitOne() {
-    std::unique_lock lock(mutex_);
-    arrived_.wait(lock, [this] { return !waiting_.empty(); });
-  }
-  void End(Status status) {
-    AwaitOne();
-    std::unique_lock lock(mutex_);
-    const auto done = std::move(waiting_.front());
-    waiting_.erase(waiting_.begin());
-    lock.unlock();
-    done(std::move(status));
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::vector<std::function<void(Status)>> waiting_;
-};
 
 ModelInferRequest MillingRequest(float torque) {
   ModelInferRequest request;
@@ -63,14 +33,17 @@ ModelInferRequest MillingRequest(float torque) {
   return request;
 }
 
-class RpcServerTest : public testing::Test {
+class RpcServerTest : public ServedModelsTest {
  protected:
   void SetUp() override {
-    Serve("milling", fixture::LoadFixture(), CaptureMode::kOff);
+    Serve("milling", fixture::LoadFixture());
     Serve("kept", fixture::LoadFixture(), CaptureMode::kSync);
     RpcServerOptions options;
     options.max_message_bytes = std::size_t{1} << 20U;
     options.parts = Parts();
+    options.parts.capture = &sink_;
+    options.parts.server_name = "skerry";
+    options.parts.server_version = "0";
     auto server = RpcServer::Start(std::move(options));
     ASSERT_TRUE(server) << server.error().message();
     server_ = std::move(*server);
@@ -79,29 +52,12 @@ class RpcServerTest : public testing::Test {
     stub_ = inference::GRPCInferenceService::NewStub(channel_);
   }
 
-  ScoringParts Parts() {
-    return {.repository = &repository_,
-            .row_numbers = &row_numbers_,
-            .clock = &clock_,
-            .metrics = &metrics_,
-            .capture = &sink_,
-            .server_name = "skerry",
-            .server_version = "0"};
-  }
-  void Serve(const std::string& name, std::shared_ptr<const ModelPackage> package,
-             CaptureMode mode) {
-    ASSERT_TRUE(repository_.Put(name, {std::move(package), mode, nullptr}));
-  }
   grpc::Status Infer(const ModelInferRequest& request, ModelInferResponse& response) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
     return stub_->ModelInfer(&context, request, &response);
   }
 
-  SystemClock clock_;
-  MetricRegistry metrics_;
-  ModelRepository repository_;
-  RowNumbers row_numbers_{InstanceId::Random()};
   HeldSink sink_;
   std::unique_ptr<RpcServer> server_;
   std::shared_ptr<grpc::Channel> channel_;
@@ -138,10 +94,21 @@ TEST_F(RpcServerTest, GivesTheOutputsAskedForInTheFormOfTheRequest) {
   EXPECT_EQ(response.outputs(0).contents().bytes_contents(0), "0");
 }
 
+TEST_F(RpcServerTest, GivesTheBestClasses) {
+  ModelInferRequest request = MillingRequest(75);
+  auto& output = *request.add_outputs();
+  output.set_name("probabilities");
+  (*output.mutable_parameters())["classification"].set_int64_param(1);
+  ModelInferResponse response;
+  const grpc::Status status = Infer(request, response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(response.outputs_size(), 1);
+  EXPECT_EQ(response.outputs(0).datatype(), "BYTES");
+  EXPECT_THAT(response.raw_output_contents(0), HasSubstr("0.9:1:1"));
+}
+
 TEST_F(RpcServerTest, AnswersForABareModel) {
-  const auto directory = TemporaryDirectory::Create("bare").value();
-  fixture::WriteBytes(directory.path() / "model.onnx", fixture::AddModelBytes());
-  Serve("add", LoadBareOnnx(directory.path() / "model.onnx", "add").value(), CaptureMode::kOff);
+  Serve("add", Bare("add", fixture::AddModelBytes()));
   ModelInferRequest request;
   request.set_model_name("add");
   for (const char* name : {"a", "b"}) {
@@ -196,11 +163,14 @@ TEST_F(RpcServerTest, AnUnknownModelIsNotReady) {
 }
 
 TEST_F(RpcServerTest, MetadataConfigAndIndexNameTheModels) {
+  ASSERT_TRUE(repository_.PutVersions("milling", {{.package = fixture::LoadFixture({}, "1")},
+                                                  {.package = fixture::LoadFixture({}, "2")}}));
   grpc::ClientContext context;
   inference::ModelMetadataRequest request;
   request.set_name("milling");
   inference::ModelMetadataResponse metadata;
   ASSERT_TRUE(stub_->ModelMetadata(&context, request, &metadata).ok());
+  EXPECT_THAT(metadata.versions(), testing::ElementsAre("1", "2"));
   EXPECT_EQ(metadata.inputs(0).name(), "input");
   EXPECT_EQ(metadata.inputs(0).datatype(), "FP32");
   EXPECT_THAT(metadata.inputs(0).shape(), testing::ElementsAre(-1, 3));
@@ -213,7 +183,7 @@ TEST_F(RpcServerTest, MetadataConfigAndIndexNameTheModels) {
   grpc::ClientContext index_context;
   inference::RepositoryIndexResponse index;
   ASSERT_TRUE(stub_->RepositoryIndex(&index_context, {}, &index).ok());
-  EXPECT_EQ(index.models_size(), 2);
+  EXPECT_EQ(index.models_size(), 3);  // milling 1 and 2, kept
 }
 
 TEST_F(RpcServerTest, AStreamAnswersInOrderAndOutlivesARefusal) {

@@ -8,9 +8,7 @@
 
 #include "codec/json.h"
 #include "http/tests/raw_connection.h"
-#include "model/tests/fixture_package.h"
-#include "serve/scoring_server.h"
-#include "storage/file.h"
+#include "serve/tests/serving_fixture.h"
 
 namespace skerry {
 namespace {
@@ -37,20 +35,12 @@ struct Answer {
   std::string binary{};  // behind the JSON
 };
 
-class BinaryTensorsTest : public testing::Test {
+class BinaryTensorsTest : public ScoringHttpTest {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(repository_.Put("milling", {.package = fixture::LoadFixture()}));
-    const auto directory = TemporaryDirectory::Create("bare").value();
-    fixture::WriteBytes(directory.path() / "model.onnx", fixture::ManyTensorsModelBytes());
-    ASSERT_TRUE(repository_.Put(
-        "many", {.package = LoadBareOnnx(directory.path() / "model.onnx", "many").value()}));
-    ScoringServerOptions options;
-    options.parts = {.repository = &repository_,
-                     .row_numbers = &row_numbers_,
-                     .clock = &clock_,
-                     .metrics = &metrics_};
-    server_ = ScoringServer::Start(std::move(options)).value();
+    Serve("milling", fixture::LoadFixture());
+    Serve("many", Bare("many", fixture::ManyTensorsModelBytes()));
+    StartServer(Parts());
   }
 
   Answer Post(const std::string& model, const std::string& body, const std::string& json_bytes) {
@@ -80,12 +70,6 @@ class BinaryTensorsTest : public testing::Test {
     EXPECT_EQ(answer.status, 400) << answer.body;
     return answer.json.value("error", "");
   }
-
-  SystemClock clock_;
-  MetricRegistry metrics_;
-  RowNumbers row_numbers_{InstanceId::Random()};
-  ModelRepository repository_;
-  std::unique_ptr<ScoringServer> server_;
 };
 
 std::string Matrix(const std::string& size, const std::string& more = "",

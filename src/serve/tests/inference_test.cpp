@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "model/tests/fixture_package.h"
+#include "serve/tests/serving_fixture.h"
 
 namespace skerry {
 namespace {
@@ -23,11 +23,9 @@ class PromptSink final : public CaptureSink {
   Status answer;
 };
 
-class InferenceTest : public testing::Test {
+class InferenceTest : public ServedModelsTest {
  protected:
-  void Serve(CaptureMode mode) {
-    ASSERT_TRUE(repository_.Put("milling", {fixture::LoadFixture(), mode, nullptr}));
-  }
+  void ServeMilling(CaptureMode mode) { Serve("milling", fixture::LoadFixture(), mode); }
   static InferRequest TwoRows() {
     InferRequest request;
     request.id = "r1";
@@ -40,11 +38,9 @@ class InferenceTest : public testing::Test {
     return request;
   }
   Result<InferResponse> Infer(InferRequest request, InferContext context = {}) {
-    const Inference inference({.repository = &repository_,
-                               .row_numbers = &row_numbers_,
-                               .clock = &clock_,
-                               .metrics = &metrics_,
-                               .capture = &sink_});
+    ScoringParts parts = Parts();
+    parts.capture = &sink_;
+    const Inference inference(std::move(parts));
     std::optional<Result<InferResponse>> answer;
     inference.Infer(inference.Find("milling", "1").value(), std::move(request), std::move(context),
                     [&answer](Result<InferResponse> response) { answer = std::move(response); });
@@ -52,15 +48,11 @@ class InferenceTest : public testing::Test {
     return std::move(*answer);
   }
 
-  SystemClock clock_;
-  MetricRegistry metrics_;
-  RowNumbers row_numbers_{InstanceId::Random()};
   PromptSink sink_;
-  ModelRepository repository_;
 };
 
 TEST_F(InferenceTest, AnswersAPackageWithItsBatchAndTensorsOnDemand) {
-  Serve(CaptureMode::kOff);
+  ServeMilling(CaptureMode::kOff);
   const auto response = Infer(TwoRows());
   ASSERT_TRUE(response) << response.error().message();
   EXPECT_EQ(response->id, "r1");
@@ -76,7 +68,7 @@ TEST_F(InferenceTest, AnswersAPackageWithItsBatchAndTensorsOnDemand) {
 }
 
 TEST_F(InferenceTest, SyncCaptureThatFailsFailsTheRequest) {
-  Serve(CaptureMode::kSync);
+  ServeMilling(CaptureMode::kSync);
   sink_.answer = Fail(ErrorCode::kResourceExhausted, "the queue is full");
   const auto response = Infer(TwoRows());
   ASSERT_FALSE(response);
@@ -86,7 +78,7 @@ TEST_F(InferenceTest, SyncCaptureThatFailsFailsTheRequest) {
 }
 
 TEST_F(InferenceTest, AsyncCaptureThatFailsStillAnswers) {
-  Serve(CaptureMode::kAsync);
+  ServeMilling(CaptureMode::kAsync);
   sink_.answer = Fail(ErrorCode::kResourceExhausted, "the queue is full");
   EXPECT_TRUE(Infer(TwoRows()));
   EXPECT_THAT(metrics_.RenderPrometheusText(),
@@ -94,7 +86,7 @@ TEST_F(InferenceTest, AsyncCaptureThatFailsStillAnswers) {
 }
 
 TEST_F(InferenceTest, WorkThatNobodyWaitsForDoesNotBegin) {
-  Serve(CaptureMode::kOff);
+  ServeMilling(CaptureMode::kOff);
   const auto late = Infer(TwoRows(), {.deadline = std::chrono::steady_clock::now()});
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code(), ErrorCode::kDeadlineExceeded);

@@ -10,10 +10,7 @@
 #include <thread>
 
 #include "codec/json.h"
-#include "http/client.h"
-#include "model/tests/fixture_package.h"
-#include "serve/scoring_server.h"
-#include "storage/file.h"
+#include "serve/tests/serving_fixture.h"
 
 namespace skerry {
 namespace {
@@ -23,23 +20,16 @@ using testing::HasSubstr;
 constexpr const char* kRow =
     R"({"inputs":[{"name":"input","shape":[1,3],"datatype":"FP32","data":[0,65,10]}]})";
 
-class ModelLibraryTest : public testing::Test {
+class ModelLibraryTest : public ScoringHttpTest {
  protected:
   void Start(LibraryControl control) {
     library_ = std::make_unique<ModelLibrary>(
         repository_, clock_,
         ModelLibraryOptions{.control = control, .directory = directory_.path()});
     ASSERT_TRUE(library_->LoadAll());
-    ScoringServerOptions options;
-    options.http.loops = 2;
-    options.parts = {.repository = &repository_,
-                     .row_numbers = &row_numbers_,
-                     .clock = &clock_,
-                     .metrics = &metrics_,
-                     .library = library_.get()};
-    auto server = ScoringServer::Start(std::move(options));
-    ASSERT_TRUE(server) << server.error().message();
-    server_ = std::move(*server);
+    ScoringParts parts = Parts();
+    parts.library = library_.get();
+    StartServer(std::move(parts));
   }
 
   // A bare tree that gives `high` above its split.
@@ -54,16 +44,6 @@ class ModelLibraryTest : public testing::Test {
     fixture::WriteBytes(at / "model.onnx", "no graph at all");
   }
 
-  HttpReply Call(const std::string& method, const std::string& path, const std::string& body = "") {
-    HttpClient client({});
-    HttpCall call;
-    call.method = method;
-    call.url = fmt::format("http://127.0.0.1:{}{}", server_->port(), path);
-    call.body = body;
-    auto reply = client.Send(call);
-    EXPECT_TRUE(reply) << reply.error().message();
-    return reply ? *reply : HttpReply();
-  }
   Json Ask(const std::string& method, const std::string& path, const std::string& body = "") {
     const HttpReply reply = Call(method, path, body);
     EXPECT_EQ(reply.status, 200) << path << ": " << reply.body;
@@ -77,12 +57,7 @@ class ModelLibraryTest : public testing::Test {
   Json Index() { return Ask("POST", "/v2/repository/index"); }
 
   TemporaryDirectory directory_ = TemporaryDirectory::Create("library").value();
-  SystemClock clock_;
-  MetricRegistry metrics_;
-  RowNumbers row_numbers_{InstanceId::Random()};
-  ModelRepository repository_;
   std::unique_ptr<ModelLibrary> library_;
-  std::unique_ptr<ScoringServer> server_;
 };
 
 TEST_F(ModelLibraryTest, ServesEveryVersionAndTheHighestNumberByDefault) {

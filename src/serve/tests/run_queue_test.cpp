@@ -9,10 +9,7 @@
 #include <thread>
 
 #include "codec/json.h"
-#include "http/client.h"
-#include "model/tests/fixture_package.h"
-#include "serve/scoring_server.h"
-#include "storage/file.h"
+#include "serve/tests/serving_fixture.h"
 
 namespace skerry {
 namespace {
@@ -37,29 +34,20 @@ class Gate {
   std::promise<void> reached_, opened_;
 };
 
-class RunQueueTest : public testing::Test {
+class RunQueueTest : public ScoringHttpTest {
  protected:
   void Start(RunQueueOptions options, bool server = false) {
-    parts_ = {.repository = &repository_,
-              .row_numbers = &row_numbers_,
-              .clock = &clock_,
-              .metrics = &metrics_};
+    parts_ = Parts();
     ASSERT_TRUE(repository_.Put("milling", {.package = fixture::LoadFixture(), .run_us = 5'000}));
-    const auto directory = TemporaryDirectory::Create("queue").value();
-    fixture::WriteBytes(directory.path() / "add.onnx", fixture::AddModelBytes());
     ASSERT_TRUE(repository_.Put(
-        "add",
-        {.package = LoadBareOnnx(directory.path() / "add.onnx", "add").value(), .run_us = 5'000}));
+        "add", {.package = Bare("add", fixture::AddModelBytes()), .run_us = 5'000}));
     queue_ = std::make_unique<RunQueue>(parts_, options);
     parts_.queue = queue_.get();
     inference_ = std::make_unique<Inference>(parts_);
-    if (!server) return;
-    ScoringServerOptions server_options;
-    server_options.parts = parts_;
-    server_ = ScoringServer::Start(std::move(server_options)).value();
+    if (server) StartServer(parts_);
   }
   void TearDown() override {
-    server_.reset();
+    ScoringHttpTest::TearDown();
     queue_.reset();
   }
 
@@ -102,14 +90,9 @@ class RunQueueTest : public testing::Test {
   }
   std::string Metrics() { return TritonMetricsText(repository_.Statistics("", "").value()); }
 
-  SystemClock clock_;
-  MetricRegistry metrics_;
-  RowNumbers row_numbers_{InstanceId::Random()};
-  ModelRepository repository_;
   ScoringParts parts_;
   std::unique_ptr<RunQueue> queue_;
   std::unique_ptr<Inference> inference_;
-  std::unique_ptr<ScoringServer> server_;
 };
 
 TEST_F(RunQueueTest, TakesOnlyModelsSlowerThanItsLimit) {
@@ -191,6 +174,26 @@ TEST_F(RunQueueTest, RowsOfSeveralRequestsShareARunAndEachGetsItsOwn) {
   EXPECT_EQ(Statistics("add").batches[1].batch_size, 4U);
 }
 
+TEST_F(RunQueueTest, ClassesOfTextAreRefusedInABatchToo) {
+  Start({.threads = 1, .batch_rows = 8});
+  Serve("words", Bare("words", fixture::WordModelBytes()));
+  InferRequest request;
+  request.inputs.emplace_back();
+  request.inputs[0].name = "word";
+  request.inputs[0].Resize(TensorType::kString, {1});
+  request.outputs.push_back({.name = "word_out", .classification = 1});
+  Gate gate;
+  Answer held = AskAndHold(gate);
+  Answer first = Ask("words", request), second = Ask("words", request);
+  gate.Open();
+  EXPECT_TRUE(held.get());
+  for (Answer* answer : {&first, &second}) {
+    const Result<InferResponse> refused = answer->get();
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message(), HasSubstr("has no classes"));
+  }
+}
+
 TEST_F(RunQueueTest, ABatchThatIsNotFullGoesWhenItsDelayIsOver) {
   Start({.threads = 1, .batch_rows = 2, .batch_delay = microseconds(2'000)});
   const auto began = std::chrono::steady_clock::now();
@@ -222,12 +225,7 @@ std::string BodyWith(const std::string& more) {
 TEST_F(RunQueueTest, OverRestAFullQueueIs503WithRetryAfterAndALateRequest504) {
   Start({.threads = 1, .requests_per_model = 1}, true);
   const auto post = [this](const std::string& body) {
-    HttpClient client({});
-    HttpCall call;
-    call.method = "POST";
-    call.url = fmt::format("http://127.0.0.1:{}/v2/models/milling/infer", server_->port());
-    call.body = body;
-    return client.Send(call).value();
+    return Call("POST", "/v2/models/milling/infer", body);
   };
   EXPECT_EQ(post(BodyWith("")).status, 200);
   EXPECT_EQ(post(BodyWith(R"(,"parameters":{"timeout":60000000})")).status, 200);

@@ -5,85 +5,30 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdlib>
-#include <mutex>
 #include <thread>
 
 #include "codec/json.h"
-#include "http/client.h"
-#include "model/tests/fixture_package.h"
-#include "storage/file.h"
+#include "serve/tests/serving_fixture.h"
 
 namespace skerry {
 namespace {
 
 using testing::HasSubstr;
 
-// Keeps what it is given until the test says how it ended.
-class HeldSink final : public CaptureSink {
- public:
-  void Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) override {
-    const std::scoped_lock lock(mutex_);
-    waiting_.emplace_back(std::move(batch), std::move(done));
-    arrived_.notify_all();
-  }
-  // Waits for the next batch and ends it; returns it.
-  std::shared_ptr<const RowBatch> End(Status status) {
-    std::unique_lock lock(mutex_);
-    arrived_.wait(lock, [this] { return !waiting_.empty(); });
-    auto [batch, done] = std::move(waiting_.front());
-    waiting_.erase(waiting_.begin());
-    lock.unlock();
-    done(std::move(status));
-    return batch;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::vector<std::pair<std::shared_ptr<const RowBatch>, std::function<void(Status)>>> waiting_;
-};
-
-class ScoringServerTest : public testing::Test {
+class ScoringServerTest : public ScoringHttpTest {
  protected:
   void SetUp() override {
-    Serve("milling", fixture::LoadFixture(), CaptureMode::kOff);
-    ScoringServerOptions options;
-    options.http.loops = 2;
-    options.parts = {.repository = &repository_,
-                     .row_numbers = &row_numbers_,
-                     .clock = &clock_,
-                     .metrics = &metrics_,
-                     .capture = &sink_,
-                     .server_name = "skerry",
-                     .server_version = "0"};
-    auto server = ScoringServer::Start(std::move(options));
-    ASSERT_TRUE(server) << server.error().message();
-    server_ = std::move(*server);
+    Serve("milling", fixture::LoadFixture());
+    ScoringParts parts = Parts();
+    parts.capture = &sink_;
+    parts.server_name = "skerry";
+    parts.server_version = "0";
+    StartServer(std::move(parts));
   }
 
-  void Serve(const std::string& name, std::shared_ptr<const ModelPackage> package,
-             CaptureMode mode) {
-    ASSERT_TRUE(repository_.Put(name, {std::move(package), mode, nullptr}));
-  }
   void ServeBare(const std::string& name, const std::string& bytes) {
-    const auto directory = TemporaryDirectory::Create("bare").value();
-    fixture::WriteBytes(directory.path() / "model.onnx", bytes);
-    Serve(name, LoadBareOnnx(directory.path() / "model.onnx", name).value(), CaptureMode::kOff);
-  }
-
-  HttpReply Call(const std::string& method, const std::string& path, const std::string& body = "",
-                 const std::string& content_type = "application/json") {
-    HttpClient client({});
-    HttpCall call;
-    call.method = method;
-    call.url = fmt::format("http://127.0.0.1:{}{}", server_->port(), path);
-    call.body = body;
-    call.headers = {{"Content-Type", content_type}};
-    auto reply = client.Send(call);
-    EXPECT_TRUE(reply) << reply.error().message();
-    return reply ? *reply : HttpReply();
+    Serve(name, Bare(name, bytes));
   }
   Json Get(const std::string& path) { return ParseJson(Call("GET", path).body).value(); }
   Json Post(const std::string& path, const std::string& body,
@@ -102,12 +47,7 @@ class ScoringServerTest : public testing::Test {
                                            : "no error: " + reply.body;
   }
 
-  SystemClock clock_;
-  MetricRegistry metrics_;
-  RowNumbers row_numbers_{InstanceId::Random()};
   HeldSink sink_;
-  ModelRepository repository_;
-  std::unique_ptr<ScoringServer> server_;
 };
 
 const std::string kInfer = "/v2/models/milling/infer";
