@@ -19,7 +19,7 @@ enum class OutputKind : std::uint8_t { kTensor, kStack, kMapKeys, kMapValues };
 
 struct OutputPart {
   TensorSpec spec;
-  OutputKind kind;
+  OutputKind kind = OutputKind::kTensor;
 };
 
 // nullopt for what is no tensor or has a type without a name here.
