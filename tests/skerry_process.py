@@ -4,6 +4,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 SKERRY = str(pathlib.Path(__file__).resolve().parent.parent / "build/release/skerry")
@@ -26,7 +27,8 @@ class Served:
     """A long-running command that has said where it listens: `url`, and with grpc=True also `grpc` (ADDRESS:PORT)."""
 
     def __init__(self, *args, grpc=False):
-        self.process = subprocess.Popen([SKERRY, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.log = tempfile.TemporaryFile()  # a pipe that nobody reads would stop the process once it is full
+        self.process = subprocess.Popen([SKERRY, *map(str, args)], stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.line = self.process.stdout.readline()
         match = re.search(r"https?://\S+", self.line)
         self.url = match.group(0) if match else ""
@@ -42,7 +44,7 @@ class Served:
         self.process.terminate()
         self.process.wait(20)
         self.process.stdout.close()
-        self.process.stderr.close()
+        self.log.close()
 
 
 def run_tests(module):

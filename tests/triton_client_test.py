@@ -239,9 +239,15 @@ class TritonClient(unittest.TestCase):
         self.assertTrue(self.grpc.is_server_live())
 
     def test_a_deadline_that_passes_ends_the_call(self):
-        with self.assertRaises(InferenceServerException) as raised:
-            self.grpc.infer("demo", rows(triton_grpc), client_timeout=1e-6)
-        self.assertEqual(raised.exception.status(), "StatusCode.DEADLINE_EXCEEDED")
+        # The batch would wait for a minute, so that the deadline comes first on any machine.
+        model = pathlib.Path(self.temporary.name) / "model"
+        with Served("serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--batch-size", 64, "--batch-delay-us", 60_000_000,
+                    f"demo={model}", grpc=True) as server, triton_grpc.InferenceServerClient(server.grpc) as client:
+            with self.assertRaises(InferenceServerException) as raised:
+                client.infer("demo", rows(triton_grpc), client_timeout=0.2)
+            self.assertEqual(raised.exception.status(), "StatusCode.DEADLINE_EXCEEDED")
+            with triton_http.InferenceServerClient(server.url.removeprefix("http://")) as http:
+                self.assertEqual(http.get_inference_statistics("demo")["model_stats"][0]["execution_count"], 0)
 
     def test_grpc_maps_neither_duckdb_nor_xgboost(self):
         maps = pathlib.Path(f"/proc/{self.server.process.pid}/maps").read_text()

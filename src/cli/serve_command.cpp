@@ -1,5 +1,7 @@
 // serve: the scoring server alone, without outbox and exchange.
+#include <chrono>
 #include <cstdio>
+#include <future>
 #include <memory>
 #include <thread>
 
@@ -15,6 +17,8 @@
 namespace skerry {
 namespace {
 
+int Cores() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
+
 struct ServeOptions {
   std::string http = "127.0.0.1:8000";
   std::string grpc{};  // empty: off
@@ -26,6 +30,7 @@ struct ServeOptions {
   std::int64_t batch_delay_us = 0;
   std::int64_t inline_limit_us = kDefaultInlineLimit.count();
   std::int64_t drain_seconds = limits::kSiteDrain.count();
+  int loops = Cores();
 };
 
 Status LoadModels(const ServeOptions& options, ModelLibrary& library,
@@ -38,8 +43,8 @@ Status LoadModels(const ServeOptions& options, ModelLibrary& library,
   return {};
 }
 
-RunQueueOptions QueueOptions(const ServeOptions& options, int threads) {
-  return {.threads = threads,
+RunQueueOptions QueueOptions(const ServeOptions& options) {
+  return {.threads = Cores(),
           .requests_per_model = options.queue_limit,
           .batch_rows = options.batch_size,
           .batch_delay = std::chrono::microseconds(options.batch_delay_us),
@@ -60,7 +65,7 @@ Status RunServe(const ServeOptions& options) {
   SKERRY_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(options.http));
   server_options.http.address = at.host;
   server_options.http.port = at.port;
-  server_options.http.loops = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  server_options.http.loops = options.loops;
   server_options.parts.repository = &repository;
   server_options.parts.library = &library;
   server_options.parts.row_numbers = &numbers;
@@ -68,7 +73,7 @@ Status RunServe(const ServeOptions& options) {
   server_options.parts.metrics = &metrics;
   server_options.parts.server_version = SKERRY_VERSION;
   // Ended after the servers, which hand it their requests.
-  RunQueue queue(server_options.parts, QueueOptions(options, server_options.http.loops));
+  RunQueue queue(server_options.parts, QueueOptions(options));
   server_options.parts.queue = &queue;
   RpcServerOptions rpc_options;
   rpc_options.parts = server_options.parts;
@@ -84,11 +89,15 @@ Status RunServe(const ServeOptions& options) {
   }
   std::fflush(stdout);
   WaitForEndSignal();
+  queue.Flush();
   const std::chrono::seconds drain(options.drain_seconds);
-  const std::jthread rpc_drain([&rpc, drain] {
+  const auto until = std::chrono::steady_clock::now() + drain;
+  const auto rpc_drained = std::async(std::launch::async, [&rpc, drain] {
     if (rpc) rpc->Drain(drain);
   });
   server->Drain(drain);
+  rpc_drained.wait_until(until);
+  queue.Stop();  // gRPC's drain ends only when no call waits any more
   return {};
 }
 
@@ -121,6 +130,10 @@ CommandRun DeclareServe(CLI::App& app) {
   app.add_option("--inline-limit-us", options->inline_limit_us,
                  "models whose run takes longer leave the event loops for threads of their own")
       ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--loops", options->loops,
+                 "threads that read and answer HTTP; the fast models run on them")
+      ->check(CLI::Range(1, 1'024))
       ->capture_default_str();
   app.add_option("--drain-seconds", options->drain_seconds,
                  "how long requests under way may take after SIGTERM")

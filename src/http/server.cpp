@@ -24,6 +24,8 @@ void Responder::Send(HttpResponse response) {
   if (auto target = std::move(target_)) target->Respond(std::move(response));
 }
 
+bool Responder::PeerLeft() const { return target_ == nullptr || target_->PeerLeft(); }
+
 namespace {
 
 constexpr std::chrono::milliseconds kAcceptPause{100};

@@ -44,12 +44,17 @@ class Responder {
    public:
     virtual ~Target() = default;
     virtual void Respond(HttpResponse response) = 0;
+    virtual bool PeerLeft() = 0;
   };
   explicit Responder(std::shared_ptr<Target> target) : target_(std::move(target)) {}
   Responder(Responder&&) noexcept = default;
   Responder& operator=(Responder&&) = delete;
   ~Responder();
   void Send(HttpResponse response);
+  // Whether the client has closed its side of the connection, or the connection is broken: nobody
+  // may be left to read the answer. (A client that shuts its sending side down and still reads
+  // cannot be told from one that went.) One system call; any thread, before Send.
+  bool PeerLeft() const;
 
  private:
   std::shared_ptr<Target> target_;

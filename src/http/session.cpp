@@ -82,8 +82,19 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (waiting_ && idle_since_ <= time) CloseNow();
   }
   void CloseNow() override {
+    const std::lock_guard lock(closing_);
     beast::error_code ignored;  // it is going away either way
     socket().close(ignored);
+  }
+
+  // From any thread, while a handler has the request: nothing but CloseNow closes the socket then.
+  bool PeerLeft() override {
+    const std::lock_guard lock(closing_);
+    tcp_info info{};
+    socklen_t bytes = sizeof info;
+    return !socket().is_open() ||
+           getsockopt(socket().native_handle(), IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0 ||
+           info.tcpi_state != TCP_ESTABLISHED;
   }
 
   // From any thread.
@@ -549,6 +560,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   std::string out_head_, out_body_, piece_;
   int file_ = -1;
   std::uint64_t file_offset_ = 0, file_left_ = 0;
+  std::mutex closing_;  // the socket's closing, against PeerLeft
 };
 
 }  // namespace

@@ -11,7 +11,17 @@ RunQueue::RunQueue(const ScoringParts& parts, const RunQueueOptions& options)
   for (int i = 0; i < std::max(options_.threads, 1); ++i) threads_.emplace_back([this] { Work(); });
 }
 
-RunQueue::~RunQueue() {
+RunQueue::~RunQueue() { Stop(); }
+
+void RunQueue::Flush() {
+  {
+    const std::scoped_lock lock(mutex_);
+    flushing_ = true;
+  }
+  changed_.notify_all();
+}
+
+void RunQueue::Stop() {
   std::list<Lane> left;
   {
     const std::scoped_lock lock(mutex_);
@@ -53,7 +63,7 @@ Status RunQueue::Push(const Model& model, QueuedRun run) {
 
 RunQueue::Time RunQueue::DueAt(const Lane& lane) const {
   const Time oldest = lane.waiting.front().queued_at;
-  return lane.rows >= options_.batch_rows ? oldest : oldest + options_.batch_delay;
+  return flushing_ || lane.rows >= options_.batch_rows ? oldest : oldest + options_.batch_delay;
 }
 
 std::vector<QueuedRun> RunQueue::TakeTurn(Lane& lane) {

@@ -51,8 +51,7 @@ class RunQueue {
 
   // Starts its threads. `parts.queue` is not looked at.
   RunQueue(const ScoringParts& parts, const RunQueueOptions& options);
-  // What still waits ends with kUnavailable.
-  ~RunQueue();
+  ~RunQueue();  // Stop()
   RunQueue(const RunQueue&) = delete;
   RunQueue& operator=(const RunQueue&) = delete;
 
@@ -61,6 +60,12 @@ class RunQueue {
   // kResourceExhausted when the model's lane is full, kUnavailable when this is ending; `run.done`
   // is not called then, else once, on one of the threads.
   Status Push(const Model& model, QueuedRun run);
+
+  // A server that drains calls Flush first: from now on nothing waits for others to fill its batch.
+  // When its time is up it calls Stop: what still waits ends with kUnavailable, what runs is
+  // finished before this returns. Repeats are harmless.
+  void Flush();
+  void Stop();
 
  private:
   struct Lane {
@@ -79,6 +84,7 @@ class RunQueue {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::list<Lane> lanes_;  // none is empty; the next turn is the front's
+  bool flushing_ = false;
   bool ending_ = false;
   std::vector<std::jthread> threads_;
 };

@@ -92,10 +92,14 @@ void ScoringService::Enqueue(InferRequest infer, RowAnswer answer) const {
   const auto request = std::make_shared<const InferRequest>(std::move(infer));
   const auto waiting = std::make_shared<RowAnswer>(std::move(answer));
   const std::shared_ptr<const ServedModel> model = waiting->model;
-  inference_.Enqueue(model, request, {.deadline = *deadline, .cancelled = {}},
-                     [parts = parts_, request, waiting](Result<InferResponse> scored) {
-                       Answer(parts, std::move(scored), *request, std::move(*waiting));
-                     });
+  inference_.Enqueue(
+      model, request,
+      {.deadline = *deadline, .cancelled = [waiting] { return waiting->responder.PeerLeft(); }},
+      [parts = parts_, request, waiting](Result<InferResponse> scored) {
+        if (!scored && scored.error().code() == ErrorCode::kUnavailable)
+          waiting->answered.canceled = waiting->responder.PeerLeft();
+        Answer(parts, std::move(scored), *request, std::move(*waiting));
+      });
 }
 
 void ScoringService::Live(HttpRequest&, Responder responder) const {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "codec/json.h"
+#include "http/tests/raw_connection.h"
 #include "serve/tests/serving_fixture.h"
 
 namespace skerry {
@@ -141,6 +142,44 @@ TEST_F(RunQueueTest, DoesNotRunWhatNobodyWaitsForAnyMore) {
   EXPECT_EQ(Statistics("milling").execution_count, 1U);
   EXPECT_EQ(Statistics("milling").failures[static_cast<std::size_t>(FailureReason::kRejected)], 1U);
   EXPECT_EQ(Statistics("milling").failures[static_cast<std::size_t>(FailureReason::kCanceled)], 1U);
+}
+
+TEST_F(RunQueueTest, DoesNotRunTheRequestOfAConnectionThatWasClosed) {
+  Start({.threads = 1}, true);
+  Gate gate;
+  Answer held = AskAndHold(gate);
+  {
+    const std::string body =
+        R"({"inputs":[{"name":"input","shape":[1,3],"datatype":"FP32","data":[0,65,10]}]})";
+    RawConnection left(server_->port());
+    ASSERT_TRUE(left.Write(
+        fmt::format("POST /v2/models/milling/infer HTTP/1.1\r\nContent-Length: {}\r\n\r\n{}",
+                    body.size(), body)));
+    while (Statistics("milling").pending == 0) std::this_thread::yield();
+  }
+  gate.Open();
+  EXPECT_TRUE(held.get());
+  queue_->Stop();  // the thread may be between the two
+  EXPECT_EQ(Statistics("milling").execution_count, 1U);
+  while (Statistics("milling").failures[static_cast<std::size_t>(FailureReason::kCanceled)] == 0)
+    std::this_thread::yield();
+}
+
+TEST_F(RunQueueTest, WaitsForNobodyOnceItIsFlushed) {
+  Start({.threads = 1, .batch_rows = 64, .batch_delay = std::chrono::hours(1)});
+  Answer waiting = Ask("milling", Row(65));
+  queue_->Flush();
+  EXPECT_NEAR(waiting.get()->batch->score[0], 0.9, 1e-6);
+  EXPECT_NEAR(Ask("milling", Row(10)).get()->batch->score[0], 0.1, 1e-6);
+}
+
+TEST_F(RunQueueTest, EndsWhatStillWaitsWhenItIsStopped) {
+  Start({.threads = 1, .batch_rows = 64, .batch_delay = std::chrono::hours(1)});
+  Answer waiting = Ask("milling", Row(65));
+  queue_->Stop();
+  EXPECT_EQ(waiting.get().error().code(), ErrorCode::kUnavailable);
+  EXPECT_EQ(Ask("milling", Row(65)).get().error().code(), ErrorCode::kUnavailable);
+  EXPECT_EQ(Statistics("milling").execution_count, 0U);
 }
 
 TEST_F(RunQueueTest, RowsOfSeveralRequestsShareARunAndEachGetsItsOwn) {
