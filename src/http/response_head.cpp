@@ -69,7 +69,9 @@ void WriteResponseHead(const HttpResponse& response, const ResponseFraming& fram
     AppendClean(value, out);
     out += "\r\n";
   }
-  if (!length_given) {
+  if (framing.length == kUnknownLength) {
+    if (!framing.version_10) out += "Transfer-Encoding: chunked\r\n";
+  } else if (!length_given) {
     out += "Content-Length: ";
     AppendNumber(framing.length, out);
     out += "\r\n";

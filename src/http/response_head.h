@@ -9,7 +9,7 @@
 namespace skerry::http_detail {
 
 struct ResponseFraming {
-  std::uint64_t length = 0;  // of the body that a GET would get
+  std::uint64_t length = 0;  // of the body that a GET would get; kUnknownLength: it is chunked
   bool keep_alive = false;
   bool head = false;        // the answer to a HEAD
   bool version_10 = false;  // the peer speaks HTTP/1.0, which has to be told of keep-alive

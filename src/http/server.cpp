@@ -17,6 +17,10 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 Responder::~Responder() {
+  if (target_ && started_) {
+    target_->EndAnswer(false);
+    return;
+  }
   if (target_) target_->Respond(ErrorResponse(Error(ErrorCode::kInternal, "no answer was made")));
 }
 
@@ -25,6 +29,17 @@ void Responder::Send(HttpResponse response) {
 }
 
 bool Responder::PeerLeft() const { return target_ == nullptr || target_->PeerLeft(); }
+
+void Responder::Start(HttpResponse head) {
+  started_ = true;
+  target_->StartAnswer(std::move(head));
+}
+
+Status Responder::Write(std::string piece) { return target_->WritePiece(std::move(piece)); }
+
+void Responder::Finish() {
+  if (auto target = std::move(target_)) target->EndAnswer(true);
+}
 
 namespace {
 

@@ -38,6 +38,9 @@ namespace skerry {
 
 // Where an answer goes. Move-only; Send once, from any thread, also after the handler returned.
 // Destroyed without Send, it answers 500. After the server is gone Send does nothing.
+//
+// Or, from a handler that is not inline, an answer that is written as it is made: Start, Write for
+// each piece, Finish. Destroyed before Finish, the answer breaks off and the connection closes.
 class Responder {
  public:
   class Target {
@@ -45,6 +48,9 @@ class Responder {
     virtual ~Target() = default;
     virtual void Respond(HttpResponse response) = 0;
     virtual bool PeerLeft() = 0;
+    virtual void StartAnswer(HttpResponse head) = 0;
+    virtual Status WritePiece(std::string piece) = 0;
+    virtual void EndAnswer(bool whole) = 0;
   };
   explicit Responder(std::shared_ptr<Target> target) : target_(std::move(target)) {}
   Responder(Responder&&) noexcept = default;
@@ -56,8 +62,16 @@ class Responder {
   // cannot be told from one that went.) One system call; any thread, before Send.
   bool PeerLeft() const;
 
+  // `head` has no body. What the request has left of its own may still be read.
+  void Start(HttpResponse head);
+  // Blocks until the network has taken the piece, so that a slow reader slows the handler.
+  // kUnavailable when the peer is gone, has taken nothing for idle_timeout, or the server stops.
+  Status Write(std::string piece);
+  void Finish();
+
  private:
   std::shared_ptr<Target> target_;
+  bool started_ = false;  // by Start, and not finished
 };
 
 enum class RouteKind : std::uint8_t {
@@ -72,6 +86,8 @@ enum class RouteKind : std::uint8_t {
 enum class RouteCoding : std::uint8_t { kNone, kOffered };
 
 using Handler = std::function<void(HttpRequest& request, Responder responder)>;
+// By what a request's head says: `body` and `stream` are empty.
+using KindChooser = std::function<RouteKind(const HttpRequest& request)>;
 
 // Pattern segments: a literal, {x} for one segment, {x...} for one or more
 // ("/v2/{name...}/blobs/{digest}"). Literal patterns are found before others, then the order of the
@@ -83,6 +99,7 @@ struct Route {
   Handler handler;
   std::uint64_t max_body_bytes = limits::kRequestBodyBytes;  // not on streaming routes
   RouteCoding coding = RouteCoding::kNone;
+  KindChooser choose_kind{};  // of each request, instead of `kind`
 };
 
 struct TlsServerOptions {

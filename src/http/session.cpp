@@ -9,6 +9,7 @@
 #include <exception>
 
 #include "base/log.h"
+#include "http/answer_gate.h"
 #include "http/content_coding.h"
 #include "http/plain_request.h"
 #include "http/response_head.h"
@@ -107,6 +108,21 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     });
   }
 
+  // The next three from a thread of a pool.
+  void StartAnswer(HttpResponse head) override {
+    Post([self = this->shared_from_this(), moved = std::move(head)] { self->OnStart(moved); });
+  }
+  Status WritePiece(std::string piece) override {
+    if (!Post([self = this->shared_from_this(), moved = std::move(piece)]() mutable {
+          self->OnAnswerPiece(std::move(moved));
+        }))
+      return Fail(ErrorCode::kUnavailable, "the server is stopping");
+    return gate_.Wait();
+  }
+  void EndAnswer(bool whole) override {
+    Post([self = this->shared_from_this(), whole] { self->OnAnswerEnd(whole); });
+  }
+
  private:
   using Self = std::shared_ptr<Session>;
   using HeaderParser = http::request_parser<http::empty_body>;
@@ -115,6 +131,15 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   using OutParts = beast::buffers_suffix<std::array<asio::const_buffer, 2>>;
 
   Tcp::socket& socket() { return Lowest(stream_).socket(); }
+
+  // False when the loop does not run any more.
+  template <typename Work>
+  bool Post(Work&& work) {
+    const std::lock_guard lock(loop_->mutex);
+    if (loop_->stopped) return false;
+    asio::post(loop_->io, std::forward<Work>(work));
+    return true;
+  }
 
   void Leave() { loop_->sessions.erase(this); }
 
@@ -159,21 +184,22 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     request_.params.clear();
     request_.stream = nullptr;
     const auto found = shared_->router.Find(request_.method, request_.path, request_.params);
-    if (found.route == nullptr || found.route->kind == RouteKind::kStreaming ||
-        request_.content_length > found.route->max_body_bytes)
+    if (found.route == nullptr) return false;
+    Choose(found);
+    if (kind_ == RouteKind::kStreaming || request_.content_length > found.route->max_body_bytes)
       return false;
     started_at_ = std::chrono::steady_clock::now();
     buffer_.consume(taken->bytes);
     keep_alive_ = taken->keep_alive;
     version_10_ = false;
     head_ = request_.method == "HEAD";
-    Choose(found);
     Hand(*found.route);
     return true;
   }
 
   void Choose(const Router::Found& found) {
     route_ = found.index;
+    kind_ = found.route->choose_kind ? found.route->choose_kind(request_) : found.route->kind;
     accepted_coding_ = found.route->coding == RouteCoding::kOffered
                            ? ChooseCoding(request_.Header("Accept-Encoding"))
                            : ContentCoding::kIdentity;
@@ -267,7 +293,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     }
     Choose(found);
     const Route& route = *found.route;
-    const bool streaming = route.kind == RouteKind::kStreaming;
+    const bool streaming = kind_ == RouteKind::kStreaming;
     if (!streaming && request_.content_length != kUnknownLength &&
         request_.content_length > route.max_body_bytes)
       return Refuse(413, fmt::format("the body of {} bytes is over the limit of {} bytes",
@@ -287,7 +313,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   }
 
   void ReadBody(const Route& route) {
-    if (route.kind == RouteKind::kStreaming) return StartStreaming(route);
+    if (kind_ == RouteKind::kStreaming) return StartStreaming(route);
     string_parser_.emplace(std::move(*header_));
     string_parser_->body_limit(route.max_body_bytes);
     if (string_parser_->is_done()) return Dispatch(route);
@@ -342,7 +368,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (route.coding == RouteCoding::kOffered)
       if (auto refusal = DecodeRequest(request_, route.max_body_bytes))
         return Write(std::move(*refusal));
-    if (route.kind == RouteKind::kInline) return RunHandler(route);
+    if (kind_ == RouteKind::kInline) return RunHandler(route);
     RunOn(*shared_->pool, route);
   }
 
@@ -427,12 +453,64 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     ReadPiece();
   }
 
-  void Write(HttpResponse response) {
-    // What the peer has not sent by now would be taken for its next request.
+  // What the peer has not sent by the end of its answer would be taken for its next request.
+  void NoteOpenBody() {
     body_open_ = stream_parser_   ? !stream_parser_->is_done()
                  : string_parser_ ? !string_parser_->is_done()
                                   : header_ && !header_->is_done();
     if (body_open_) keep_alive_ = false;
+  }
+
+  // The head of an answer that is written as it is made; it goes out with the first piece.
+  void OnStart(const HttpResponse& response) {
+    if (version_10_ || shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
+    status_ = response.status;
+    WriteResponseHead(response, {kUnknownLength, keep_alive_, head_, version_10_}, out_head_);
+  }
+
+  void OnAnswerPiece(std::string piece) {
+    if (piece.empty() || head_) return gate_.Done({});
+    out_body_ = std::move(piece);
+    if (!version_10_) {  // RFC 9112 7.1
+      out_head_ += fmt::format("{:x}\r\n", out_body_.size());
+      out_body_ += "\r\n";
+    }
+    WriteAnswerParts(OutParts(std::array{asio::const_buffer(asio::buffer(out_head_)),
+                                         asio::const_buffer(asio::buffer(out_body_))}));
+  }
+
+  void WriteAnswerParts(OutParts parts) {
+    Lowest(stream_).expires_after(shared_->options.idle_timeout);
+    stream_.async_write_some(parts, [self = this->shared_from_this(), parts](
+                                        beast::error_code error, std::size_t bytes) mutable {
+      if (error) {
+        self->Leave();
+        return self->gate_.Done(
+            Fail(ErrorCode::kUnavailable, "the peer does not take the answer any more"));
+      }
+      parts.consume(bytes);
+      if (asio::buffer_size(parts) > 0) return self->WriteAnswerParts(parts);
+      self->out_head_.clear();
+      self->gate_.Done({});
+    });
+  }
+
+  void OnAnswerEnd(bool whole) {
+    if (!whole) {
+      CloseNow();
+      return Leave();
+    }
+    NoteOpenBody();
+    writing_ = true;
+    out_body_.clear();
+    if (!version_10_ && !head_) out_head_ += "0\r\n\r\n";
+    if (WriteAtOnce()) return Finish();
+    WriteParts(
+        OutParts(std::array{asio::const_buffer(asio::buffer(out_head_)), asio::const_buffer()}));
+  }
+
+  void Write(HttpResponse response) {
+    NoteOpenBody();
     if (shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
     writing_ = true;
     EncodeResponse(response, accepted_coding_);
@@ -550,6 +628,8 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   std::chrono::duration<double> body_seconds_{0};  // that the peer was waited for
   std::uint64_t body_bytes_ = 0;
   std::size_t route_ = 0;
+  RouteKind kind_ = RouteKind::kInline;  // of this request
+  AnswerGate gate_;
   bool keep_alive_ = false, head_ = false, version_10_ = false, waiting_ = false, late_ = false;
   bool handler_running_ = false;  // on a pool; the request is not to be touched
   bool answered_ = false;         // but the handler still runs

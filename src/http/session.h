@@ -2,13 +2,15 @@
 //
 //   WaitForRequest -> ReadHeader -> RouteRequest -> (ReadBody) -> handler -> Respond -> Write ->
 //   ...
+//   (an answer that is written as it is made: handler -> OnStart -> OnAnswerPiece ... ->
+//   OnAnswerEnd)
 //
 // A request that has come whole and has nothing unusual about it (plain_request.h) goes from
 // WaitForRequest to its handler at once, and its answer, where the socket takes it, from Write to
 // WaitForRequest: no timer is set and no turn of the loop is taken for it.
 //
 // Owned by the pending operation or by the Responder that a handler holds, whichever there is;
-// everything but Respond and StreamBody::Read runs on the loop's thread.
+// everything but what Responder and StreamBody::Read call runs on the loop's thread.
 #pragma once
 
 #include <atomic>
