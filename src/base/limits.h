@@ -98,6 +98,11 @@ constexpr std::size_t kSmokeMemoryBytes = std::size_t{2} << 30U;
 constexpr std::chrono::seconds kSmokeCpu{20};
 constexpr std::chrono::milliseconds kSmokeWall{30'000};
 constexpr std::size_t kRequestIdBytes = 1'024;
+constexpr std::size_t kStreamedRowBytes = 4U << 20U;      // one row of CSV or NDJSON
+constexpr std::size_t kStreamedChunkRows = 1'024;         // scored, captured and answered together
+constexpr std::size_t kExplainedModelBytes = 64U << 20U;  // of a graph whose trees are read
+constexpr std::size_t kExplainedDepth = 64;               // of a tree
+constexpr std::size_t kExplainedRows = 1'000;             // in one request that is read whole
 
 // gRPC.
 constexpr std::size_t kRpcMessageBytes = 64U << 20U;  // of a request

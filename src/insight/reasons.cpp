@@ -15,17 +15,19 @@ std::vector<Reason> ReasonsOf(const RowBatch& batch, std::size_t row) {
                          fmt::format("{} has a value never seen in training", field.name)});
       continue;
     }
-    const bool above = value > static_cast<float>(range.max);
-    reasons.push_back(
-        {above ? ReasonKind::kAboveRange : ReasonKind::kBelowRange, field.name,
-         fmt::format("{} {:g} is {} the range seen in training {:g} - {:g}", field.name, value,
-                     above ? "above" : "below", range.min, range.max)});
+    // Every digit that tells two numbers apart, as they were compared: rounded ones could be equal.
+    const auto least = static_cast<float>(range.min);
+    const auto most = static_cast<float>(range.max);
+    const bool above = value > most;
+    reasons.push_back({above ? ReasonKind::kAboveRange : ReasonKind::kBelowRange, field.name,
+                       fmt::format("{} {} is {} the range seen in training {} - {}", field.name,
+                                   value, above ? "above" : "below", least, most)});
   }
-  if (row < batch.anomaly_score.size() &&
-      batch.anomaly_score[row] >= static_cast<float>(reference.anomaly_threshold))
+  const auto threshold = static_cast<float>(reference.anomaly_threshold);
+  if (row < batch.anomaly_score.size() && batch.anomaly_score[row] >= threshold)
     reasons.push_back({ReasonKind::kAnomalyScore, "",
                        fmt::format("anomaly score {:.4f} reaches the threshold {:.4f}",
-                                   batch.anomaly_score[row], reference.anomaly_threshold)});
+                                   batch.anomaly_score[row], threshold)});
   return reasons;
 }
 

@@ -76,6 +76,7 @@ Status LoadGraphs(const std::filesystem::path& directory, const PackageIdentity&
   SKERRY_ASSIGN_OR_RETURN(package.probabilities_output,
                           package.predictor->RequireMatrix(features, "probabilities", 2),
                           "model.onnx");
+  package.trees = ReadTreeEnsemble(model, features);
   const bool named = identity.files.contains("detector.onnx");
   if (!named && !std::filesystem::exists(directory / "detector.onnx")) return {};
   SKERRY_ASSIGN_OR_RETURN(

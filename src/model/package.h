@@ -17,6 +17,7 @@
 #include "model/reference.h"
 #include "model/schema.h"
 #include "model/session.h"
+#include "model/tree_ensemble.h"
 
 namespace skerry {
 
@@ -39,6 +40,8 @@ struct ModelPackage {
   std::unique_ptr<OnnxSession> detector;   // null when the package has none
   std::size_t probabilities_output = 0;    // index of "probabilities" in predictor
   std::size_t anomaly_output = 0;          // index of "anomaly_score" in detector
+  // Of the predictor, for explanations; else why there are none.
+  Result<TreeEnsemble> trees = Fail(ErrorCode::kUnimplemented, "a bare ONNX file has no fields");
 };
 
 // Reads and checks the directory: digests, schema, reference against schema, the graphs' inputs and

@@ -10,7 +10,6 @@
 
 #include "base/limits.h"
 #include "base/random.h"
-#include "codec/json.h"
 #include "train/xgboost_library.h"
 
 namespace skerry {
@@ -158,6 +157,7 @@ Status ReadTree(const Json& tree, BoostedTrees& ensemble) {
     TreeNode& node = nodes[i];
     node.left = tree.at("left_children")[i].get<int>();
     node.right = tree.at("right_children")[i].get<int>();
+    node.cover = tree.at("sum_hessian")[i].get<float>();
     const auto condition = tree.at("split_conditions")[i].get<double>();
     if (node.left < 0) {
       node.value = static_cast<float>(condition);
@@ -173,21 +173,6 @@ Status ReadTree(const Json& tree, BoostedTrees& ensemble) {
   }
   ensemble.trees.push_back(std::move(nodes));
   return {};
-}
-
-Result<BoostedTrees> ReadEnsemble(const Json& model, std::size_t features) {
-  BoostedTrees ensemble{.gains = std::vector<double>(features, 0)};
-  try {
-    const Json& learner = model.at("learner");
-    SKERRY_ASSIGN_OR_RETURN(const double base_score, ReadBaseScore(learner));
-    ensemble.base_margin = std::log(base_score / (1 - base_score));
-    for (const Json& tree : learner.at("gradient_booster").at("model").at("trees"))
-      SKERRY_RETURN_IF_ERROR(ReadTree(tree, ensemble));
-  } catch (const Json::exception& error) {
-    return Fail(ErrorCode::kInternal, "XGBoost's model is not as version 3 writes it: {}",
-                error.what());
-  }
-  return ensemble;
 }
 
 // A fold number a row, so that every fold has its share of both classes.
@@ -239,6 +224,21 @@ Result<EarlyStopped> FitWithEarlyStopping(const LabelledRows& training,
 
 }  // namespace
 
+Result<BoostedTrees> ReadXgboostModel(const Json& model, std::size_t features) {
+  BoostedTrees ensemble{.gains = std::vector<double>(features, 0)};
+  try {
+    const Json& learner = model.at("learner");
+    SKERRY_ASSIGN_OR_RETURN(const double base_score, ReadBaseScore(learner));
+    ensemble.base_margin = std::log(base_score / (1 - base_score));
+    for (const Json& tree : learner.at("gradient_booster").at("model").at("trees"))
+      SKERRY_RETURN_IF_ERROR(ReadTree(tree, ensemble));
+  } catch (const Json::exception& error) {
+    return Fail(ErrorCode::kInternal, "XGBoost's model is not as version 3 writes it: {}",
+                error.what());
+  }
+  return ensemble;
+}
+
 Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& parameters,
                              int rounds, std::uint64_t seed, const LabelledRows& compared,
                              const CancelCheck& cancelled) {
@@ -253,7 +253,7 @@ Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& pa
   }
   FittedTrees fitted;
   SKERRY_ASSIGN_OR_RETURN(const Json model, booster.Save());
-  SKERRY_ASSIGN_OR_RETURN(fitted.ensemble, ReadEnsemble(model, rows.features.columns));
+  SKERRY_ASSIGN_OR_RETURN(fitted.ensemble, ReadXgboostModel(model, rows.features.columns));
   SKERRY_ASSIGN_OR_RETURN(const DataMatrix other,
                           DataMatrix::Create(*xgb, compared, parameters.threads));
   SKERRY_ASSIGN_OR_RETURN(fitted.scores, booster.Predict(other.handle()));

@@ -11,24 +11,16 @@
 #include <vector>
 
 #include "base/error.h"
+#include "codec/json.h"
+#include "model/tree_ensemble.h"
 #include "train/matrix.h"
 #include "train/trainer.h"
 
 namespace skerry {
 
-// One node; a leaf has left < 0. `left` is taken where value < threshold in float32, and where the
-// value is missing and `missing_left`.
-struct TreeNode {
-  int left = -1, right = -1;
-  int feature = 0;
-  float threshold = 0;
-  bool missing_left = false;
-  float value = 0;  // of a leaf
-};
-
 // P(class 1) = sigmoid(base_margin + sum of one leaf a tree).
 struct BoostedTrees {
-  std::vector<std::vector<TreeNode>> trees{};  // node 0 is the root
+  std::vector<Tree> trees{};
   double base_margin = 0;
   std::vector<double> gains{};  // by feature: total gain of its splits
 };
@@ -37,6 +29,9 @@ struct FittedTrees {
   BoostedTrees ensemble{};
   std::vector<float> scores{};  // P(class 1) by XGBoost, of every row of `compared`
 };
+
+// XGBoost's own model, as its version 3 saves it in JSON. kInternal for anything else.
+Result<BoostedTrees> ReadXgboostModel(const Json& model, std::size_t features);
 
 // Fits exactly `rounds` trees (hist, binary:logistic) to `rows` and scores `compared`.
 // Deterministic for seed, data, parameters and thread count.

@@ -19,7 +19,7 @@ class TreeGrower {
     std::iota(order_.begin(), order_.end(), std::size_t{0});
   }
 
-  std::vector<TreeNode> Grow(const std::vector<std::size_t>& sample) {
+  Tree Grow(const std::vector<std::size_t>& sample) {
     nodes_.clear();
     GrowNode(sample, 0);
     return std::move(nodes_);
@@ -83,15 +83,14 @@ class TreeGrower {
   SeededRandom& random_;
   int max_depth_;
   std::vector<std::size_t> order_;
-  std::vector<TreeNode> nodes_;
+  Tree nodes_;
 };
 
-float LeafValue(const std::vector<TreeNode>& tree, std::span<const float> row) {
+float LeafValue(const Tree& tree, std::span<const float> row) {
   std::size_t index = 0;
-  while (tree[index].left >= 0) {
+  while (!tree[index].is_leaf()) {
     const TreeNode& node = tree[index];
-    const float value = row[static_cast<std::size_t>(node.feature)];
-    const bool left = std::isnan(value) ? node.missing_left : value < node.threshold;
+    const bool left = node.GoesLeft(row[static_cast<std::size_t>(node.feature)]);
     index = static_cast<std::size_t>(left ? node.left : node.right);
   }
   return tree[index].value;
@@ -112,8 +111,7 @@ std::vector<float> IsolationForest::Score(const FeatureMatrix& rows) const {
   scores.reserve(rows.rows());
   for (std::size_t i = 0; i < rows.rows(); ++i) {
     double sum = 0;
-    for (const std::vector<TreeNode>& tree : trees)
-      sum += static_cast<double>(LeafValue(tree, rows.row(i)));
+    for (const Tree& tree : trees) sum += static_cast<double>(LeafValue(tree, rows.row(i)));
     const double mean = sum / static_cast<double>(trees.size());
     scores.push_back(static_cast<float>(std::exp2(-mean / normal_path)));
   }

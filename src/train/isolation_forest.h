@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "train/boosted_trees.h"
+#include "model/tree_ensemble.h"
 #include "train/matrix.h"
 #include "train/trainer.h"
 
@@ -14,8 +14,8 @@ namespace skerry {
 
 // The score of a row is 2^(-mean path length / c(samples)), in (0, 1): near 1 is easy to isolate.
 struct IsolationForest {
-  std::vector<std::vector<TreeNode>> trees{};  // a leaf's value is its path length
-  double normal_path = 1;                      // c(samples)
+  std::vector<Tree> trees{};  // a leaf's value is its path length
+  double normal_path = 1;     // c(samples)
 
   // One score a row.
   std::vector<float> Score(const FeatureMatrix& rows) const;

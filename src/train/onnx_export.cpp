@@ -35,7 +35,8 @@ class TreeEnsembleNode {
     for (const float value : values) attribute.add_floats(value);
   }
 
-  void AddTrees(const std::vector<std::vector<TreeNode>>& trees) {
+  // Covers, where the trees have them, as nodes_hitrates.
+  void AddTrees(const std::vector<Tree>& trees) {
     onnx::AttributeProto& tree_ids = Add("nodes_treeids", onnx::AttributeProto::INTS);
     onnx::AttributeProto& node_ids = Add("nodes_nodeids", onnx::AttributeProto::INTS);
     onnx::AttributeProto& features = Add("nodes_featureids", onnx::AttributeProto::INTS);
@@ -52,7 +53,7 @@ class TreeEnsembleNode {
     for (std::size_t tree = 0; tree < trees.size(); ++tree) {
       for (std::size_t i = 0; i < trees[tree].size(); ++i) {
         const TreeNode& node = trees[tree][i];
-        const bool leaf = node.left < 0;
+        const bool leaf = node.is_leaf();
         tree_ids.add_ints(static_cast<std::int64_t>(tree));
         node_ids.add_ints(static_cast<std::int64_t>(i));
         features.add_ints(leaf ? 0 : node.feature);
@@ -68,9 +69,15 @@ class TreeEnsembleNode {
         weights.add_floats(node.value);
       }
     }
+    if (!trees.empty() && trees[0][0].cover > 0) AddCovers(trees);
   }
 
  private:
+  void AddCovers(const std::vector<Tree>& trees) {
+    onnx::AttributeProto& covers = Add("nodes_hitrates", onnx::AttributeProto::FLOATS);
+    for (const Tree& tree : trees)
+      for (const TreeNode& node : tree) covers.add_floats(node.cover);
+  }
   onnx::AttributeProto& Add(const char* name, onnx::AttributeProto::AttributeType type) {
     onnx::AttributeProto& attribute = *node_.add_attribute();
     attribute.set_name(name);

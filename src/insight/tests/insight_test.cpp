@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
+#include <limits>
 
+#include "base/random.h"
 #include "insight/drift.h"
 #include "insight/histograms.h"
 #include "insight/psi.h"
@@ -163,6 +166,66 @@ TEST(Reasons, AreGivenOnlyWhenTrue) {
   const auto below = ReasonsOf(batch, 2);
   ASSERT_EQ(below.size(), 1U);
   EXPECT_EQ(below[0].kind, ReasonKind::kBelowRange);
+}
+
+// A package whose training saw torque from `least` to `most`.
+std::shared_ptr<const ModelPackage> PackageOfRange(double least, double most) {
+  fixture::PackageFiles files;
+  files.reference.features[1].min = least;
+  files.reference.features[1].max = most;
+  return fixture::LoadFixture(files);
+}
+
+// What the text of a reason says, read as a person reads it: digit by digit.
+void ExpectTrueAsWritten(const Reason& reason) {
+  char side[8] = "";
+  double value = 0;
+  double least = 0;
+  double most = 0;
+  ASSERT_EQ(
+      std::sscanf(reason.text.c_str(), "torque_nm %lf is %7s the range seen in training %lf - %lf",
+                  &value, side, &least, &most),
+      4)
+      << reason.text;
+  EXPECT_LE(least, most) << reason.text;
+  if (reason.kind == ReasonKind::kAboveRange) {
+    EXPECT_STREQ(side, "above");
+    EXPECT_GT(value, most) << reason.text;
+  } else {
+    EXPECT_STREQ(side, "below");
+    EXPECT_LT(value, least) << reason.text;
+  }
+}
+
+TEST(Reasons, AreTrueDigitByDigitAndGivenForEveryValueOutOfRange) {
+  SeededRandom random(5);
+  for (const auto& [least, most] : {std::pair{3.8, 76.6}, std::pair{-0.1, 0.1},
+                                    std::pair{-1234567.25, -1234567.0}, std::pair{1e-7, 3e20}}) {
+    const auto package = PackageOfRange(least, most);
+    const auto low = static_cast<float>(least);
+    const auto high = static_cast<float>(most);
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    std::vector<float> values = {low,
+                                 high,
+                                 std::nextafter(low, -kInfinity),
+                                 std::nextafter(low, kInfinity),
+                                 std::nextafter(high, -kInfinity),
+                                 std::nextafter(high, kInfinity)};
+    for (int i = 0; i < 500; ++i)
+      values.push_back(static_cast<float>(
+          least +
+          (most - least) * (0.5 + random.NextGaussian() * (i % 2 == 0 ? 1 : 1e-6) + i % 3)));
+    for (const float value : values) {
+      const RowBatch batch = Scored(package, {0, value, 10});
+      std::size_t given = 0;
+      for (const Reason& reason : ReasonsOf(batch, 0)) {
+        if (reason.field != "torque_nm") continue;
+        ExpectTrueAsWritten(reason);
+        ++given;
+      }
+      EXPECT_EQ(given, value < low || value > high ? 1U : 0U) << value;
+    }
+  }
 }
 
 }  // namespace

@@ -80,7 +80,9 @@ void AddTree(onnx::GraphProto* graph, const TreeModel& tree, const std::string& 
   AddInts(node, "nodes_falsenodeids", {2, 0, 0});
   AddInts(node, "nodes_missing_value_tracks_true", {1, 0, 0});
   auto* modes = AddAttribute(node, "nodes_modes", onnx::AttributeProto::STRINGS);
-  for (const char* mode : {"BRANCH_LEQ", "LEAF", "LEAF"}) modes->add_strings(mode);
+  for (const char* mode : {tree.explained ? "BRANCH_LT" : "BRANCH_LEQ", "LEAF", "LEAF"})
+    modes->add_strings(mode);
+  if (tree.explained) AddFloats(node, "nodes_hitrates", {10, 7, 3});
   AddInts(node, "target_treeids", {0, 0});
   AddInts(node, "target_nodeids", {1, 2});
   AddInts(node, "target_ids", {0, 0});
@@ -97,7 +99,8 @@ std::string TreeModelBytes(const TreeModel& tree) {
            {tree.fixed_rows, tree.features});
   AddValue(graph->add_output(), tree.output, onnx::TensorProto::FLOAT,
            {tree.fixed_rows, predictor ? 2 : 1});
-  AddTree(graph, tree, predictor ? "positive" : tree.output);
+  AddTree(graph, tree, tree.explained ? "margin" : predictor ? "positive" : tree.output);
+  if (tree.explained) AddNode(graph, "Sigmoid", {"margin"}, "positive");
   if (predictor) {
     auto* one = graph->add_initializer();
     one->set_name("one");
@@ -198,7 +201,7 @@ void WritePackage(const std::filesystem::path& directory, const PackageFiles& fi
   schema.model = files.name;
   WriteBytes(directory / "model.onnx", TreeModelBytes(files.model));
   WriteBytes(directory / "schema.json", DumpJsonPretty(schema.ToJson()));
-  WriteBytes(directory / "reference.json", DumpJsonPretty(Reference().ToJson()));
+  WriteBytes(directory / "reference.json", DumpJsonPretty(files.reference.ToJson()));
   WriteBytes(directory / "card.md", "# milling\n");
   if (!files.detector) return;
   TreeModel detector;

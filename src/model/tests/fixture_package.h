@@ -27,6 +27,9 @@ struct TreeModel {
   std::string output = "probabilities";
   std::int64_t opset = 17;
   std::int64_t fixed_rows = -1;
+  // As skerry train exports it: value < `split`, low and high are margins, and covers say that 7 of
+  // 10 training rows went left.
+  bool explained = false;
 };
 std::string TreeModelBytes(const TreeModel& model);
 
@@ -48,6 +51,7 @@ struct PackageFiles {
   TreeModel model{};
   bool detector = true;  // torque > 70 gives 0.8, else 0.3; anomaly threshold 0.6
   std::string name = "milling";
+  ModelReference reference = Reference();
 };
 // Writes model.onnx, detector.onnx, schema.json, reference.json and card.md; aborts where it
 // cannot.
