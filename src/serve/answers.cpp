@@ -104,8 +104,23 @@ const PackageOutput* FindOutput(const ModelPackage& package, std::string_view na
   return nullptr;
 }
 
+void AppendContributions(std::string& out, const Contributions& explained, std::size_t row,
+                         const std::vector<const Field*>& features) {
+  out += ",\"base\":";
+  AppendJsonNumber(out, explained.base);
+  out += ",\"contributions\":{";
+  const std::span<const double> values = explained.Row(row);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) out += ',';
+    AppendJsonString(out, features[i]->name);
+    out += ':';
+    AppendJsonNumber(out, values[i]);
+  }
+  out += '}';
+}
+
 void AppendScoredRow(std::string& out, const RowBatch& batch, std::size_t row,
-                     const std::vector<const Field*>& features) {
+                     const std::vector<const Field*>& features, const Contributions* explained) {
   out += '{';
   AppendMember(out, "row", batch.row_id(row).ToString());
   out += ',';
@@ -128,7 +143,9 @@ void AppendScoredRow(std::string& out, const RowBatch& batch, std::size_t row,
     if (out.back() != '[') out += ',';
     AppendJsonString(out, reason.text);
   }
-  out += "]}";
+  out += ']';
+  if (explained != nullptr) AppendContributions(out, *explained, row, features);
+  out += '}';
 }
 
 constexpr std::string_view kProbabilities = "probabilities";
@@ -229,7 +246,7 @@ InferAnswer RenderInferAnswer(InferResponse& response, const InferRequest& reque
   return answer;
 }
 
-std::string ScoreAnswer(const RowBatch& batch) {
+std::string ScoreAnswer(const RowBatch& batch, const Contributions* explained) {
   std::string out = "{";
   AppendMember(out, "model", batch.package->name);
   out += ',';
@@ -239,7 +256,26 @@ std::string ScoreAnswer(const RowBatch& batch) {
   out += "},\"results\":[";
   const std::vector<const Field*> features = batch.package->schema.features();
   AppendOutputRows(out, batch.rows,
-                   [&](std::size_t row) { AppendScoredRow(out, batch, row, features); });
+                   [&](std::size_t row) { AppendScoredRow(out, batch, row, features, explained); });
+  return out;
+}
+
+std::string ScoreLines(const RowBatch& batch, const Contributions* explained) {
+  std::string out;
+  const std::vector<const Field*> features = batch.package->schema.features();
+  for (std::size_t row = 0; row < batch.rows; ++row) {
+    AppendScoredRow(out, batch, row, features, explained);
+    out += '\n';
+  }
+  return out;
+}
+
+std::string ScoreErrorLine(const Error& error, std::uint64_t row) {
+  std::string out = "{";
+  AppendMember(out, "error", error.message());
+  out += ",\"row\":";
+  AppendJsonNumber(out, row);
+  out += "}\n";
   return out;
 }
 

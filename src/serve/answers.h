@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "insight/contributions.h"
 #include "model/row_batch.h"
 #include "serve/infer_request.h"
 #include "serve/inference.h"
@@ -34,7 +35,11 @@ struct InferAnswer {
 // orders the outputs, and says which are binary or classified.
 InferAnswer RenderInferAnswer(InferResponse& response, const InferRequest& request);
 
-// POST /v1/score.
-std::string ScoreAnswer(const RowBatch& batch);
+// POST /v1/score. With `explained`, which may be null, every result says what its score is made of.
+std::string ScoreAnswer(const RowBatch& batch, const Contributions* explained);
+// The same results, one a line.
+std::string ScoreLines(const RowBatch& batch, const Contributions* explained);
+// The line that ends an answer before its rows do: {"error": "...", "row": n}, n from 1 on.
+std::string ScoreErrorLine(const Error& error, std::uint64_t row);
 
 }  // namespace skerry

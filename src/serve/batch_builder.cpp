@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/limits.h"
-#include "serve/csv.h"
 
 namespace skerry {
 namespace {
@@ -235,25 +234,9 @@ Status AppendCsvRow(const CsvColumns& columns, const std::vector<std::string>& f
   return {};
 }
 
-Result<std::shared_ptr<RowBatch>> BatchFromCsv(std::shared_ptr<const ModelPackage> package,
-                                               std::string_view body) {
-  auto batch = std::make_shared<RowBatch>();
-  batch->package = std::move(package);
-  CsvReader reader(body);
-  std::vector<std::string> fields;
-  SKERRY_ASSIGN_OR_RETURN(const bool has_header, reader.Next(fields));
-  if (!has_header)
-    return Fail(ErrorCode::kInvalidArgument, "the CSV is empty: expected a header row");
-  SKERRY_ASSIGN_OR_RETURN(const CsvColumns columns, MapCsvColumns(batch->package->schema, fields));
-  for (;;) {
-    SKERRY_ASSIGN_OR_RETURN(const bool more, reader.Next(fields));
-    if (!more) break;
-    SKERRY_RETURN_IF_ERROR(CheckRows(batch->rows + 1));
-    SKERRY_RETURN_IF_ERROR(AppendCsvRow(columns, fields, reader.line(), *batch));
-  }
-  if (batch->rows == 0)
-    return Fail(ErrorCode::kInvalidArgument, "the CSV has a header but no rows");
-  return batch;
+void DropPartRow(RowBatch& batch) {
+  batch.features.resize(batch.rows * batch.package->reference.features.size());
+  for (auto& texts : batch.texts) texts.resize(batch.rows);
 }
 
 }  // namespace skerry

@@ -27,12 +27,24 @@ Result<std::shared_ptr<RowBatch>> BatchFromTensors(std::shared_ptr<const ModelPa
 Result<std::shared_ptr<RowBatch>> BatchFromNamedRows(std::shared_ptr<const ModelPackage> package,
                                                      std::string& body);
 
-// CSV with a header row of field or column names. Every feature's column must be there; columns
-// that are no field are ignored.
-Result<std::shared_ptr<RowBatch>> BatchFromCsv(std::shared_ptr<const ModelPackage> package,
-                                               std::string_view body);
+// Rows of named fields that come one by one, as the lines of NDJSON. The package outlives it. Not
+// thread-safe.
+class NamedRows;
+class NamedRowAppender {
+ public:
+  explicit NamedRowAppender(const ModelPackage& package);
+  NamedRowAppender(const NamedRowAppender&) = delete;
+  NamedRowAppender& operator=(const NamedRowAppender&) = delete;
+  ~NamedRowAppender();
+  // Appends the one object in `text` to the batch; `line` is for errors, after which the batch may
+  // hold a part of the row (see DropPartRow).
+  Status Append(std::string& text, std::uint64_t line, RowBatch& batch);
 
-// Which CSV columns hold the schema's fields; also used for files (score_file.h).
+ private:
+  std::unique_ptr<NamedRows> rows_;
+};
+
+// Which CSV columns hold the schema's fields; for streams and files (score_stream.h, score_file.h).
 struct CsvColumns {
   std::vector<const Field*> features;        // schema order
   std::vector<std::size_t> feature_columns;  // one a feature
@@ -42,8 +54,12 @@ struct CsvColumns {
 };
 // kInvalidArgument names the columns that are missing or given twice.
 Result<CsvColumns> MapCsvColumns(const ModelSchema& schema, const std::vector<std::string>& header);
-// Appends one record to the batch's features and texts and counts it; `line` is for errors.
+// Appends one record to the batch's features and texts and counts it; `line` is for errors, after
+// which the batch may hold a part of the row.
 Status AppendCsvRow(const CsvColumns& columns, const std::vector<std::string>& fields,
                     std::uint64_t line, RowBatch& batch);
+
+// Takes back what a row that was refused has left in the batch.
+void DropPartRow(RowBatch& batch);
 
 }  // namespace skerry

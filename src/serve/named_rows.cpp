@@ -1,4 +1,4 @@
-// POST /v1/score's JSON: rows of named fields. Declared in batch_builder.h.
+// POST /v1/score's JSON and NDJSON: rows of named fields. Declared in batch_builder.h.
 #include <cmath>
 #include <limits>
 #include <unordered_map>
@@ -9,43 +9,45 @@
 #include "serve/json_read.h"
 
 namespace skerry {
-namespace {
 
 namespace ondemand = simdjson::ondemand;
 using json_read::KindName;
 
+// Errors call a row by its index in the batch, or by its line where it has one.
 class NamedRows {
  public:
-  explicit NamedRows(RowBatch& batch) : batch_(batch) {
-    std::size_t features = 0;
-    std::size_t texts = 0;
-    for (const Field& field : batch.package->schema.fields)
-      slots_[field.name] = {&field, field.role == FieldRole::kFeature ? features++ : texts++};
-    width_ = features;
-    batch.texts.resize(texts);
+  explicit NamedRows(const ModelPackage& package) : package_(package) {
+    for (const Field& field : package.schema.fields)
+      slots_[field.name] = {&field, field.role == FieldRole::kFeature ? width_++ : texts_++};
+  }
+
+  void Into(RowBatch& batch, std::uint64_t line = 0) {
+    batch_ = &batch;
+    line_ = line;
+    batch.texts.resize(texts_);
   }
 
   Status TakeRow(ondemand::value& value) {
     ondemand::object object;
     if (value.get_object().get(object))
-      return Fail(ErrorCode::kInvalidArgument, "row {}: expected an object of named fields, got {}",
-                  batch_.rows, KindName(value));
-    if (batch_.rows == limits::kRowsPerRequest)
+      return Fail(ErrorCode::kInvalidArgument, "{}: expected an object of named fields, got {}",
+                  Place(), KindName(value));
+    if (batch_->rows == limits::kRowsPerRequest)
       return Fail(ErrorCode::kTooLarge, "more than {} rows in one request (kRowsPerRequest)",
                   limits::kRowsPerRequest);
     given_.assign(width_, 0);
-    batch_.features.resize((batch_.rows + 1) * width_);
-    for (auto& texts : batch_.texts) texts.emplace_back();
+    batch_->features.resize((batch_->rows + 1) * width_);
+    for (auto& texts : batch_->texts) texts.emplace_back();
     for (auto item : object) {
       ondemand::field member;
       std::string_view key;
       if (std::move(item).get(member) || member.unescaped_key().get(key))
-        return Fail(ErrorCode::kInvalidArgument, "row {}: no valid JSON", batch_.rows);
+        return Fail(ErrorCode::kInvalidArgument, "{}: no valid JSON", Place());
       ondemand::value field_value = member.value();
       SKERRY_RETURN_IF_ERROR(TakeField(key, field_value));
     }
     SKERRY_RETURN_IF_ERROR(CheckGiven());
-    ++batch_.rows;
+    ++batch_->rows;
     return {};
   }
 
@@ -57,24 +59,23 @@ class NamedRows {
 
   tl::unexpected<Error> Expected(const Field& field, std::string_view what,
                                  ondemand::value& value) {
-    return Fail(ErrorCode::kInvalidArgument, "row {}: field {}: expected {}, got {}", batch_.rows,
+    return Fail(ErrorCode::kInvalidArgument, "{}: field {}: expected {}, got {}", Place(),
                 field.name, what, KindName(value));
   }
 
   Status TakeField(std::string_view name, ondemand::value& value) {
     const auto found = slots_.find(name);
     if (found == slots_.end())
-      return Fail(ErrorCode::kInvalidArgument, "row {}: \"{}\" is no field of model {}",
-                  batch_.rows, name.substr(0, 64), batch_.package->schema.model);
+      return Fail(ErrorCode::kInvalidArgument, "{}: \"{}\" is no field of model {}", Place(),
+                  name.substr(0, 64), package_.schema.model);
     const auto [field, index] = found->second;
     if (field->role != FieldRole::kFeature) {
-      if (json_read::ReadText(value, batch_.texts[index].back())) return {};
+      if (json_read::ReadText(value, batch_->texts[index].back())) return {};
       return Expected(*field, "a string, number or boolean", value);
     }
     if (given_[index]++ != 0)
-      return Fail(ErrorCode::kInvalidArgument, "row {}: field {} is given twice", batch_.rows,
-                  field->name);
-    float& out = batch_.features[batch_.rows * width_ + index];
+      return Fail(ErrorCode::kInvalidArgument, "{}: field {} is given twice", Place(), field->name);
+    float& out = batch_->features[batch_->rows * width_ + index];
     return field->type == FieldType::kCategory ? TakeCategory(*field, value, out)
                                                : TakeNumber(*field, value, out);
   }
@@ -96,26 +97,33 @@ class NamedRows {
     }
     out = static_cast<float>(number);
     if (std::isfinite(out)) return {};
-    return Fail(ErrorCode::kInvalidArgument, "row {}: field {}: a number that FP32 cannot hold",
-                batch_.rows, field.name);
+    return Fail(ErrorCode::kInvalidArgument, "{}: field {}: a number that FP32 cannot hold",
+                Place(), field.name);
   }
 
   Status CheckGiven() const {
     for (const auto& [name, slot] : slots_)
       if (slot.field->role == FieldRole::kFeature && given_[slot.index] == 0)
         return Fail(ErrorCode::kInvalidArgument,
-                    "row {}: field {} is missing: expected a {} (null when it is not known)",
-                    batch_.rows, name,
-                    slot.field->type == FieldType::kCategory ? "string" : "number");
+                    "{}: field {} is missing: expected a {} (null when it is not known)", Place(),
+                    name, slot.field->type == FieldType::kCategory ? "string" : "number");
     return {};
   }
 
-  RowBatch& batch_;
+  std::string Place() const {
+    return line_ == 0 ? fmt::format("row {}", batch_->rows) : fmt::format("line {}", line_);
+  }
+
+  const ModelPackage& package_;
+  RowBatch* batch_ = nullptr;
+  std::uint64_t line_ = 0;
   std::unordered_map<std::string_view, Slot> slots_;
-  std::size_t width_ = 0;
+  std::size_t width_ = 0, texts_ = 0;
   std::vector<std::uint8_t> given_;
   std::string text_;
 };
+
+namespace {
 
 Status TakeDocument(ondemand::document& document, std::string& body, NamedRows& rows) {
   ondemand::json_type type;
@@ -147,13 +155,34 @@ Result<std::shared_ptr<RowBatch>> BatchFromNamedRows(std::shared_ptr<const Model
   auto batch = std::make_shared<RowBatch>();
   batch->package = std::move(package);
   SKERRY_ASSIGN_OR_RETURN(ondemand::document document, json_read::Start(body));
-  NamedRows rows(*batch);
+  NamedRows rows(*batch->package);
+  rows.Into(*batch);
   SKERRY_RETURN_IF_ERROR(TakeDocument(document, body, rows));
   if (!json_read::AtEnd(document))
     return Fail(ErrorCode::kInvalidArgument, "the body is no valid JSON: text after its end");
   if (batch->rows == 0)
     return Fail(ErrorCode::kInvalidArgument, "expected at least one row, got none");
   return batch;
+}
+
+NamedRowAppender::NamedRowAppender(const ModelPackage& package)
+    : rows_(std::make_unique<NamedRows>(package)) {}
+NamedRowAppender::~NamedRowAppender() = default;
+
+Status NamedRowAppender::Append(std::string& text, std::uint64_t line, RowBatch& batch) {
+  rows_->Into(batch, line);
+  SKERRY_ASSIGN_OR_RETURN(ondemand::document document, json_read::Start(text),
+                          fmt::format("line {}", line));
+  ondemand::value root;
+  ondemand::json_type type;
+  if (document.type().get(type) || type != ondemand::json_type::object ||
+      document.get_value().get(root))
+    return Fail(ErrorCode::kInvalidArgument, "line {}: expected a JSON object of named fields",
+                line);
+  SKERRY_RETURN_IF_ERROR(rows_->TakeRow(root));
+  if (json_read::AtEnd(document)) return {};
+  --batch.rows;
+  return Fail(ErrorCode::kInvalidArgument, "line {}: text after the end of its object", line);
 }
 
 }  // namespace skerry

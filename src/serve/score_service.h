@@ -1,5 +1,6 @@
-// POST /v1/score: rows of named fields or CSV in; label, probability, anomaly score and reasons
-// out. Inside serve; the routes hold it shared, since the server keeps handlers as copies.
+// POST /v1/score: rows of named fields in; label, probability, anomaly score, reasons and, where
+// asked for, contributions out. JSON is read whole, CSV and NDJSON as they come (score_stream.h).
+// Inside serve; the routes hold it shared, since the server keeps handlers as copies.
 #pragma once
 
 #include <memory>
@@ -11,10 +12,14 @@
 
 namespace skerry {
 
-// Thread-safe; the handler runs on the calling event loop and never blocks.
+// Thread-safe; the handler runs on the calling thread, and blocks for CSV and NDJSON alone.
 class ScoreService {
  public:
   explicit ScoreService(ScoringParts parts) : parts_(std::move(parts)) {}
+
+  // CSV and NDJSON are streamed. Explaining a row takes far longer than scoring it: that is for the
+  // workers.
+  static RouteKind KindOf(const HttpRequest& request);
 
   void Score(HttpRequest& request, Responder responder) const;
 
@@ -22,7 +27,7 @@ class ScoreService {
   // By the query's `model`; without it the only one served. kNotFound, or kInvalidArgument for a
   // bare model.
   Result<std::shared_ptr<const ServedModel>> ModelToScore(const HttpRequest& request) const;
-  Status ScoreInto(HttpRequest& request, RowAnswer& answer) const;
+  Status ScoreWhole(HttpRequest& request, bool explain, RowAnswer& answer) const;
 
   ScoringParts parts_;
 };

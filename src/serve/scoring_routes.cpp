@@ -56,6 +56,7 @@ std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
        extension(&RepositoryService::Unload)},
       {"GET", "/v1/models", kInline, call(&ScoringService::ListModels)},
       {"POST", "/v1/score", kInline, score(&ScoreService::Score)}};
+  routes.back().choose_kind = ScoreService::KindOf;
   for (Route& route : routes) route.coding = RouteCoding::kOffered;
   return routes;
 }

@@ -5,7 +5,7 @@
 //   POST /v2/models/{model}[/versions/{version}]/infer
 //   GET  /v2/models/{model}[/versions/{version}]/{config,stats} · /v2/models/stats
 //   POST /v2/repository/index · /v2/repository/models/{model}/{load,unload}
-//   GET  /v1/models · POST /v1/score[?model=NAME]
+//   GET  /v1/models · POST /v1/score[?model=NAME][&explain=1]
 //
 // Requests and answers: docs/formats/scoring-api.md. Source: Open Inference Protocol v2,
 // kserve.github.io/open-inference-protocol. Every refused request is 4xx {"error": "..."} that
@@ -41,8 +41,8 @@ struct ScoringParts {
 };
 
 // Score runs inline on the event loop that read the request, and so does infer but for models that
-// the queue takes; load and unload on the
-// server's workers.
+// the queue takes; load, unload and explained scores on the server's workers; scores of CSV and
+// NDJSON on its stream workers.
 std::vector<Route> ScoringRoutes(const ScoringParts& parts);
 
 }  // namespace skerry

@@ -160,16 +160,6 @@ TEST_F(ScoringServerTest, ScoresNamedFieldsWithReasons) {
       1U);
 }
 
-TEST_F(ScoringServerTest, ScoresCsv) {
-  const Json answer =
-      Post("/v1/score",
-           "Torque [Nm],type,tool_wear_min,unit_id,extra\r\n65,L,10,\"a,\"\"b\"\"\",x\r\n,M,,,\n",
-           "text/csv; charset=utf-8");
-  ASSERT_EQ(answer["results"].size(), 2U);
-  EXPECT_EQ(answer["results"][0]["prediction"], "1");
-  EXPECT_EQ(answer["results"][1]["prediction"], "0");
-}
-
 TEST_F(ScoringServerTest, BadScoreRequestsNameTheField) {
   const auto refused = [&](const std::string& body) { return Refused(400, "/v1/score", body); };
   EXPECT_THAT(refused(R"({"type":"L","tool_wear_min":1})"), HasSubstr("torque_nm is missing"));
@@ -189,15 +179,6 @@ TEST_F(ScoringServerTest, BadScoreRequestsNameTheField) {
   EXPECT_THAT(refused("7"), HasSubstr("expected a JSON object"));
   EXPECT_THAT(refused(""), HasSubstr("JSON"));
   EXPECT_THAT(refused(R"({"type":"L","torque_nm":1,"tool_wear_min":1}x)"), HasSubstr("JSON"));
-  const auto csv = [&](const std::string& body) {
-    return Refused(400, "/v1/score", body, "text/csv");
-  };
-  EXPECT_THAT(csv("type,torque_nm\nL,1\n"), HasSubstr("tool_wear_min"));
-  EXPECT_THAT(csv("type,torque_nm,tool_wear_min\nL,wet,1\n"), HasSubstr("line 2: field torque_nm"));
-  EXPECT_THAT(csv("type,torque_nm,tool_wear_min\nL,1\n"), HasSubstr("line 2: 2 fields"));
-  EXPECT_THAT(csv("type,torque_nm,tool_wear_min\n"), HasSubstr("no rows"));
-  EXPECT_THAT(csv("type,torque_nm,tool_wear_min\n\"L"), HasSubstr("quote"));
-  EXPECT_THAT(csv("type,torque_nm,Torque [Nm],tool_wear_min\nL,1,1,1\n"), HasSubstr("two columns"));
   EXPECT_THAT(Refused(404, "/v1/score?model=absent", "{}"), HasSubstr("absent"));
 }
 
