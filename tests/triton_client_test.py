@@ -5,10 +5,12 @@ import asyncio
 import os
 import pathlib
 import queue
+import ssl
 import sys
 import tempfile
 import unittest
 
+from certificates import make_certificates
 from onnx_identity import ELEMENT_TYPES, write_identity
 from skerry_process import Served, run, run_tests, write_table
 
@@ -254,6 +256,40 @@ class TritonClient(unittest.TestCase):
         self.assertIn("libgrpc", maps)
         self.assertNotIn("duckdb", maps)
         self.assertNotIn("xgboost", maps)
+
+    def test_tls_client_certificates_and_keys_over_both(self):
+        directory = pathlib.Path(self.temporary.name)
+        make_certificates(directory)
+        key = run("api-key", "line-3", "--keys", directory / "keys").stdout.strip()
+        bearer = {"authorization": f"Bearer {key}"}
+        trust = {name: str(directory / file) for name, file in
+                 (("root_certificates", "ca.pem"), ("private_key", "client.key"), ("certificate_chain", "client.pem"))}
+        with Served("serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--tls-cert", directory / "server.pem",
+                    "--tls-key", directory / "server.key", "--client-ca", directory / "ca.pem", "--api-keys", directory / "keys",
+                    f"demo={directory / 'model'}", grpc=True) as server:
+            context = ssl.create_default_context(cafile=directory / "ca.pem")
+            context.load_cert_chain(directory / "client.pem", directory / "client.key")
+            scores = []
+            with triton_http.InferenceServerClient(server.url.removeprefix("https://"), ssl=True,
+                                                   ssl_context_factory=lambda: context) as client:
+                self.assertTrue(client.is_server_ready())
+                with self.assertRaises(InferenceServerException) as raised:
+                    client.infer("demo", rows(triton_http))
+                self.assertEqual(raised.exception.status(), "401")
+                # tritonclient adds to the headers that it is given.
+                scores.append(client.infer("demo", rows(triton_http), headers=dict(bearer)).as_numpy("score")[0])
+            with triton_grpc.InferenceServerClient(server.grpc, ssl=True, **trust) as client:
+                self.assertTrue(client.is_server_ready())
+                with self.assertRaises(InferenceServerException) as raised:
+                    client.infer("demo", rows(triton_grpc))
+                self.assertEqual(raised.exception.status(), "StatusCode.UNAUTHENTICATED")
+                scores.append(client.infer("demo", rows(triton_grpc), headers=bearer).as_numpy("score")[0])
+            self.assertEqual(scores[0], scores[1])
+            del trust["private_key"], trust["certificate_chain"]
+            with triton_grpc.InferenceServerClient(server.grpc, ssl=True, **trust) as client:
+                with self.assertRaises(InferenceServerException) as raised:
+                    client.get_server_metadata(headers=bearer, client_timeout=5)
+                self.assertEqual(raised.exception.status(), "StatusCode.UNAVAILABLE")
 
     def test_a_site_serves_grpc_too(self):
         with Served("site", "--data", pathlib.Path(self.temporary.name) / "site", "--name", "north", "--http", "127.0.0.1:0",

@@ -103,6 +103,9 @@ constexpr std::size_t kStreamedChunkRows = 1'024;         // scored, captured an
 constexpr std::size_t kExplainedModelBytes = 64U << 20U;  // of a graph whose trees are read
 constexpr std::size_t kExplainedDepth = 64;               // of a tree
 constexpr std::size_t kExplainedRows = 1'000;             // in one request that is read whole
+constexpr std::size_t kApiKeys = 256;      // of one server; each request is compared with all
+constexpr std::size_t kApiKeyBytes = 256;  // of a key that a client shows
+constexpr std::size_t kApiKeyFileBytes = 256U << 10U;
 
 // gRPC.
 constexpr std::size_t kRpcMessageBytes = 64U << 20U;  // of a request

@@ -41,6 +41,7 @@ CommandRun DeclareVerify(CLI::App& app);
 CommandRun DeclarePush(CLI::App& app);
 CommandRun DeclarePull(CLI::App& app);
 CommandRun DeclareServe(CLI::App& app);
+CommandRun DeclareApiKey(CLI::App& app);
 CommandRun DeclareSite(CLI::App& app);
 CommandRun DeclareHub(CLI::App& app);
 CommandRun DeclareToken(CLI::App& app);

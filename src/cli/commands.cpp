@@ -30,6 +30,8 @@ constexpr std::array kCommands{
             "skerry pull milling:1 --hub hub-data --out milling", &DeclarePull},
     Command{"serve", "serve models over the Open Inference Protocol",
             "skerry serve --http 127.0.0.1:8000 milling=./milling", &DeclareServe},
+    Command{"api-key", "make a key with which clients score",
+            "skerry api-key line-3 --keys scoring.keys", &DeclareApiKey},
     Command{"site", "run a site: scoring, outbox, exchange with the hub",
             "skerry site --data site --token-file token.json", &DeclareSite},
     Command{"hub", "run a hub: registry, ingest, fleet, the global app",

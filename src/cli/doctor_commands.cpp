@@ -19,16 +19,6 @@ struct Finding {
   Status status;
 };
 
-Status SecretIsPrivate(const fs::path& file) {
-  std::error_code error;
-  const auto mode = fs::status(file, error).permissions();
-  if (error) return {};
-  if ((mode & (fs::perms::group_all | fs::perms::others_all)) != fs::perms::none)
-    return Fail(ErrorCode::kPermissionDenied, "{} is readable by others; run chmod 600 on it",
-                file.string());
-  return {};
-}
-
 Status HasSpace(const fs::path& data) {
   constexpr std::uint64_t kWantedBytes = std::uint64_t{256} << 20U;
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t bytes, FreeBytes(data));
@@ -41,7 +31,7 @@ Status HasSpace(const fs::path& data) {
 Status Answers(const fs::path& data) {
   SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
   SKERRY_RETURN_IF_ERROR(
-      control.Call("GET", fs::exists(data / "hub.db") ? "/healthz" : "/v2/health/live", "", ""),
+      control.Call("GET", fs::exists(data / "hub.db") ? "/healthz" : "/v1/site", "", ""),
       control.url());
   return {};
 }
@@ -61,7 +51,7 @@ std::vector<Finding> Examine(const fs::path& data) {
   for (const char* secret : {"admin.token", "control.token", "keys/hub.key", "keys/model.key",
                              "ca/ca.key", "identity/key.pem", "identity/policy.key"})
     if (fs::exists(data / secret))
-      findings.push_back({fmt::format("{} is private", secret), SecretIsPrivate(data / secret)});
+      findings.push_back({fmt::format("{} is private", secret), CheckPrivateFile(data / secret)});
   findings.push_back({"a process serves it and answers", Answers(data)});
   return findings;
 }

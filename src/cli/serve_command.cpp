@@ -7,8 +7,10 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "cli/access_command.h"
 #include "cli/command.h"
 #include "cli/terminal.h"
+#include "http/url.h"
 #include "rpc/server.h"
 #include "serve/model_library.h"
 #include "serve/run_queue.h"
@@ -22,6 +24,7 @@ int Cores() { return static_cast<int>(std::max(1U, std::thread::hardware_concurr
 struct ServeOptions {
   std::string http = "127.0.0.1:8000";
   std::string grpc{};  // empty: off
+  AccessOptions access{};
   std::vector<std::string> models;
   std::string model_repository{};
   bool repository_api = false;
@@ -51,7 +54,27 @@ RunQueueOptions QueueOptions(const ServeOptions& options) {
           .inline_limit = std::chrono::microseconds(options.inline_limit_us)};
 }
 
+// Where it listens and who may call.
+struct Doors {
+  HostPort http;
+  std::optional<HostPort> grpc;
+  Access access;
+};
+
+Result<Doors> MakeDoors(const ServeOptions& options) {
+  Doors doors;
+  SKERRY_ASSIGN_OR_RETURN(doors.http, ParseHostPort(options.http));
+  std::vector<std::string> addresses = {doors.http.host};
+  if (!options.grpc.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(doors.grpc, ParseHostPort(options.grpc));
+    addresses.push_back(doors.grpc->host);
+  }
+  SKERRY_ASSIGN_OR_RETURN(doors.access, LoadAccess(options.access, addresses));
+  return doors;
+}
+
 Status RunServe(const ServeOptions& options) {
+  SKERRY_ASSIGN_OR_RETURN(const Doors doors, MakeDoors(options));
   SystemClock clock;
   MetricRegistry metrics;
   ModelRepository repository;
@@ -62,30 +85,34 @@ Status RunServe(const ServeOptions& options) {
        .directory = options.model_repository});
   SKERRY_RETURN_IF_ERROR(LoadModels(options, library, repository));
   ScoringServerOptions server_options;
-  SKERRY_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(options.http));
-  server_options.http.address = at.host;
-  server_options.http.port = at.port;
+  server_options.http.address = doors.http.host;
+  server_options.http.port = doors.http.port;
+  server_options.http.tls = doors.access.tls;
+  server_options.http.plain = doors.access.plain;
   server_options.http.loops = options.loops;
   server_options.parts.repository = &repository;
   server_options.parts.library = &library;
   server_options.parts.row_numbers = &numbers;
   server_options.parts.clock = &clock;
   server_options.parts.metrics = &metrics;
+  server_options.parts.api_keys = doors.access.api_keys();
   server_options.parts.server_version = SKERRY_VERSION;
   // Ended after the servers, which hand it their requests.
   RunQueue queue(server_options.parts, QueueOptions(options));
   server_options.parts.queue = &queue;
   RpcServerOptions rpc_options;
   rpc_options.parts = server_options.parts;
+  rpc_options.tls = doors.access.tls;
+  rpc_options.plain = doors.access.plain;
   SKERRY_ASSIGN_OR_RETURN(auto server, ScoringServer::Start(std::move(server_options)));
-  std::printf("serving on http://%s:%u\n", at.host.c_str(), server->port());
+  const Url url{std::string(doors.access.scheme()), doors.http.host, server->port(), ""};
+  std::printf("serving on %s\n", url.Origin().c_str());
   std::unique_ptr<RpcServer> rpc;
-  if (!options.grpc.empty()) {
-    SKERRY_ASSIGN_OR_RETURN(const HostPort rpc_at, ParseHostPort(options.grpc));
-    rpc_options.address = rpc_at.host;
-    rpc_options.port = rpc_at.port;
+  if (doors.grpc) {
+    rpc_options.address = doors.grpc->host;
+    rpc_options.port = doors.grpc->port;
     SKERRY_ASSIGN_OR_RETURN(rpc, RpcServer::Start(std::move(rpc_options)));
-    std::printf("serving gRPC on %s:%u\n", rpc_at.host.c_str(), rpc->port());
+    std::printf("serving gRPC on %s:%u\n", doors.grpc->host.c_str(), rpc->port());
   }
   std::fflush(stdout);
   WaitForEndSignal();
@@ -115,6 +142,7 @@ CommandRun DeclareServe(CLI::App& app) {
   app.add_option("--http", options->http, "address and port; port 0 is the system's choice")
       ->capture_default_str();
   app.add_option("--grpc", options->grpc, "address and port of gRPC; off by default");
+  DeclareAccess(app, options->access);
   app.add_option("--queue-limit", options->queue_limit,
                  "requests of one model that may wait for a thread; more are refused with 503")
       ->check(CLI::PositiveNumber)

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/access_command.h"
 #include "cli/command.h"
 #include "cli/control_client.h"
 #include "cli/report_text.h"
@@ -76,6 +77,7 @@ CommandRun DeclareHub(CLI::App& app) {
 CommandRun DeclareSite(CLI::App& app) {
   struct Arguments {
     SiteOptions options;
+    AccessOptions access;
     std::string data = "skerry-site", http, grpc, capture, config;
   };
   auto args = std::make_shared<Arguments>();
@@ -86,6 +88,7 @@ CommandRun DeclareSite(CLI::App& app) {
   app.add_option("--name", args->options.name, "the site's name; the token's by default");
   app.add_option("--http", args->http, "address and port of scoring; 127.0.0.1:8000 by default");
   app.add_option("--grpc", args->grpc, "address and port of scoring over gRPC; off by default");
+  DeclareAccess(app, args->access);
   app.add_option("--capture", args->capture, "off, async or sync (the default)");
   app.add_option("--config", args->config, "YAML file with the settings below");
   app.footer("Settings of --config:\n" + SiteOptions::ConfigReference());
@@ -106,6 +109,7 @@ CommandRun DeclareSite(CLI::App& app) {
     if (!args->capture.empty()) {
       SKERRY_ASSIGN_OR_RETURN(options.capture, ParseCaptureMode(args->capture));
     }
+    OverrideAccess(args->access, options.access);
     SKERRY_ASSIGN_OR_RETURN(const auto site, Site::Start(options));
     std::printf("site: %s\n", site->url().c_str());
     if (site->grpc_port() != 0)

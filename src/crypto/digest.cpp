@@ -22,6 +22,13 @@ const EVP_MD* AlgorithmOf(std::string_view name) {
   return nullptr;
 }
 
+// Fetched once: looking it up anew for each hash takes locks that all threads share.
+const EVP_MD* Sha256Algorithm() {
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  CheckOpenSsl(algorithm != nullptr, "SHA-256");
+  return algorithm;
+}
+
 std::string_view View(const unsigned char* bytes, std::size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
 }
@@ -33,11 +40,8 @@ struct FileClose {
 }  // namespace
 
 Digest Digest::Sha256(std::string_view bytes) {
-  unsigned char out[EVP_MAX_MD_SIZE];
-  unsigned size = 0;
-  CheckOpenSsl(EVP_Digest(bytes.data(), bytes.size(), out, &size, EVP_sha256(), nullptr) == 1,
-               "SHA-256");
-  return Digest("sha256:" + EncodeHex(View(out, size)));
+  const Sha256Bytes raw = RawSha256(bytes);
+  return Digest("sha256:" + EncodeHex({raw.data(), raw.size()}));
 }
 
 Result<Digest> Digest::Parse(std::string_view text) {
@@ -103,6 +107,14 @@ Result<Digest> DigestOfFile(const std::filesystem::path& path, std::string_view 
   if (std::ferror(file.get()) != 0)
     return Fail(ErrorCode::kInternal, "reading {}: {}", path.string(), std::strerror(errno));
   return hasher.Finish();
+}
+
+Sha256Bytes RawSha256(std::string_view bytes) {
+  Sha256Bytes out;
+  CheckOpenSsl(EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(out.data()),
+                          nullptr, Sha256Algorithm(), nullptr) == 1,
+               "SHA-256");
+  return out;
 }
 
 std::string HmacSha256(std::string_view key, std::string_view bytes) {

@@ -2,6 +2,7 @@
 // hashes. Values; everything here may be used from any thread, one DigestHasher by one at a time.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <cstddef>
 #include <filesystem>
@@ -55,6 +56,10 @@ class DigestHasher {
 // Hashes a file in bounded memory. kNotFound when absent.
 Result<Digest> DigestOfFile(const std::filesystem::path& path,
                             std::string_view algorithm = "sha256");
+
+// A SHA-256 as it is, without what a Digest allocates: for the way of a request.
+using Sha256Bytes = std::array<char, 32>;
+Sha256Bytes RawSha256(std::string_view bytes);
 
 // HMAC-SHA-256 (RFC 2104); 32 raw bytes. An empty key is allowed.
 std::string HmacSha256(std::string_view key, std::string_view bytes);

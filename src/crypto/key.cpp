@@ -3,10 +3,6 @@
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/pem.h>
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <cstring>
 
 #include "base/limits.h"
 #include "crypto/digest.h"
@@ -34,18 +30,6 @@ Status CheckP256(const EVP_PKEY* key, std::string_view what) {
                 "the {} key is not on the curve P-256 (ECDSA, prime256v1), the only kind taken",
                 what);
   }
-  return {};
-}
-
-Status CheckMode(const std::filesystem::path& path) {
-  struct stat facts{};
-  if (stat(path.c_str(), &facts) != 0)
-    return Fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kPermissionDenied,
-                "opening the private key {}: {}", path.string(), std::strerror(errno));
-  if ((facts.st_mode & 077U) != 0)
-    return Fail(ErrorCode::kPermissionDenied,
-                "the private key {} is open to other users (mode {:04o}); run: chmod 600 {}",
-                path.string(), facts.st_mode & 0777U, path.string());
   return {};
 }
 
@@ -147,7 +131,7 @@ Result<PrivateKey> PrivateKey::FromPem(std::string_view pem) {
 }
 
 Result<PrivateKey> PrivateKey::Load(const std::filesystem::path& path) {
-  SKERRY_RETURN_IF_ERROR(CheckMode(path));
+  SKERRY_RETURN_IF_ERROR(CheckPrivateFile(path));
   SKERRY_ASSIGN_OR_RETURN(const std::string pem, ReadFile(path, limits::kKeyFileBytes));
   SKERRY_ASSIGN_OR_RETURN(PrivateKey key, FromPem(pem), path.string());
   return key;

@@ -164,7 +164,7 @@ std::uint16_t HttpServer::port() const { return impl_->port; }
 Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options,
                                                       std::vector<Route> routes,
                                                       MetricRegistry& metrics) {
-  if (!options.tls && !IsLoopback(options.address))
+  if (!options.tls && options.plain == PlainHttp::kLoopback && !IsLoopback(options.address))
     return Fail(ErrorCode::kInvalidArgument,
                 "plain HTTP may listen on loopback alone, not on {}; use TLS, or 127.0.0.1",
                 options.address);

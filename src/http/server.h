@@ -88,6 +88,9 @@ enum class RouteCoding : std::uint8_t { kNone, kOffered };
 using Handler = std::function<void(HttpRequest& request, Responder responder)>;
 // By what a request's head says: `body` and `stream` are empty.
 using KindChooser = std::function<RouteKind(const HttpRequest& request)>;
+// Whether the peer may call a route, asked with the request's head before its body is read, on the
+// event loop; an answer refuses the request. Must not block.
+using Guard = std::function<std::optional<HttpResponse>(const HttpRequest& request)>;
 
 // Pattern segments: a literal, {x} for one segment, {x...} for one or more
 // ("/v2/{name...}/blobs/{digest}"). Literal patterns are found before others, then the order of the
@@ -100,15 +103,26 @@ struct Route {
   std::uint64_t max_body_bytes = limits::kRequestBodyBytes;  // not on streaming routes
   RouteCoding coding = RouteCoding::kNone;
   KindChooser choose_kind{};  // of each request, instead of `kind`
+  Guard guard{};              // empty: everybody may
 };
+
+// What a client without a certificate gets where one is asked for: it is served, or fails the
+// handshake.
+enum class ClientCertificates : std::uint8_t { kAccepted, kRequired };
 
 struct TlsServerOptions {
   std::string certificate_pem;  // chain, the server's own first
   std::string key_pem;
-  // Asks for a client certificate, without requiring one; a certificate that this CA did not
-  // issue, or that is out of its time, fails the handshake. Empty: none is asked for.
+  // Asks for a client certificate; one that this CA did not issue, or that is out of its time,
+  // fails the handshake. Empty: none is asked for.
   std::string client_ca_pem;
+  ClientCertificates client_certificates = ClientCertificates::kAccepted;
 };
+// What Start would say about them: kInvalidArgument names the text that is wrong.
+Status CheckTls(const TlsServerOptions& options);
+
+// Where plain HTTP may listen.
+enum class PlainHttp : std::uint8_t { kLoopback, kAnywhere };
 
 struct HttpServerOptions {
   std::string address = "127.0.0.1";
@@ -116,7 +130,8 @@ struct HttpServerOptions {
   int loops = 1;
   int workers = 4;                      // threads of pooled routes
   int stream_workers = 16;              // threads of streaming routes: so many uploads at once
-  std::optional<TlsServerOptions> tls;  // none: plain HTTP, on loopback addresses only
+  std::optional<TlsServerOptions> tls;  // none: plain HTTP
+  PlainHttp plain = PlainHttp::kLoopback;
   std::size_t max_connections = limits::kConnections;
   std::chrono::milliseconds header_timeout = limits::kHeaderTimeout;
   std::chrono::milliseconds idle_timeout = limits::kIdleTimeout;
@@ -126,7 +141,7 @@ struct HttpServerOptions {
 class HttpServer {
  public:
   // Listens on return. kUnavailable when the port is in use (named), kInvalidArgument for plain
-  // HTTP on an address that is not loopback, a bad pattern, certificate or key. Metrics:
+  // HTTP on an address where it may not listen, a bad pattern, certificate or key. Metrics:
   // skerry_http_requests_total{route,status}, skerry_http_request_seconds{route},
   // skerry_http_connections, skerry_http_refused_connections_total.
   static Result<std::unique_ptr<HttpServer>> Start(HttpServerOptions options,

@@ -193,8 +193,15 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     keep_alive_ = taken->keep_alive;
     version_10_ = false;
     head_ = request_.method == "HEAD";
-    Hand(*found.route);
+    if (!Refused(*found.route)) Hand(*found.route);
     return true;
+  }
+
+  bool Refused(const Route& route) {
+    if (!route.guard) return false;
+    std::optional<HttpResponse> refusal = route.guard(request_);
+    if (refusal) Write(std::move(*refusal));
+    return refusal.has_value();
   }
 
   void Choose(const Router::Found& found) {
@@ -293,6 +300,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     }
     Choose(found);
     const Route& route = *found.route;
+    if (Refused(route)) return;
     const bool streaming = kind_ == RouteKind::kStreaming;
     if (!streaming && request_.content_length != kUnknownLength &&
         request_.content_length > route.max_body_bytes)

@@ -9,8 +9,8 @@
 
 namespace skerry::http_detail {
 
-// TLS 1.2 and newer; with a client CA it asks for a certificate and verifies what comes, without
-// requiring one. kInvalidArgument says which of the texts is wrong.
+// TLS 1.2 and newer; with a client CA it asks for a certificate and verifies what comes.
+// kInvalidArgument says which of the texts is wrong.
 Result<std::unique_ptr<boost::asio::ssl::context>> MakeTls(const TlsServerOptions& options);
 
 // After the handshake: the client's certificate and common name, if it has shown one. The handshake

@@ -48,11 +48,7 @@ Result<std::string> LoadOrCreateAdminToken(const fs::path& file) {
   if (!kept && kept.error().code() != ErrorCode::kNotFound)
     return tl::make_unexpected(kept.error());
   if (kept) {
-    std::error_code error;
-    const fs::perms others = fs::perms::group_all | fs::perms::others_all;
-    if ((fs::status(file, error).permissions() & others) != fs::perms::none || error)
-      return Fail(ErrorCode::kPermissionDenied, "{} may be read by others: chmod 600 {}",
-                  file.string(), file.string());
+    SKERRY_RETURN_IF_ERROR(CheckPrivateFile(file));
     std::string token = *kept;
     while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
     if (token.empty())

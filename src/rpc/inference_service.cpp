@@ -5,6 +5,7 @@
 
 #include "rpc/convert.h"
 #include "serve/answers.h"
+#include "serve/api_keys.h"
 #include "serve/model_document.h"
 #include "serve/repository_service.h"
 
@@ -37,6 +38,14 @@ grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context, grpc::Sta
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(std::move(status));
   return reactor;
+}
+
+// Whether the caller shows a key, where keys are asked for.
+Status CheckCaller(const ScoringParts& parts, const grpc::CallbackServerContext& context) {
+  if (parts.api_keys == nullptr) return {};
+  const auto found = context.client_metadata().find("authorization");
+  if (found == context.client_metadata().end()) return parts.api_keys->Check("");
+  return parts.api_keys->Check({found->second.data(), found->second.size()});
 }
 
 void FillParameters(const RowBatch& batch, inference::ModelInferResponse& answer) {
@@ -89,9 +98,18 @@ void InferMessage(const Inference& inference, grpc::CallbackServerContext* conte
                   });
 }
 
+using StreamReactor =
+    grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>;
+
+// A stream that ends before it began.
+class RefusedStream final : public StreamReactor {
+ public:
+  explicit RefusedStream(grpc::Status status) { Finish(std::move(status)); }
+  void OnDone() override { delete this; }
+};
+
 // One stream: reads a request, answers it, reads the next. Deletes itself when the call is over.
-class InferStream final : public grpc::ServerBidiReactor<inference::ModelInferRequest,
-                                                         inference::ModelStreamInferResponse> {
+class InferStream final : public StreamReactor {
  public:
   InferStream(const Inference& inference, grpc::CallbackServerContext* context)
       : inference_(inference), context_(context) {
@@ -149,6 +167,11 @@ void FillConfig(const Json& specs, Tensors& tensors) {
 
 grpc::Status GrpcStatus(const Error& error) { return {GrpcCode(error.code()), error.message()}; }
 
+grpc::ServerUnaryReactor* InferenceService::Refuse(grpc::CallbackServerContext* context) const {
+  const Status allowed = CheckCaller(parts_, *context);
+  return allowed ? nullptr : Finish(context, GrpcStatus(allowed.error()));
+}
+
 grpc::ServerUnaryReactor* InferenceService::ServerLive(grpc::CallbackServerContext* context,
                                                        const inference::ServerLiveRequest*,
                                                        inference::ServerLiveResponse* response) {
@@ -166,6 +189,7 @@ grpc::ServerUnaryReactor* InferenceService::ServerReady(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* InferenceService::ModelReady(grpc::CallbackServerContext* context,
                                                        const inference::ModelReadyRequest* request,
                                                        inference::ModelReadyResponse* response) {
+  if (grpc::ServerUnaryReactor* refused = Refuse(context)) return refused;
   // A model that is not served is not ready: clients take an error for a broken server.
   response->set_ready(inference_.Find(request->name(), request->version()).has_value());
   return Finish(context);
@@ -174,6 +198,7 @@ grpc::ServerUnaryReactor* InferenceService::ModelReady(grpc::CallbackServerConte
 grpc::ServerUnaryReactor* InferenceService::ServerMetadata(
     grpc::CallbackServerContext* context, const inference::ServerMetadataRequest*,
     inference::ServerMetadataResponse* response) {
+  if (grpc::ServerUnaryReactor* refused = Refuse(context)) return refused;
   response->set_name(parts_.server_name);
   response->set_version(parts_.server_version);
   return Finish(context);
@@ -182,6 +207,7 @@ grpc::ServerUnaryReactor* InferenceService::ServerMetadata(
 grpc::ServerUnaryReactor* InferenceService::ModelMetadata(
     grpc::CallbackServerContext* context, const inference::ModelMetadataRequest* request,
     inference::ModelMetadataResponse* response) {
+  if (grpc::ServerUnaryReactor* refused = Refuse(context)) return refused;
   const auto model = inference_.Find(request->name(), request->version());
   if (!model) return Finish(context, GrpcStatus(model.error()));
   const Json document =
@@ -198,6 +224,7 @@ grpc::ServerUnaryReactor* InferenceService::ModelMetadata(
 grpc::ServerUnaryReactor* InferenceService::ModelConfig(
     grpc::CallbackServerContext* context, const inference::ModelConfigRequest* request,
     inference::ModelConfigResponse* response) {
+  if (grpc::ServerUnaryReactor* refused = Refuse(context)) return refused;
   const auto model = inference_.Find(request->name(), request->version());
   if (!model) return Finish(context, GrpcStatus(model.error()));
   const Json document = OipMetadata(*(*model)->package);
@@ -213,6 +240,7 @@ grpc::ServerUnaryReactor* InferenceService::ModelConfig(
 grpc::ServerUnaryReactor* InferenceService::RepositoryIndex(
     grpc::CallbackServerContext* context, const inference::RepositoryIndexRequest* request,
     inference::RepositoryIndexResponse* response) {
+  if (grpc::ServerUnaryReactor* refused = Refuse(context)) return refused;
   for (ModelState& state : skerry::RepositoryIndex(parts_)) {
     if (request->ready() && state.state != "READY") continue;
     auto& entry = *response->add_models();
@@ -227,6 +255,7 @@ grpc::ServerUnaryReactor* InferenceService::RepositoryIndex(
 grpc::ServerUnaryReactor* InferenceService::ModelInfer(grpc::CallbackServerContext* context,
                                                        const inference::ModelInferRequest* request,
                                                        inference::ModelInferResponse* response) {
+  if (grpc::ServerUnaryReactor* refused = Refuse(context)) return refused;
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   // The call owns its request, which was not made const; moving its contents spares a copy.
   auto& message = const_cast<inference::ModelInferRequest&>(*request);
@@ -238,6 +267,8 @@ grpc::ServerUnaryReactor* InferenceService::ModelInfer(grpc::CallbackServerConte
 
 grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
 InferenceService::ModelStreamInfer(grpc::CallbackServerContext* context) {
+  if (const Status allowed = CheckCaller(parts_, *context); !allowed)
+    return new RefusedStream(GrpcStatus(allowed.error()));
   return new InferStream(inference_, context);
 }
 

@@ -43,6 +43,9 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
   ModelStreamInfer(grpc::CallbackServerContext* context) override;
 
  private:
+  // Ends the call and returns its reactor when the caller may not make it; else null.
+  grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context) const;
+
   ScoringParts parts_;
   Inference inference_;
 };

@@ -15,9 +15,12 @@ constexpr const char* kServiceName = "inference.GRPCInferenceService";
 
 std::shared_ptr<grpc::ServerCredentials> Credentials(const std::optional<TlsServerOptions>& tls) {
   if (!tls) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions options(tls->client_ca_pem.empty()
-                                                ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                                                : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+  auto clients = GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
+  if (!tls->client_ca_pem.empty())
+    clients = tls->client_certificates == ClientCertificates::kRequired
+                  ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                  : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY;
+  grpc::SslServerCredentialsOptions options(clients);
   options.pem_key_cert_pairs.push_back({tls->key_pem, tls->certificate_pem});
   options.pem_root_certs = tls->client_ca_pem;
   return grpc::SslServerCredentials(options);
@@ -37,7 +40,7 @@ Result<std::unique_ptr<RpcServer>> RpcServer::Start(RpcServerOptions options) {
   if (parts.repository == nullptr || parts.row_numbers == nullptr || parts.clock == nullptr ||
       parts.metrics == nullptr)
     return Fail(ErrorCode::kInvalidArgument, "the gRPC server was started without all its parts");
-  if (!options.tls && !IsLoopback(options.address))
+  if (!options.tls && options.plain == PlainHttp::kLoopback && !IsLoopback(options.address))
     return Fail(ErrorCode::kInvalidArgument,
                 "gRPC in plain text is served on loopback addresses only, not on {}; give a "
                 "certificate and key",

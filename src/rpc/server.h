@@ -5,10 +5,13 @@
 // those of the REST routes. Start -> serves until Drain or destruction; owns the library's threads.
 // Scoring runs on them, inline. With capture sync an answer follows the durable commit.
 //
-// Status codes: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE, RESOURCE_EXHAUSTED (also a message over
-// the limit), DEADLINE_EXCEEDED and CANCELLED (before work began), UNIMPLEMENTED, INTERNAL, with
-// the message that REST would give. Source: Open Inference Protocol v2 (gRPC), gRPC health checking
-// v1, gRPC server reflection v1alpha.
+// With parts.api_keys every call needs the metadata `authorization: Bearer KEY`, but those of
+// health (ServerLive, ServerReady, grpc.health.v1) and reflection.
+//
+// Status codes: UNAUTHENTICATED, INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE, RESOURCE_EXHAUSTED (also
+// a message over the limit), DEADLINE_EXCEEDED and CANCELLED (before work began), UNIMPLEMENTED,
+// INTERNAL, with the message that REST would give. Source: Open Inference Protocol v2 (gRPC), gRPC
+// health checking v1, gRPC server reflection v1alpha.
 #pragma once
 
 #include <chrono>
@@ -28,7 +31,8 @@ namespace skerry {
 struct RpcServerOptions {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;               // 0: the kernel's choice
-  std::optional<TlsServerOptions> tls;  // none: plain text, on loopback addresses only
+  std::optional<TlsServerOptions> tls;  // none: plain text
+  PlainHttp plain = PlainHttp::kLoopback;
   std::size_t max_message_bytes = limits::kRpcMessageBytes;  // of a request
   ScoringParts parts;                                        // borrowed; outlive the server
 };
@@ -36,7 +40,7 @@ struct RpcServerOptions {
 class RpcServer {
  public:
   // Listens on return. kUnavailable when the port is in use (named), kInvalidArgument for plain
-  // text on an address that is not loopback or for a missing part.
+  // text on an address where it may not listen, or for a missing part.
   static Result<std::unique_ptr<RpcServer>> Start(RpcServerOptions options);
   RpcServer(const RpcServer&) = delete;
   RpcServer& operator=(const RpcServer&) = delete;

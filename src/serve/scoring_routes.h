@@ -25,6 +25,7 @@
 
 namespace skerry {
 
+class ApiKeys;
 class RunQueue;
 
 // Everything is borrowed and must outlive the server that the routes are given to.
@@ -33,9 +34,10 @@ struct ScoringParts {
   RowNumbers* row_numbers = nullptr;
   const Clock* clock = nullptr;
   MetricRegistry* metrics = nullptr;
-  CaptureSink* capture = nullptr;   // null: every model is served as with capture off
-  RunQueue* queue = nullptr;        // null: every model runs on the thread that read the request
-  ModelLibrary* library = nullptr;  // null: models are loaded and unloaded by this process alone
+  CaptureSink* capture = nullptr;     // null: every model is served as with capture off
+  RunQueue* queue = nullptr;          // null: every model runs on the thread that read the request
+  ModelLibrary* library = nullptr;    // null: models are loaded and unloaded by this process alone
+  const ApiKeys* api_keys = nullptr;  // null: clients need no key
   std::string server_name = "skerry";
   std::string server_version{};
 };

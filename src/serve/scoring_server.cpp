@@ -3,6 +3,8 @@
 #include <iterator>
 #include <utility>
 
+#include "serve/access.h"
+
 namespace skerry {
 
 ScoringServer::ScoringServer(ModelRepository& repository, std::unique_ptr<HttpServer> server)
@@ -16,9 +18,7 @@ Result<std::unique_ptr<ScoringServer>> ScoringServer::Start(ScoringServerOptions
       parts.metrics == nullptr)
     return Fail(ErrorCode::kInvalidArgument,
                 "a scoring server needs a repository, row numbers, a clock and metrics");
-  std::vector<Route> routes = std::move(options.more_routes);
-  std::vector<Route> scoring = ScoringRoutes(parts);
-  std::move(scoring.begin(), scoring.end(), std::back_inserter(routes));
+  std::vector<Route> routes = ScoringRoutes(parts);
   MetricRegistry* metrics = parts.metrics;
   const ModelRepository* repository = parts.repository;
   routes.push_back({"GET", "/metrics", RouteKind::kPooled,
@@ -30,6 +30,9 @@ Result<std::unique_ptr<ScoringServer>> ScoringServer::Start(ScoringServerOptions
                           HttpResponse::Text(200, std::move(text), "text/plain; version=0.0.4"));
                     }});
   routes.back().coding = RouteCoding::kOffered;
+  if (parts.api_keys != nullptr) GuardRoutes(*parts.api_keys, routes);
+  routes.insert(routes.begin(), std::make_move_iterator(options.more_routes.begin()),
+                std::make_move_iterator(options.more_routes.end()));
   SKERRY_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server,
                           HttpServer::Start(std::move(options.http), std::move(routes), *metrics));
   return std::unique_ptr<ScoringServer>(new ScoringServer(*parts.repository, std::move(server)));

@@ -15,7 +15,7 @@ namespace skerry {
 struct ScoringServerOptions {
   HttpServerOptions http;
   ScoringParts parts;
-  std::vector<Route> more_routes;  // put before the scoring routes
+  std::vector<Route> more_routes;  // put before the scoring routes; parts.api_keys is not theirs
 };
 
 // Start -> serves until Drain or destruction. Adds GET /metrics (Prometheus text of parts.metrics).

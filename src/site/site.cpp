@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "codec/config.h"
 #include "codec/json.h"
+#include "http/url.h"
 #include "model/smoke.h"
 #include "outbox/outbox.h"
 #include "rpc/server.h"
@@ -50,6 +51,11 @@ struct ConfigBinding {
         address(options.http_address),
         grpc_address(options.grpc_address),
         capture(CaptureModeName(options.capture)),
+        tls_cert(options.access.tls_cert.string()),
+        tls_key(options.access.tls_key.string()),
+        client_ca(options.access.client_ca.string()),
+        api_keys(options.access.api_keys.string()),
+        plain_http(options.access.plain_http),
         port(options.http_port),
         grpc_port(options.grpc_port),
         loops(options.http_loops),
@@ -70,6 +76,14 @@ struct ConfigBinding {
         .Add("http.loops", &loops, "threads", "Event loops that score; one a core at most.")
         .Add("grpc.address", &grpc_address, "", "Where gRPC scoring listens; none when empty.")
         .Add("grpc.port", &grpc_port, "", "0 takes a free one.")
+        .Add("access.tls_cert", &tls_cert, "",
+             "Certificate chain (PEM): scoring speaks TLS, over HTTP and gRPC.")
+        .Add("access.tls_key", &tls_key, "", "Its private key (PEM, mode 0600).")
+        .Add("access.client_ca", &client_ca, "",
+             "Clients need a certificate that this authority (PEM) signed.")
+        .Add("access.api_keys", &api_keys, "",
+             "Clients need a key of this file, made by 'skerry api-key'.")
+        .Add("access.plain_http", &plain_http, "", "No TLS also on addresses that others reach.")
         .Add("capture", &capture, "", "off, async or sync: what an answer waits for.")
         .Add("model.smoke_memory_bytes", &smoke_memory_bytes, "bytes",
              "What the child may take that tries a new package; 0 sets no limit.")
@@ -80,6 +94,8 @@ struct ConfigBinding {
   }
 
   std::string hub_url, token_file, name, address, grpc_address, capture;
+  std::string tls_cert, tls_key, client_ca, api_keys;
+  bool plain_http;
   std::int64_t port, grpc_port, loops, quota_bytes, segment_rows, smoke_memory_bytes,
       upload_chunk_bytes;
   std::chrono::milliseconds segment_age, interval;
@@ -129,6 +145,7 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
   http_loops = static_cast<int>(config.loops);
   grpc_address = config.grpc_address;
   grpc_port = static_cast<std::uint16_t>(config.grpc_port);
+  access = {config.tls_cert, config.tls_key, config.client_ca, config.api_keys, config.plain_http};
   capture = mode;
   quota_bytes = static_cast<std::uint64_t>(config.quota_bytes);
   segment_rows = static_cast<std::uint64_t>(config.segment_rows);
@@ -148,12 +165,15 @@ struct Site::Parts {
         clock(given_clock == nullptr ? &system_clock : given_clock),
         row_numbers(InstanceId::Random()) {}
 
+  Status ReadAccess();
   Status OpenData();
   Status OpenIdentity();
   Status OpenOutbox();
   Status OpenDeployer();
   Status MakeExchange();
-  Status StartServer();
+  ControlParts MakeControl();
+  Status StartServers();
+  Status StartControlServer();
   Status WriteEndpoint();
   Result<std::string> MakeStatus();
   std::vector<std::string> Alarms() const;
@@ -161,8 +181,9 @@ struct Site::Parts {
   SiteOptions options;
   SystemClock system_clock;
   const Clock* clock;
-  MetricRegistry metrics;
+  MetricRegistry metrics, control_metrics;
   RowNumbers row_numbers;
+  Access access;
   std::string control_token;
   std::optional<DirectoryLock> lock;
   std::unique_ptr<SiteIdentity> identity;
@@ -174,10 +195,18 @@ struct Site::Parts {
   std::atomic<std::uint64_t> applied_desired_version{0};
   std::unique_ptr<Exchange> exchange;
   std::unique_ptr<ScoringServer> server;
-  std::unique_ptr<RpcServer> rpc;  // null without a grpc.address
-  std::string url;
+  std::unique_ptr<RpcServer> rpc;       // null without a grpc.address
+  std::unique_ptr<HttpServer> control;  // null when `server` has the control routes
+  std::string url, control_url;
   std::atomic<bool> stopped{false};
 };
+
+Status Site::Parts::ReadAccess() {
+  std::vector<std::string> addresses = {options.http_address};
+  if (!options.grpc_address.empty()) addresses.push_back(options.grpc_address);
+  SKERRY_ASSIGN_OR_RETURN(access, LoadAccess(options.access, addresses));
+  return {};
+}
 
 Status Site::Parts::OpenData() {
   if (options.data.empty())
@@ -252,38 +281,61 @@ Status Site::Parts::MakeExchange() {
   return {};
 }
 
-Status Site::Parts::StartServer() {
-  ControlParts control;
-  control.token = control_token;
-  control.instance = row_numbers.instance();
-  control.clock = clock;
-  control.identity = identity.get();
-  control.outbox = outbox.get();
-  control.active = active.get();
-  control.deployer = deployer.get();
-  control.exchange = exchange.get();
-  control.capture = std::string(CaptureModeName(options.capture));
-  control.make_status = [this] { return MakeStatus(); };
-  control.alarms = [this] { return Alarms(); };
+ControlParts Site::Parts::MakeControl() {
+  ControlParts control_parts;
+  control_parts.token = control_token;
+  control_parts.instance = row_numbers.instance();
+  control_parts.clock = clock;
+  control_parts.identity = identity.get();
+  control_parts.outbox = outbox.get();
+  control_parts.active = active.get();
+  control_parts.deployer = deployer.get();
+  control_parts.exchange = exchange.get();
+  control_parts.capture = std::string(CaptureModeName(options.capture));
+  control_parts.make_status = [this] { return MakeStatus(); };
+  control_parts.alarms = [this] { return Alarms(); };
+  return control_parts;
+}
 
+// A door of its own, so that scoring's certificates and addresses change nothing for the people and
+// programs of this machine.
+Status Site::Parts::StartControlServer() {
+  HttpServerOptions http;
+  http.workers = 2;
+  http.stream_workers = 1;
+  SKERRY_ASSIGN_OR_RETURN(
+      control, HttpServer::Start(std::move(http), ControlRoutes(MakeControl()), control_metrics));
+  control_url = fmt::format("http://127.0.0.1:{}", control->port());
+  return {};
+}
+
+Status Site::Parts::StartServers() {
+  const bool shared = !access.tls && IsLoopback(options.http_address);
   ScoringServerOptions server_options;
   server_options.http.address = options.http_address;
   server_options.http.port = options.http_port;
   server_options.http.loops = options.http_loops;
+  server_options.http.tls = access.tls;
+  server_options.http.plain = access.plain;
   ScoringParts scoring;
   scoring.repository = &repository;
   scoring.row_numbers = &row_numbers;
   scoring.clock = clock;
   scoring.metrics = &metrics;
   scoring.capture = capture.get();
+  scoring.api_keys = access.api_keys();
   server_options.parts = scoring;
-  server_options.more_routes = ControlRoutes(control);
+  if (shared) server_options.more_routes = ControlRoutes(MakeControl());
   SKERRY_ASSIGN_OR_RETURN(server, ScoringServer::Start(std::move(server_options)));
-  url = fmt::format("http://{}:{}", options.http_address, server->port());
+  url = Url{std::string(access.scheme()), options.http_address, server->port(), ""}.Origin();
+  control_url = url;
+  if (!shared) SKERRY_RETURN_IF_ERROR(StartControlServer());
   if (options.grpc_address.empty()) return {};
   RpcServerOptions rpc_options;
   rpc_options.address = options.grpc_address;
   rpc_options.port = options.grpc_port;
+  rpc_options.tls = access.tls;
+  rpc_options.plain = access.plain;
   rpc_options.parts = scoring;
   SKERRY_ASSIGN_OR_RETURN(rpc, RpcServer::Start(std::move(rpc_options)));
   return {};
@@ -291,7 +343,7 @@ Status Site::Parts::StartServer() {
 
 Status Site::Parts::WriteEndpoint() {
   return WriteFileDurably(options.data / "endpoint.json",
-                          DumpJson(Json{{"url", url},
+                          DumpJson(Json{{"url", control_url},
                                         {"pid", ::getpid()},
                                         {"token_file", (options.data / "control.token").string()}}),
                           0600);
@@ -331,8 +383,8 @@ Site::~Site() { Stop(); }
 Result<std::unique_ptr<Site>> Site::Start(SiteOptions options, const Clock* clock) {
   auto parts = std::make_unique<Parts>(std::move(options), clock);
   for (Status (Parts::*step)() :
-       {&Parts::OpenData, &Parts::OpenIdentity, &Parts::OpenOutbox, &Parts::OpenDeployer,
-        &Parts::MakeExchange, &Parts::StartServer, &Parts::WriteEndpoint})
+       {&Parts::ReadAccess, &Parts::OpenData, &Parts::OpenIdentity, &Parts::OpenOutbox,
+        &Parts::OpenDeployer, &Parts::MakeExchange, &Parts::StartServers, &Parts::WriteEndpoint})
     SKERRY_RETURN_IF_ERROR((parts.get()->*step)());
   if (parts->exchange) parts->exchange->Start();
   LogInfo("site started site={} url={} instance={} hub={}", parts->identity->site(), parts->url,
@@ -342,6 +394,8 @@ Result<std::unique_ptr<Site>> Site::Start(SiteOptions options, const Clock* cloc
 }
 
 std::string Site::url() const { return parts_->url; }
+
+std::string Site::control_url() const { return parts_->control_url; }
 
 std::uint16_t Site::grpc_port() const { return parts_->rpc ? parts_->rpc->port() : 0; }
 
@@ -362,6 +416,7 @@ void Site::Stop() {
       if (parts_->rpc) parts_->rpc->Drain(limits::kSiteDrain);
     });
     parts_->server->Drain(limits::kSiteDrain);
+    if (parts_->control) parts_->control->Drain(limits::kSiteDrain);
   }
   parts_->outbox->Close();
   LogInfo("site stopped site={}", parts_->identity->site());

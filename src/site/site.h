@@ -2,15 +2,15 @@
 //
 // Role: composition root. Owns, in this order, the data directory's lock, the identity, the outbox,
 // the model repository with its scoring routes, the deployer, the exchange thread (when a hub is
-// known) and the HTTP server with the scoring and the control routes. Stop() and the destructor
+// known) and the servers with the scoring and the control routes. Stop() and the destructor
 // take them down in reverse order.
 //   auto site = Site::Start({.data = "/var/lib/skerry", .hub_url = "https://hub:8443"});
 //   std::puts((*site)->url().c_str());  ...  (*site)->Stop();
 //
 // Data directory: identity/ (trust/identity.h), outbox/ (outbox/outbox.h),
 // packages/<algorithm>-<hex>/ (unpacked model packages), sync/ (upload states, policies, package
-// metadata), control.token (0600), endpoint.json (0600; {"url","pid","token_file"}; removed by
-// Stop).
+// metadata), control.token (0600), endpoint.json (0600; {"url","pid","token_file"}, where the
+// control routes are; removed by Stop).
 //
 // Start needs no hub, DNS or right clock. Packages that were admitted before are loaded from disk
 // without asking anyone; one that no longer loads is set aside with an alarm and the fallback is
@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "serve/access.h"
 #include "serve/capture.h"
 
 namespace skerry {
@@ -43,6 +44,7 @@ struct SiteOptions {
   int http_loops = 1;
   std::string grpc_address;        // empty: no gRPC
   std::uint16_t grpc_port = 8001;  // 0: the kernel's choice
+  AccessOptions access;            // to scoring, over HTTP and gRPC alike
   CaptureMode capture = CaptureMode::kSync;
   std::uint64_t quota_bytes = std::uint64_t{4} << 30U;  // the outbox's
   std::uint64_t segment_rows = limits::kSegmentRows;
@@ -67,8 +69,11 @@ class Site {
   Site& operator=(const Site&) = delete;
   ~Site();
 
-  // "http://127.0.0.1:8000"
+  // Of scoring: "http://127.0.0.1:8000"
   std::string url() const;
+  // Of the control routes: the same, or, when scoring speaks TLS or is no loopback address, one of
+  // their own on loopback.
+  std::string control_url() const;
   std::uint16_t grpc_port() const;  // 0 when gRPC is off
   std::string control_token() const;
   // A round of the exchange now (sync/exchange.h); kFailedPrecondition without a hub URL.

@@ -95,6 +95,15 @@ Status WriteNew(const fs::path& path, std::string_view bytes, unsigned mode) {
 
 }  // namespace
 
+Status CheckPrivateFile(const fs::path& path) {
+  struct stat facts{};
+  if (stat(path.c_str(), &facts) != 0) return SystemError("looking at", path);
+  if ((facts.st_mode & 077U) == 0) return {};
+  return Fail(ErrorCode::kPermissionDenied,
+              "{} holds a secret and is open to other users (mode {:04o}); run: chmod 600 {}",
+              path.string(), facts.st_mode & 0777U, path.string());
+}
+
 Result<std::string> ReadFile(const fs::path& path, std::uint64_t max_bytes) {
   const Descriptor file(OpenRetrying(path, O_RDONLY));
   if (!file.is_open()) return SystemError("opening", path);

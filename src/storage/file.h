@@ -13,6 +13,10 @@ namespace skerry {
 // The whole file; kTooLarge over `max_bytes`, kNotFound when absent.
 Result<std::string> ReadFile(const std::filesystem::path& path, std::uint64_t max_bytes);
 
+// For files that hold secrets: kPermissionDenied, with what to do, when anybody but the owner may
+// read or write it; kNotFound when absent.
+Status CheckPrivateFile(const std::filesystem::path& path);
+
 // Replaces `path` as a whole. Durable on return, or nothing has changed. kResourceExhausted on a
 // full disk. The temporary is in the same directory, named ".<name>.<random>.tmp".
 Status WriteFileDurably(const std::filesystem::path& path, std::string_view bytes,

@@ -1,7 +1,5 @@
 #include "trust/identity.h"
 
-#include <sys/stat.h>
-
 #include "base/ids.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -32,11 +30,7 @@ tl::unexpected<Error> Damaged(const std::filesystem::path& path, const Error& er
 Result<std::string> LoadOrCreatePolicyKey(const std::filesystem::path& path) {
   SKERRY_ASSIGN_OR_RETURN(std::optional<std::string> held, ReadIfThere(path));
   if (held && held->size() == kPolicyKeyBytes) {
-    struct stat facts{};
-    if (::stat(path.c_str(), &facts) == 0 && (facts.st_mode & 077U) != 0)
-      return Fail(ErrorCode::kPermissionDenied,
-                  "{} holds a secret and others may read it: chmod 600 {}", path.string(),
-                  path.string());
+    SKERRY_RETURN_IF_ERROR(CheckPrivateFile(path));
     return std::move(*held);
   }
   if (held)

@@ -1,7 +1,5 @@
 #include "trust/join.h"
 
-#include <sys/stat.h>
-
 #include "base/ids.h"
 #include "base/limits.h"
 #include "codec/json.h"
@@ -61,11 +59,7 @@ Result<JoinToken> JoinToken::FromJson(std::string_view text) {
 
 Result<JoinToken> JoinToken::Load(const std::filesystem::path& path) {
   SKERRY_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, limits::kJoinDocumentBytes));
-  struct stat facts{};
-  if (::stat(path.c_str(), &facts) == 0 && (facts.st_mode & 077U) != 0)
-    return Fail(ErrorCode::kPermissionDenied,
-                "{} holds a secret and others may read it: chmod 600 {}", path.string(),
-                path.string());
+  SKERRY_RETURN_IF_ERROR(CheckPrivateFile(path));
   auto token = FromJson(text);
   if (!token) return Propagate(std::move(token), path.string());
   return token;

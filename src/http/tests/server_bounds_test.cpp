@@ -250,5 +250,15 @@ TEST_F(ServerTest, PortInUseNamesItAndPlainHttpStaysOnLoopback) {
   EXPECT_EQ(HttpServer::Start(options, {}, metrics_).error().code(), ErrorCode::kInvalidArgument);
 }
 
+// 127.0.0.1 in a spelling that does not count as loopback.
+TEST_F(ServerTest, PlainHttpListensElsewhereWhenItIsToldTo) {
+  HttpServerOptions options;
+  options.address = "::ffff:127.0.0.1";
+  EXPECT_EQ(HttpServer::Start(options, {}, metrics_).error().code(), ErrorCode::kInvalidArgument);
+  options.plain = PlainHttp::kAnywhere;
+  Start({{"GET", "/a", RouteKind::kInline, Echo()}}, options);
+  EXPECT_EQ(Send("GET", "/a").value().status, 200);
+}
+
 }  // namespace
 }  // namespace skerry

@@ -63,6 +63,34 @@ TEST_F(ServerTest, ExpectContinueIsAnswered) {
   EXPECT_TRUE(raw.ReadAll().ends_with("|hi"));
 }
 
+// With a body that never comes: the peer is told before it sends one.
+TEST_F(ServerTest, AGuardRefusesBeforeTheBodyIsRead) {
+  std::vector<Route> routes = {{"POST", "/a", RouteKind::kInline, Echo()},
+                               {"POST", "/s", RouteKind::kStreaming, Echo()}};
+  for (Route& route : routes)
+    route.guard = [](const HttpRequest& request) -> std::optional<HttpResponse> {
+      if (request.Header("authorization") == "yes") return std::nullopt;
+      return HttpResponse::Text(401, "no");
+    };
+  Start(std::move(routes));
+  for (const char* path : {"/a", "/s"}) {
+    RawConnection raw(server_->port());
+    raw.Write(fmt::format("POST {} HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n", path));
+    EXPECT_TRUE(raw.ReadUntil("\r\n\r\n").starts_with("HTTP/1.1 401 ")) << path;
+    RawConnection expecting(server_->port());
+    expecting.Write(
+        fmt::format("POST {} HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", path));
+    EXPECT_TRUE(expecting.ReadUntil("\r\n\r\n").starts_with("HTTP/1.1 401 ")) << path;
+  }
+  RawConnection whole(server_->port());
+  whole.Write(
+      "POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"
+      "POST /a HTTP/1.1\r\nContent-Length: 2\r\nAuthorization: yes\r\nConnection: close\r\n\r\nyo");
+  const std::string answers = whole.ReadAll();
+  EXPECT_TRUE(answers.starts_with("HTTP/1.1 401 ")) << answers;
+  EXPECT_TRUE(answers.ends_with("|yo")) << answers;
+}
+
 TEST_F(ServerTest, RequestStaysItsHandlersUntilThatReturns) {
   std::mutex mutex;
   std::condition_variable changed;

@@ -59,6 +59,57 @@ TEST_F(TlsTest, OtherAuthoritiesAreNotTrustedByEitherSide) {
   EXPECT_EQ(Who(options).error().code(), ErrorCode::kPermissionDenied);
 }
 
+TEST_F(TlsTest, ClientCertificateCanBeRequired) {
+  const PrivateKey server_key = PrivateKey::Generate().value();
+  const std::vector<std::string> names{"127.0.0.1"};
+  HttpServerOptions required;
+  required.tls = TlsServerOptions{ca_->IssueServer(server_key.public_key(), names).value(),
+                                  server_key.ToPem().value(), ca_->certificate_pem(),
+                                  ClientCertificates::kRequired};
+  Start({{"GET", "/who", RouteKind::kInline, Echo()}}, required);
+  HttpClientOptions options;
+  options.ca_pem = ca_->certificate_pem();
+  EXPECT_FALSE(Who(options));
+  const PrivateKey key = PrivateKey::Generate().value();
+  options.client_certificate_pem = ca_->IssueSite(key.public_key(), "north").value();
+  options.client_key_pem = key.ToPem().value();
+  EXPECT_EQ(Who(options).value().status, 200);
+}
+
+TEST_F(TlsTest, TextsThatAreWrongAreNamed) {
+  const PrivateKey key = PrivateKey::Generate().value();
+  const std::vector<std::string> names{"127.0.0.1"};
+  const TlsServerOptions good{ca_->IssueServer(key.public_key(), names).value(),
+                              key.ToPem().value(), ca_->certificate_pem()};
+  EXPECT_TRUE(CheckTls(good));
+  TlsServerOptions bad = good;
+  bad.certificate_pem = "none";
+  EXPECT_NE(CheckTls(bad).error().message().find("certificate"), std::string::npos);
+  bad = good;
+  bad.key_pem = PrivateKey::Generate().value().ToPem().value();
+  EXPECT_NE(CheckTls(bad).error().message().find("key"), std::string::npos);
+  bad = good;
+  bad.client_ca_pem = "none";
+  EXPECT_NE(CheckTls(bad).error().message().find("client CA"), std::string::npos);
+}
+
+// openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes128 -pass pass:x
+constexpr const char* kEncryptedKey =
+    "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+    "MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAjbMGt8t44F4gICCAAw\n"
+    "DAYIKoZIhvcNAgkFADAdBglghkgBZQMEAQIEEPY2ytlFYU07DRZX3RPTTlkEgZAY\n"
+    "/1BT/b3OSm2exxt59QQo+5yOOk8g+Od5+toC8UY1KSZKGBx1TY0LWme4Q1W/Tu7I\n"
+    "lHABIq5Fq9fwk6NVqnyoQqQxD+Vl6qV45JZJmgavA0mMRe/e1ye1P4eFr3mgKYIo\n"
+    "Ss+9WNk4kNPVZ11ltY7VgTYrfeYKKqhvp7x6O2Lf9LDfoDBt6KRcxQyc+kTe1WE=\n"
+    "-----END ENCRYPTED PRIVATE KEY-----\n";
+
+TEST_F(TlsTest, AnEncryptedKeyIsAnErrorAndNoQuestionOnTheTerminal) {
+  const PrivateKey key = PrivateKey::Generate().value();
+  const std::vector<std::string> names{"127.0.0.1"};
+  TlsServerOptions options{ca_->IssueServer(key.public_key(), names).value(), kEncryptedKey, ""};
+  EXPECT_EQ(CheckTls(options).error().code(), ErrorCode::kInvalidArgument);
+}
+
 TEST_F(TlsTest, AnswerBeforeTheEndOfTheBodyArrives) {
   HttpClientOptions options;
   options.ca_pem = ca_->certificate_pem();

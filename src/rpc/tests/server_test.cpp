@@ -293,6 +293,10 @@ TEST_F(RpcServerTest, RefusesPlainTextBeyondLoopbackAndAPortInUse) {
   auto open = RpcServer::Start(options);
   ASSERT_FALSE(open);
   EXPECT_EQ(open.error().code(), ErrorCode::kInvalidArgument);
+  options.address = "::ffff:127.0.0.1";  // does not count as loopback
+  EXPECT_FALSE(RpcServer::Start(options));
+  options.plain = PlainHttp::kAnywhere;
+  EXPECT_TRUE(RpcServer::Start(options));
   options.address = "127.0.0.1";
   options.port = server_->port();
   auto taken = RpcServer::Start(options);

@@ -10,6 +10,7 @@
 
 #include "base/ids.h"
 #include "codec/json.h"
+#include "crypto/certificate.h"
 #include "http/client.h"
 #include "http/tcp_proxy.h"
 #include "model/tests/fixture_package.h"
@@ -85,8 +86,8 @@ class SiteTest : public testing::Test {
   }
   HttpReply Score() const { return Call("POST", site_->url() + "/v1/score", kScore); }
   Json Control(const std::string& method, const std::string& path, const Json& body = {}) const {
-    const HttpReply reply = Call(method, site_->url() + path, body.is_null() ? "" : DumpJson(body),
-                                 site_->control_token());
+    const HttpReply reply = Call(method, site_->control_url() + path,
+                                 body.is_null() ? "" : DumpJson(body), site_->control_token());
     EXPECT_EQ(reply.status, 200) << reply.body;
     return ParseJson(reply.body).value();
   }
@@ -207,6 +208,75 @@ TEST_F(SiteTest, ConfigurationFileSetsOptionsAndRefusesUnknownKeys) {
   }
   EXPECT_EQ(options.capture, CaptureMode::kAsync) << "a refused file changes nothing";
   EXPECT_THAT(SiteOptions::ConfigReference(), HasSubstr("outbox.quota_bytes"));
+}
+
+TEST_F(SiteTest, AccessComesFromTheConfigurationFileToo) {
+  std::ofstream(Path("site.yaml")) << "access:\n  tls_cert: c.pem\n  tls_key: k.pem\n"
+                                      "  client_ca: ca.pem\n  api_keys: keys\n  plain_http: true\n";
+  SiteOptions options;
+  ASSERT_TRUE(options.LoadConfig(Path("site.yaml")));
+  EXPECT_EQ(options.access.tls_cert, "c.pem");
+  EXPECT_EQ(options.access.tls_key, "k.pem");
+  EXPECT_EQ(options.access.client_ca, "ca.pem");
+  EXPECT_EQ(options.access.api_keys, "keys");
+  EXPECT_TRUE(options.access.plain_http);
+}
+
+TEST_F(SiteTest, ApiKeysOpenScoringAndNoControlRoute) {
+  SiteOptions options = Options();
+  options.access.api_keys = Path("keys");
+  const std::string key = AddApiKey(options.access.api_keys, "line-3").value();
+  StartSite(options);
+  EXPECT_EQ(Call("GET", site_->url() + "/v2/health/live").status, 200);
+  EXPECT_EQ(Score().status, 401);
+  EXPECT_EQ(Call("GET", site_->url() + "/metrics").status, 401);
+  EXPECT_EQ(Call("GET", site_->url() + "/v1/models", "", key).status, 200);
+  EXPECT_EQ(Call("GET", site_->url() + "/v1/models", "", site_->control_token()).status, 401);
+  EXPECT_EQ(Call("GET", site_->url() + "/v1/site", "", key).status, 401);
+  EXPECT_EQ(Control("GET", "/v1/site")["site"], "north");
+}
+
+TEST_F(SiteTest, WhereScoringSpeaksTlsTheControlRoutesHaveALoopbackDoorOfTheirOwn) {
+  std::filesystem::create_directory(Path("ca"));
+  const auto ca = CertificateAuthority::LoadOrCreate(Path("ca"), "test CA", clock_).value();
+  const PrivateKey key = PrivateKey::Generate().value();
+  const std::vector<std::string> names = {"127.0.0.1"};
+  Must(WriteFileDurably(Path("server.pem"), ca.IssueServer(key.public_key(), names).value()));
+  Must(WriteFileDurably(Path("server.key"), key.ToPem().value(), 0600));
+  SiteOptions options = Options();
+  options.access.tls_cert = Path("server.pem");
+  options.access.tls_key = Path("server.key");
+  StartSite(options);
+  EXPECT_THAT(site_->url(), testing::StartsWith("https://127.0.0.1:"));
+  EXPECT_THAT(site_->control_url(), testing::StartsWith("http://127.0.0.1:"));
+  HttpClientOptions client;
+  client.ca_pem = ca.certificate_pem();
+  client.bearer_token = site_->control_token();
+  const auto get = [&](const std::string& url) {
+    HttpCall call;
+    call.url = url;
+    return HttpClient(client).Send(call).value().status;
+  };
+  EXPECT_EQ(get(site_->url() + "/v2/health/live"), 200);
+  EXPECT_EQ(get(site_->url() + "/v1/site"), 404) << "no control route is there";
+  EXPECT_EQ(get(site_->control_url() + "/v1/models"), 404) << "and no scoring here";
+  EXPECT_EQ(Call("GET", site_->control_url() + "/v1/site").status, 401);
+  EXPECT_EQ(Control("GET", "/v1/site")["site"], "north");
+  const Json endpoint = ParseJson(ReadFile(Path("site/endpoint.json"), 1 << 16).value()).value();
+  EXPECT_EQ(endpoint["url"], site_->control_url());
+}
+
+TEST_F(SiteTest, BeyondLoopbackTheControlRoutesStayOnIt) {
+  SiteOptions options = Options();
+  options.http_address = "::ffff:127.0.0.1";  // does not count as loopback
+  const auto refused = Site::Start(options);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("--plain-http"));
+  EXPECT_FALSE(std::filesystem::exists(Path("site"))) << "refused before anything is made";
+  options.access.plain_http = true;
+  StartSite(options);
+  EXPECT_EQ(Call("GET", site_->url() + "/v1/site", "", site_->control_token()).status, 404);
+  EXPECT_EQ(Control("GET", "/v1/site")["site"], "north");
 }
 
 TEST_F(SiteTest, MediaAloneJoinsDeploysScoresAndBringsTheRowsOut) {

@@ -41,6 +41,21 @@ TEST(ReadFile, RefusesMoreThanTheLimitAndNamesWhatIsAbsent) {
   EXPECT_EQ(ReadFile(directory.path() / "g", 4).error().code(), ErrorCode::kNotFound);
 }
 
+TEST(CheckPrivateFile, RefusesWhatOthersMayReadOrWriteAndSaysHowToCloseIt) {
+  const auto directory = MakeDirectory();
+  const auto path = directory.path() / "keys";
+  EXPECT_EQ(CheckPrivateFile(path).error().code(), ErrorCode::kNotFound);
+  ASSERT_TRUE(WriteFileDurably(path, "x", 0600));
+  EXPECT_TRUE(CheckPrivateFile(path));
+  for (const mode_t mode : {0640, 0604, 0620, 0602}) {
+    ASSERT_EQ(chmod(path.c_str(), mode), 0);
+    const auto status = CheckPrivateFile(path);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code(), ErrorCode::kPermissionDenied);
+    EXPECT_NE(status.error().message().find("chmod 600 " + path.string()), std::string::npos);
+  }
+}
+
 TEST(PublishFileDurably, MovesAWrittenFileIntoPlace) {
   const auto directory = MakeDirectory();
   ASSERT_TRUE(WriteFileDurably(directory.path() / "a", "x"));
