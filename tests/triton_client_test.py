@@ -121,34 +121,55 @@ class TritonClient(unittest.TestCase):
         self.assertEqual(after["inference_count"] - before["inference_count"], 2)
         self.assertGreater(after["inference_stats"]["compute_infer"]["ns"], 0)
         self.assertEqual(len(self.http.get_inference_statistics()["model_stats"]), 2)
+        over_http = self.http.get_inference_statistics("demo", "0")["model_stats"][0]
+        over_grpc = self.grpc.get_inference_statistics("demo", "0", as_json=True)["model_stats"][0]
+        self.assertEqual(int(over_grpc["inference_count"]), over_http["inference_count"])
+        self.assertEqual(int(over_grpc["last_inference"]), over_http["last_inference"])
+        for part in ("success", "queue", "compute_input", "compute_infer", "compute_output"):
+            self.assertEqual({k: int(v) for k, v in over_grpc["inference_stats"][part].items()},
+                             {k: v for k, v in over_http["inference_stats"][part].items() if v}, part)
+        self.assertEqual(len(self.grpc.get_inference_statistics().model_stats), 2)
+        with self.assertRaises(InferenceServerException) as raised:
+            self.grpc.get_inference_statistics("drilling")
+        self.assertEqual(raised.exception.status(), "StatusCode.NOT_FOUND")
         over_http = self.http.get_model_config("demo")
         over_grpc = self.grpc.get_model_config("demo", as_json=True)["config"]
         self.assertEqual([(t["name"], t["data_type"]) for t in over_http["input"]],
                          [(t["name"], t["data_type"]) for t in over_grpc["input"]])
 
     def test_models_come_and_go_on_request_alone(self):
-        with self.assertRaisesRegex(InferenceServerException, "--repository-api"):
-            self.http.unload_model("demo")
+        for client in self.clients():
+            with self.assertRaisesRegex(InferenceServerException, "--repository-api"):
+                client.unload_model("demo")
+            self.assertTrue(client.is_model_ready("demo"))
         with tempfile.TemporaryDirectory(prefix="skerry-triton-") as name:
             repository = pathlib.Path(name)
-            with Served("serve", "--http", "127.0.0.1:0", "--model-repository", repository, "--repository-api") as server:
-                client = triton_http.InferenceServerClient(server.url.removeprefix("http://"))
-                self.assertFalse(client.is_server_ready())
-                for version in ("1", "2"):
-                    (repository / "echo" / version).mkdir(parents=True)
-                    write_identity(repository / "echo" / version / "model.onnx")
-                client.load_model("echo")
-                self.assertTrue(client.is_model_ready("echo", "1"))
-                self.assertEqual(client.get_model_metadata("echo")["versions"], ["1", "2"])
-                (repository / "echo/2/model.onnx").write_bytes(b"damaged")
-                with self.assertRaises(InferenceServerException):
-                    client.load_model("echo")
-                index = {m["version"]: m for m in client.get_model_repository_index()}
-                self.assertEqual(index["2"]["state"], "READY")
-                self.assertIn("damaged", index["2"]["reason"])
-                client.unload_model("echo")
-                self.assertFalse(client.is_model_ready("echo"))
-                client.close()
+            with Served("serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--model-repository", repository,
+                        "--repository-api", grpc=True) as server:
+                for client, module in ((triton_http.InferenceServerClient(server.url.removeprefix("http://")), triton_http),
+                                       (triton_grpc.InferenceServerClient(server.grpc), triton_grpc)):
+                    with self.subTest(module.__name__), client:
+                        self.models_come_and_go(client, repository, as_json={"as_json": True} if module is triton_grpc else {})
+
+    def models_come_and_go(self, client, repository, as_json):
+        self.assertFalse(client.is_server_ready())
+        for version in ("1", "2"):
+            (repository / "echo" / version).mkdir(parents=True, exist_ok=True)
+            write_identity(repository / "echo" / version / "model.onnx")
+        client.load_model("echo")
+        self.assertTrue(client.is_model_ready("echo", "1"))
+        self.assertEqual(client.get_model_metadata("echo", **as_json)["versions"], ["1", "2"])
+        (repository / "echo/2/model.onnx").write_bytes(b"damaged")
+        with self.assertRaises(InferenceServerException):
+            client.load_model("echo")
+        index = client.get_model_repository_index(**as_json)
+        index = {m["version"]: m for m in (index["models"] if as_json else index)}
+        self.assertEqual(index["2"]["state"], "READY")
+        self.assertIn("damaged", index["2"]["reason"])
+        with self.assertRaisesRegex(InferenceServerException, "own directory"):
+            client.load_model("echo", config='{"backend": "onnxruntime"}')
+        client.unload_model("echo")
+        self.assertFalse(client.is_model_ready("echo"))
 
     def test_grpc_gives_every_datatype_back(self):
         self.assert_same(self.grpc.infer("identity", identity_inputs(triton_grpc, ELEMENT_TYPES)), ELEMENT_TYPES)

@@ -1,4 +1,4 @@
-// The threads that handlers which may block run on. Internal to http.
+// The threads that handlers which may block run on. Internal to the servers (http, rpc).
 #pragma once
 
 #include <atomic>

@@ -163,6 +163,33 @@ void FillConfig(const Json& specs, Tensors& tensors) {
   }
 }
 
+void Fill(const StatisticDuration& duration, inference::StatisticDuration& message) {
+  message.set_count(duration.count);
+  message.set_ns(duration.ns);
+}
+
+void Fill(StatisticsReading reading, inference::ModelStatistics& message) {
+  message.set_name(std::move(reading.name));
+  message.set_version(std::move(reading.version));
+  message.set_last_inference(reading.last_inference_ms);
+  message.set_inference_count(reading.inference_count);
+  message.set_execution_count(reading.execution_count);
+  inference::InferStatistics& stats = *message.mutable_inference_stats();
+  Fill(reading.success, *stats.mutable_success());
+  Fill(reading.fail, *stats.mutable_fail());
+  Fill(reading.queue, *stats.mutable_queue());
+  Fill(reading.compute_input, *stats.mutable_compute_input());
+  Fill(reading.compute_infer, *stats.mutable_compute_infer());
+  Fill(reading.compute_output, *stats.mutable_compute_output());
+  for (const BatchStatistics& batch : reading.batches) {
+    inference::InferBatchStatistics& entry = *message.add_batch_stats();
+    entry.set_batch_size(batch.batch_size);
+    Fill(batch.compute_input, *entry.mutable_compute_input());
+    Fill(batch.compute_infer, *entry.mutable_compute_infer());
+    Fill(batch.compute_output, *entry.mutable_compute_output());
+  }
+}
+
 }  // namespace
 
 grpc::Status GrpcStatus(const Error& error) { return {GrpcCode(error.code()), error.message()}; }
@@ -170,6 +197,20 @@ grpc::Status GrpcStatus(const Error& error) { return {GrpcCode(error.code()), er
 grpc::ServerUnaryReactor* InferenceService::Refuse(grpc::CallbackServerContext* context) const {
   const Status allowed = CheckCaller(parts_, *context);
   return allowed ? nullptr : Finish(context, GrpcStatus(allowed.error()));
+}
+
+grpc::ServerUnaryReactor* InferenceService::Change(grpc::CallbackServerContext* context,
+                                                   std::function<Status()> change) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const bool taken = changes_.Post([context, reactor, change = std::move(change)] {
+    if (context->IsCancelled()) return reactor->Finish(grpc::Status::CANCELLED);
+    const Status changed = change();
+    reactor->Finish(changed ? grpc::Status::OK : GrpcStatus(changed.error()));
+  });
+  if (!taken)
+    reactor->Finish(
+        {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many changes wait; try again later"});
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* InferenceService::ServerLive(grpc::CallbackServerContext* context,
@@ -201,6 +242,8 @@ grpc::ServerUnaryReactor* InferenceService::ServerMetadata(
   if (grpc::ServerUnaryReactor* refused = Refuse(context)) return refused;
   response->set_name(parts_.server_name);
   response->set_version(parts_.server_version);
+  for (const std::string_view extension : kExtensions)
+    response->add_extensions(std::string(extension));
   return Finish(context);
 }
 
@@ -249,6 +292,37 @@ grpc::ServerUnaryReactor* InferenceService::RepositoryIndex(
     entry.set_state(std::move(state.state));
     entry.set_reason(std::move(state.reason));
   }
+  return Finish(context);
+}
+
+grpc::ServerUnaryReactor* InferenceService::RepositoryModelLoad(
+    grpc::CallbackServerContext* context, const inference::RepositoryModelLoadRequest* request,
+    inference::RepositoryModelLoadResponse*) {
+  if (grpc::ServerUnaryReactor* refused = Refuse(context)) return refused;
+  return Change(context, [this, request] {
+    std::vector<std::string> parameters;
+    for (const auto& [name, value] : request->parameters()) parameters.push_back(name);
+    return LoadOnRequest(parts_, request->model_name(), parameters);
+  });
+}
+
+grpc::ServerUnaryReactor* InferenceService::RepositoryModelUnload(
+    grpc::CallbackServerContext* context, const inference::RepositoryModelUnloadRequest* request,
+    inference::RepositoryModelUnloadResponse*) {
+  if (grpc::ServerUnaryReactor* refused = Refuse(context)) return refused;
+  return Change(context,
+                [this, request] { return UnloadOnRequest(parts_, request->model_name()); });
+}
+
+grpc::ServerUnaryReactor* InferenceService::ModelStatistics(
+    grpc::CallbackServerContext* context, const inference::ModelStatisticsRequest* request,
+    inference::ModelStatisticsResponse* response) {
+  if (grpc::ServerUnaryReactor* refused = Refuse(context)) return refused;
+  Result<std::vector<StatisticsReading>> readings =
+      parts_.repository->Statistics(request->name(), request->version());
+  if (!readings) return Finish(context, GrpcStatus(readings.error()));
+  for (StatisticsReading& reading : *readings)
+    Fill(std::move(reading), *response->add_model_stats());
   return Finish(context);
 }
 

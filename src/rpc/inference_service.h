@@ -3,6 +3,10 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
+
+#include "base/limits.h"
+#include "http/handler_pool.h"
 #include "open_inference.grpc.pb.h"
 #include "serve/inference.h"
 
@@ -36,6 +40,15 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
   grpc::ServerUnaryReactor* RepositoryIndex(grpc::CallbackServerContext* context,
                                             const inference::RepositoryIndexRequest* request,
                                             inference::RepositoryIndexResponse* response) override;
+  grpc::ServerUnaryReactor* RepositoryModelLoad(
+      grpc::CallbackServerContext* context, const inference::RepositoryModelLoadRequest* request,
+      inference::RepositoryModelLoadResponse* response) override;
+  grpc::ServerUnaryReactor* RepositoryModelUnload(
+      grpc::CallbackServerContext* context, const inference::RepositoryModelUnloadRequest* request,
+      inference::RepositoryModelUnloadResponse* response) override;
+  grpc::ServerUnaryReactor* ModelStatistics(grpc::CallbackServerContext* context,
+                                            const inference::ModelStatisticsRequest* request,
+                                            inference::ModelStatisticsResponse* response) override;
   grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext* context,
                                        const inference::ModelInferRequest* request,
                                        inference::ModelInferResponse* response) override;
@@ -46,8 +59,14 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
   // Ends the call and returns its reactor when the caller may not make it; else null.
   grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context) const;
 
+  // Makes the change on a thread of its own, then ends the call: loading takes long, and the
+  // library's threads are for scoring.
+  grpc::ServerUnaryReactor* Change(grpc::CallbackServerContext* context,
+                                   std::function<Status()> change);
+
   ScoringParts parts_;
   Inference inference_;
+  http_detail::HandlerPool changes_{1, limits::kWaitingRequests};
 };
 
 }  // namespace skerry

@@ -18,18 +18,15 @@ Result<Json> BodyObject(const std::string& body) {
   return json;
 }
 
-Status RefuseParameters(const std::string& body) {
+Result<std::vector<std::string>> ParameterNames(const std::string& body) {
   SKERRY_ASSIGN_OR_RETURN(const Json json, BodyObject(body));
+  std::vector<std::string> names;
   const auto parameters = json.find("parameters");
-  if (parameters == json.end()) return {};
+  if (parameters == json.end()) return names;
   if (!parameters->is_object())
     return Fail(ErrorCode::kInvalidArgument, "\"parameters\" is no JSON object");
-  for (const auto& [name, value] : parameters->items())
-    if (name == "config" || name.starts_with("file:"))
-      return Fail(ErrorCode::kUnimplemented,
-                  "parameter \"{}\": models are loaded from the server's own directory alone",
-                  name);
-  return {};
+  for (const auto& [name, value] : parameters->items()) names.push_back(name);
+  return names;
 }
 
 Result<bool> OnlyReady(const std::string& body) {
@@ -58,7 +55,13 @@ std::vector<ModelState> RepositoryIndex(const ScoringParts& parts) {
   return states;
 }
 
-Status LoadOnRequest(const ScoringParts& parts, const std::string& name) {
+Status LoadOnRequest(const ScoringParts& parts, const std::string& name,
+                     std::span<const std::string> parameters) {
+  for (const std::string& parameter : parameters)
+    if (parameter == "config" || parameter.starts_with("file:"))
+      return Fail(ErrorCode::kUnimplemented,
+                  "parameter \"{}\": models are loaded from the server's own directory alone",
+                  parameter);
   SKERRY_RETURN_IF_ERROR(CheckControl(parts));
   return parts.library->Load(name);
 }
@@ -82,9 +85,9 @@ void RepositoryService::Index(HttpRequest& request, Responder responder) const {
 }
 
 void RepositoryService::Load(HttpRequest& request, Responder responder) const {
-  Status status = RefuseParameters(request.body);
-  if (status) status = LoadOnRequest(parts_, request.Param("model"));
-  responder.Send(Done(status));
+  const Result<std::vector<std::string>> parameters = ParameterNames(request.body);
+  if (!parameters) return responder.Send(ErrorResponse(parameters.error()));
+  responder.Send(Done(LoadOnRequest(parts_, request.Param("model"), *parameters)));
 }
 
 void RepositoryService::Unload(HttpRequest& request, Responder responder) const {

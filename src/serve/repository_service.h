@@ -4,13 +4,23 @@
 // "statistics" and "model configuration".
 #pragma once
 
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "http/server.h"
 #include "serve/inference.h"
 #include "serve/scoring_routes.h"
 
 namespace skerry {
+
+// What the server's metadata names, over any protocol.
+constexpr std::array<std::string_view, 5> kExtensions = {"classification", "binary_tensor_data",
+                                                         "model_repository", "model_configuration",
+                                                         "statistics"};
 
 // Thread-safe. Load and Unload block; the others do not.
 class RepositoryService {
@@ -30,9 +40,11 @@ class RepositoryService {
 
 // The index over any protocol: the library's, or without one what the repository serves.
 std::vector<ModelState> RepositoryIndex(const ScoringParts& parts);
-// Load and unload over any protocol. kPermissionDenied unless this server was told to obey them;
-// else the library's errors.
-Status LoadOnRequest(const ScoringParts& parts, const std::string& name);
+// Load and unload over any protocol, blocking. kPermissionDenied unless this server was told to
+// obey them; kUnimplemented for a parameter (by name) that would bring the model itself; else the
+// library's errors.
+Status LoadOnRequest(const ScoringParts& parts, const std::string& name,
+                     std::span<const std::string> parameters);
 Status UnloadOnRequest(const ScoringParts& parts, const std::string& name);
 
 }  // namespace skerry

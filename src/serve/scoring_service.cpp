@@ -9,6 +9,7 @@
 #include "serve/answers.h"
 #include "serve/binary_tensors.h"
 #include "serve/model_document.h"
+#include "serve/repository_service.h"
 
 namespace skerry {
 
@@ -113,12 +114,9 @@ void ScoringService::Ready(HttpRequest&, Responder responder) const {
 }
 
 void ScoringService::ServerMetadata(HttpRequest&, Responder responder) const {
-  responder.Send(HttpResponse::JsonText(
-      200, DumpJson({{"name", parts_.server_name},
-                     {"version", parts_.server_version},
-                     {"extensions",
-                      {"classification", "binary_tensor_data", "model_repository",
-                       "model_configuration", "statistics"}}})));
+  responder.Send(HttpResponse::JsonText(200, DumpJson({{"name", parts_.server_name},
+                                                       {"version", parts_.server_version},
+                                                       {"extensions", kExtensions}})));
 }
 
 void ScoringService::ModelMetadata(HttpRequest& request, Responder responder) const {

@@ -40,7 +40,7 @@ class RpcServerTest : public ServedModelsTest {
     Serve("kept", fixture::LoadFixture(), CaptureMode::kSync);
     RpcServerOptions options;
     options.max_message_bytes = std::size_t{1} << 20U;
-    options.parts = Parts();
+    options.parts = ServedParts();
     options.parts.capture = &sink_;
     options.parts.server_name = "skerry";
     options.parts.server_version = "0";
@@ -51,6 +51,8 @@ class RpcServerTest : public ServedModelsTest {
                                    grpc::InsecureChannelCredentials());
     stub_ = inference::GRPCInferenceService::NewStub(channel_);
   }
+
+  virtual ScoringParts ServedParts() { return Parts(); }
 
   grpc::Status Infer(const ModelInferRequest& request, ModelInferResponse& response) {
     grpc::ClientContext context;
@@ -184,6 +186,125 @@ TEST_F(RpcServerTest, MetadataConfigAndIndexNameTheModels) {
   inference::RepositoryIndexResponse index;
   ASSERT_TRUE(stub_->RepositoryIndex(&index_context, {}, &index).ok());
   EXPECT_EQ(index.models_size(), 3);  // milling 1 and 2, kept
+}
+
+TEST_F(RpcServerTest, StatisticsCountWhatWasAnsweredAndRefused) {
+  ModelInferResponse response;
+  ASSERT_TRUE(Infer(MillingRequest(75), response).ok());
+  ModelInferRequest wrong = MillingRequest(1);
+  wrong.mutable_inputs(0)->set_name("inputs");
+  ASSERT_FALSE(Infer(wrong, response).ok());
+  grpc::ClientContext context;
+  inference::ModelStatisticsRequest request;
+  request.set_name("milling");
+  request.set_version("1");
+  inference::ModelStatisticsResponse statistics;
+  ASSERT_TRUE(stub_->ModelStatistics(&context, request, &statistics).ok());
+  ASSERT_EQ(statistics.model_stats_size(), 1);
+  const inference::ModelStatistics& milling = statistics.model_stats(0);
+  EXPECT_EQ(milling.name(), "milling");
+  EXPECT_EQ(milling.version(), "1");
+  EXPECT_EQ(milling.inference_count(), 1U);
+  EXPECT_EQ(milling.execution_count(), 1U);
+  EXPECT_EQ(milling.inference_stats().success().count(), 1U);
+  EXPECT_EQ(milling.inference_stats().fail().count(), 1U);
+  EXPECT_GT(milling.last_inference(), 0U);
+  ASSERT_EQ(milling.batch_stats_size(), 1);
+  EXPECT_EQ(milling.batch_stats(0).batch_size(), 1U);
+  grpc::ClientContext all_context;
+  inference::ModelStatisticsResponse all;
+  ASSERT_TRUE(stub_->ModelStatistics(&all_context, {}, &all).ok());
+  EXPECT_EQ(all.model_stats_size(), 2);  // milling and kept
+  grpc::ClientContext absent_context;
+  request.set_name("drilling");
+  EXPECT_EQ(stub_->ModelStatistics(&absent_context, request, &all).error_code(),
+            StatusCode::NOT_FOUND);
+}
+
+TEST_F(RpcServerTest, WithoutALibraryModelsAreNeitherLoadedNorUnloaded) {
+  grpc::ClientContext load_context;
+  inference::RepositoryModelLoadRequest load;
+  load.set_model_name("milling");
+  inference::RepositoryModelLoadResponse loaded;
+  const grpc::Status refused = stub_->RepositoryModelLoad(&load_context, load, &loaded);
+  EXPECT_EQ(refused.error_code(), StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("--repository-api"));
+  grpc::ClientContext unload_context;
+  inference::RepositoryModelUnloadRequest unload;
+  unload.set_model_name("milling");
+  inference::RepositoryModelUnloadResponse unloaded;
+  EXPECT_EQ(stub_->RepositoryModelUnload(&unload_context, unload, &unloaded).error_code(),
+            StatusCode::PERMISSION_DENIED);
+  ModelInferResponse response;
+  EXPECT_TRUE(Infer(MillingRequest(75), response).ok());
+}
+
+class RpcLibraryTest : public RpcServerTest {
+ protected:
+  void SetUp() override {
+    library_.emplace(repository_, clock_,
+                     ModelLibraryOptions{LibraryControl::kOnRequest, directory_.path()});
+    RpcServerTest::SetUp();
+  }
+  ScoringParts ServedParts() override {
+    ScoringParts parts = Parts();
+    parts.library = &*library_;
+    return parts;
+  }
+  void Write(const std::string& version, const std::string& bytes) const {
+    std::filesystem::create_directories(directory_.path() / "tree" / version);
+    fixture::WriteBytes(directory_.path() / "tree" / version / "model.onnx", bytes);
+  }
+  grpc::Status Load(const std::string& name, const std::string& parameter = "") {
+    grpc::ClientContext context;
+    inference::RepositoryModelLoadRequest request;
+    request.set_model_name(name);
+    if (!parameter.empty()) (*request.mutable_parameters())[parameter].set_string_param("x");
+    inference::RepositoryModelLoadResponse response;
+    return stub_->RepositoryModelLoad(&context, request, &response);
+  }
+  grpc::Status Unload(const std::string& name) {
+    grpc::ClientContext context;
+    inference::RepositoryModelUnloadRequest request;
+    request.set_model_name(name);
+    inference::RepositoryModelUnloadResponse response;
+    return stub_->RepositoryModelUnload(&context, request, &response);
+  }
+  // "tree/1 READY", ...
+  std::vector<std::string> Index() {
+    grpc::ClientContext context;
+    inference::RepositoryIndexResponse index;
+    EXPECT_TRUE(stub_->RepositoryIndex(&context, {}, &index).ok());
+    std::vector<std::string> lines;
+    for (const auto& model : index.models())
+      lines.push_back(fmt::format("{}/{} {}", model.name(), model.version(), model.state()));
+    return lines;
+  }
+
+  TemporaryDirectory directory_ = TemporaryDirectory::Create("library").value();
+  std::optional<ModelLibrary> library_;
+};
+
+TEST_F(RpcLibraryTest, ModelsAreLoadedAndUnloadedOnRequest) {
+  EXPECT_EQ(Load("tree").error_code(), StatusCode::NOT_FOUND);
+  Write("1", fixture::TreeModelBytes({}));
+  Write("2", fixture::TreeModelBytes({}));
+  ASSERT_TRUE(Load("tree").ok());
+  EXPECT_THAT(Index(), testing::IsSupersetOf({"tree/1 READY", "tree/2 READY"}));
+  ModelInferRequest request = MillingRequest(75);
+  request.set_model_name("tree");
+  ModelInferResponse response;
+  ASSERT_TRUE(Infer(request, response).ok());
+  EXPECT_EQ(response.model_version(), "2");
+  Write("2", "damaged");
+  const grpc::Status damaged = Load("tree");
+  EXPECT_EQ(damaged.error_code(), StatusCode::DATA_LOSS) << damaged.error_message();
+  EXPECT_TRUE(Infer(request, response).ok()) << "the good one goes on";
+  EXPECT_EQ(Load("tree", "config").error_code(), StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(Load("tree", "file:1/model.onnx").error_code(), StatusCode::UNIMPLEMENTED);
+  ASSERT_TRUE(Unload("tree").ok());
+  EXPECT_EQ(Infer(request, response).error_code(), StatusCode::NOT_FOUND);
+  EXPECT_EQ(Unload("tree").error_code(), StatusCode::NOT_FOUND);
 }
 
 TEST_F(RpcServerTest, AStreamAnswersInOrderAndOutlivesARefusal) {
