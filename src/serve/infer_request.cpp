@@ -322,9 +322,9 @@ class RequestReader {
   }
 
   Status Finish() {
-    if (request_.inputs.empty())
-      return Fail(ErrorCode::kInvalidArgument,
-                  "expected \"inputs\", an array of at least one tensor");
+    // An empty array is for graphs that take nothing.
+    if (!has_inputs_)
+      return Fail(ErrorCode::kInvalidArgument, "expected \"inputs\", an array of tensors");
     if (!body_.binary.empty())
       return Fail(ErrorCode::kInvalidArgument,
                   "{} bytes behind the JSON belong to no input's binary_data_size",

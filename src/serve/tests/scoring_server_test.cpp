@@ -187,6 +187,7 @@ TEST_F(ScoringServerTest, BadInferRequestsNameTheTensor) {
   EXPECT_THAT(refused("{"), HasSubstr("JSON"));
   EXPECT_THAT(refused("[]"), HasSubstr("inputs"));
   EXPECT_THAT(refused("{}"), HasSubstr("inputs"));
+  EXPECT_THAT(refused(R"({"inputs":[]})"), HasSubstr("field type is missing"));
   EXPECT_THAT(refused(R"({"inputs":[1]})"), HasSubstr("inputs[0]"));
   EXPECT_THAT(refused(R"({"inputs":[{"shape":[1]}]})"), HasSubstr("inputs[0]"));
   EXPECT_THAT(refused(Matrix("[1,2]")),
