@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "serve/openapi.h"
 #include "serve/repository_service.h"
 #include "serve/score_service.h"
 #include "serve/scoring_service.h"
@@ -54,6 +55,10 @@ std::vector<Route> ScoringRoutes(const ScoringParts& parts) {
       {"POST", "/v2/repository/models/{model}/load", kPooled, extension(&RepositoryService::Load)},
       {"POST", "/v2/repository/models/{model}/unload", kPooled,
        extension(&RepositoryService::Unload)},
+      {"GET", "/openapi.json", kInline,
+       [](HttpRequest&, Responder responder) {
+         responder.Send(HttpResponse::JsonText(200, std::string(OpenApiDocument())));
+       }},
       {"GET", "/v1/models", kInline, call(&ScoringService::ListModels)},
       {"POST", "/v1/score", kInline, score(&ScoreService::Score)}};
   routes.back().choose_kind = ScoreService::KindOf;

@@ -5,6 +5,7 @@
 //   POST /v2/models/{model}[/versions/{version}]/infer
 //   GET  /v2/models/{model}[/versions/{version}]/{config,stats} · /v2/models/stats
 //   POST /v2/repository/index · /v2/repository/models/{model}/{load,unload}
+//   GET  /openapi.json (openapi.json beside this file says the same)
 //   GET  /v1/models · POST /v1/score[?model=NAME][&explain=1]
 //
 // Requests and answers: docs/formats/scoring-api.md. Source: Open Inference Protocol v2,
