@@ -1,5 +1,8 @@
 // train, evaluate, score: what makes and runs models.
+#include <chrono>
+#include <csignal>
 #include <cstdio>
+#include <functional>
 #include <memory>
 
 #include "cli/command.h"
@@ -68,36 +71,81 @@ CommandRun DeclareEvaluate(CLI::App& app) {
   };
 }
 
+namespace {
+
+// Ctrl-C (or SIGTERM) ends the command after the rows in hand, so that it can clean up; the second
+// one ends it at once.
+volatile std::sig_atomic_t interrupted = 0;
+
+void CatchInterrupts() {
+  struct sigaction action{};
+  action.sa_handler = [](int) { interrupted = 1; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+// At most some lines a second.
+std::function<void(std::uint64_t, double)> ScoringProgress() {
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds kPause{200};
+  if (!ShowsProgress()) return {};
+  const Clock::time_point started = Clock::now();
+  return [started, shown = started](std::uint64_t rows, double share) mutable {
+    const Clock::time_point now = Clock::now();
+    if (now - shown < kPause) return;
+    shown = now;
+    const double seconds = std::chrono::duration<double>(now - started).count();
+    const auto speed = static_cast<std::uint64_t>(static_cast<double>(rows) / seconds);
+    PrintProgress(ProgressBar(
+        share, fmt::format("{} rows, {} a second", WithThousands(rows), WithThousands(speed))));
+  };
+}
+
+void PrintScored(const ScoreFileReport& report, const std::string& out, bool json) {
+  if (json) {
+    const Json facts{{"rows", report.rows},
+                     {"positives", report.positives},
+                     {"anomalies", report.anomalies},
+                     {"seconds", report.seconds}};
+    std::fputs(DumpJsonPretty(facts).c_str(), stdout);
+  } else {
+    std::printf("%s: %llu rows, %llu positive, %llu anomalies, %.2f s\n", out.c_str(),
+                static_cast<unsigned long long>(report.rows),
+                static_cast<unsigned long long>(report.positives),
+                static_cast<unsigned long long>(report.anomalies), report.seconds);
+  }
+}
+
+}  // namespace
+
 CommandRun DeclareScore(CLI::App& app) {
   struct Arguments {
-    std::string in, package, out;
+    ScoreFileOptions options;
+    std::string package;
     bool json = false;
   };
   auto args = std::make_shared<Arguments>();
-  app.add_option("file", args->in, "a CSV file with a header line")->required();
+  app.add_option("file", args->options.in, "a CSV file with a header line, or a Parquet file")
+      ->required();
   app.add_option("model", args->package, "a model package's directory")->required();
-  app.add_option("--out", args->out, "the CSV file to write")->required();
+  app.add_option("--out", args->options.out, "the file to write; Parquet where it ends in .parquet")
+      ->required();
+  app.add_option("--threads", args->options.threads, "that score; 0: one a core")
+      ->check(CLI::Range(0, 256))
+      ->capture_default_str();
   app.add_flag("--json", args->json, "print the counts as JSON");
   return [args]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(
         const auto package,
         LoadPackage(args->package, {.name = "", .version = "0", .digest = {}, .files = {}}));
-    SKERRY_ASSIGN_OR_RETURN(const ScoreFileReport report,
-                            ScoreFile(args->in, package, args->out, [](std::uint64_t rows) {
-                              PrintProgress(fmt::format("{} rows", rows));
-                            }));
-    if (args->json) {
-      const Json facts{{"rows", report.rows},
-                       {"positives", report.positives},
-                       {"anomalies", report.anomalies},
-                       {"seconds", report.seconds}};
-      std::fputs(DumpJsonPretty(facts).c_str(), stdout);
-    } else {
-      std::printf("%s: %llu rows, %llu positive, %llu anomalies, %.2f s\n", args->out.c_str(),
-                  static_cast<unsigned long long>(report.rows),
-                  static_cast<unsigned long long>(report.positives),
-                  static_cast<unsigned long long>(report.anomalies), report.seconds);
-    }
+    CatchInterrupts();
+    args->options.cancelled = [] { return interrupted != 0; };
+    args->options.progress = ScoringProgress();
+    const Result<ScoreFileReport> report = ScoreFile(args->options, package);
+    if (ShowsProgress()) PrintProgress("");
+    if (!report) return Propagate(Result<ScoreFileReport>(report));
+    PrintScored(*report, args->options.out.string(), args->json);
     return {};
   };
 }

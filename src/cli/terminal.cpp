@@ -19,9 +19,21 @@ std::size_t Width(std::string_view text) {
 
 }  // namespace
 
-void PrintProgress(std::string_view line) {
+bool ShowsProgress() {
   static const bool terminal = isatty(STDERR_FILENO) != 0;
-  std::fprintf(stderr, terminal ? "\r\033[K%.*s" : "%.*s\n", static_cast<int>(line.size()),
+  return terminal;
+}
+
+std::string ProgressBar(double share, std::string_view text) {
+  constexpr int kWidth = 30;
+  const double part = std::clamp(share, 0.0, 1.0);
+  const auto filled = static_cast<std::size_t>(part * kWidth);
+  return fmt::format("[{}{}] {:3.0f} %  {}", std::string(filled, '#'),
+                     std::string(kWidth - filled, '-'), part * 100, text);
+}
+
+void PrintProgress(std::string_view line) {
+  std::fprintf(stderr, ShowsProgress() ? "\r\033[K%.*s" : "%.*s\n", static_cast<int>(line.size()),
                line.data());
   std::fflush(stderr);
 }

@@ -13,6 +13,11 @@ namespace skerry {
 // One line to stderr; on a terminal it replaces the one before.
 void PrintProgress(std::string_view line);
 
+// Whether somebody looks at stderr: progress that is many lines elsewhere is for them.
+bool ShowsProgress();
+// "[#######--------] 47 %" in front of `text`; `share` is 0 to 1.
+std::string ProgressBar(double share, std::string_view text);
+
 // Rows of cells, padded so that columns stand under each other; the first row is the head.
 std::string RenderColumns(const std::vector<std::vector<std::string>>& rows);
 

@@ -1,167 +1,160 @@
 #include "serve/score_file.h"
 
+#include <algorithm>
 #include <chrono>
-#include <fstream>
-#include <memory>
-#include <string>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
-#include "base/ids.h"
 #include "model/scorer.h"
-#include "serve/batch_builder.h"
-#include "serve/csv.h"
-#include "serve/json_text.h"
+#include "serve/file_rows.h"
+#include "serve/scored_file.h"
 #include "storage/file.h"
 
 namespace skerry {
 namespace {
 
-constexpr std::size_t kBatchRows = 1024;
-
-// A temporary beside the target, removed unless it was published.
-class PendingFile {
+// Threads take blocks in turns, score them side by side, and write them in turns, in the order in
+// which they were read: so many blocks are in memory as there are threads.
+class BlockLoop {
  public:
-  explicit PendingFile(const std::filesystem::path& target)
-      : target_(target),
-        path_(target.parent_path() /
-              fmt::format(".{}.{}.tmp", target.filename().string(), RandomHex(8))),
-        stream_(path_, std::ios::binary | std::ios::trunc) {}
-  PendingFile(const PendingFile&) = delete;
-  PendingFile& operator=(const PendingFile&) = delete;
-  ~PendingFile() {
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-  }
-  Status Write(std::string_view bytes) {
-    stream_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    if (stream_) return {};
-    return Fail(ErrorCode::kResourceExhausted,
-                "{} cannot be written: is there room and permission?", target_.string());
-  }
-  Status Publish() {
-    stream_.close();
-    if (!stream_)
-      return Fail(ErrorCode::kResourceExhausted, "{} cannot be written", target_.string());
-    return PublishFileDurably(path_, target_);
-  }
+  BlockLoop(const ScoreFileOptions& options, RowInput& input, ScoredOutput& output)
+      : options_(options), input_(input), output_(output) {}
 
- private:
-  std::filesystem::path target_;
-  std::filesystem::path path_;
-  std::ofstream stream_;
-};
-
-class FileScorer {
- public:
-  FileScorer(std::shared_ptr<const ModelPackage> package, PendingFile& out) : out_(out) {
-    batch_.package = std::move(package);
+  Status Run(std::size_t threads) {
+    std::vector<std::thread> others;
+    for (std::size_t i = 1; i < threads; ++i) others.emplace_back([this] { Work(); });
+    Work();
+    for (std::thread& thread : others) thread.join();
+    return failed_;
   }
-
-  Status TakeHeader(const std::vector<std::string>& header) {
-    SKERRY_ASSIGN_OR_RETURN(columns_, MapCsvColumns(batch_.package->schema, header));
-    AppendRecord(header, {"prediction", "score", "anomaly_score"});
-    return out_.Write(std::exchange(text_, {}));
-  }
-
-  Status TakeRow(const std::vector<std::string>& fields, std::uint64_t line) {
-    SKERRY_RETURN_IF_ERROR(AppendCsvRow(columns_, fields, line, batch_));
-    records_.push_back(fields);
-    return batch_.rows < kBatchRows ? Status() : Flush();
-  }
-
-  Status Flush() {
-    if (batch_.rows == 0) return {};
-    SKERRY_RETURN_IF_ERROR(ScoreRows(batch_));
-    for (std::size_t row = 0; row < batch_.rows; ++row) {
-      std::string score;
-      std::string anomaly;
-      AppendJsonNumber(score, batch_.score[row]);
-      if (!batch_.anomaly_score.empty()) AppendJsonNumber(anomaly, batch_.anomaly_score[row]);
-      AppendRecord(records_[row],
-                   {batch_.package->schema.classes[batch_.prediction[row]], score, anomaly});
-      report_.positives += batch_.prediction[row];
-      report_.anomalies += batch_.IsAnomaly(row) ? 1 : 0;
-    }
-    report_.rows += batch_.rows;
-    records_.clear();
-    batch_.rows = 0;
-    batch_.features.clear();
-    for (auto& texts : batch_.texts) texts.clear();
-    return out_.Write(std::exchange(text_, {}));
-  }
-
   const ScoreFileReport& report() const { return report_; }
 
  private:
-  void AppendRecord(const std::vector<std::string>& fields, const std::vector<std::string>& more) {
-    for (const std::string& field : fields) {
-      AppendCsvField(text_, field);
-      text_ += ',';
+  void Work() {
+    while (true) {
+      FileRows block;
+      std::uint64_t turn = 0;
+      Result<bool> more = Take(block, turn);
+      if (!more) return FailWith(Propagate(std::move(more)));
+      if (!*more) return;
+      if (Status scored = ScoreRows(block.batch); !scored) return FailWith(std::move(scored));
+      RenderedRows rendered = output_.Render(block);
+      std::unique_lock lock(write_mutex_);
+      turned_.wait(lock, [&] { return written_ == turn || !failed_; });
+      if (!failed_) return;
+      Count(block.batch);
+      if (Status status = output_.Write(std::move(rendered)); !status) {
+        failed_ = std::move(status);
+        turned_.notify_all();
+        return;
+      }
+      ++written_;
+      turned_.notify_all();
+      if (options_.progress) options_.progress(report_.rows, share_);
     }
-    for (const std::string& field : more) {
-      AppendCsvField(text_, field);
-      text_ += ',';
-    }
-    text_.back() = '\n';
   }
 
-  PendingFile& out_;
-  CsvColumns columns_;
-  RowBatch batch_;
-  std::vector<std::vector<std::string>> records_;
-  std::string text_;
+  Result<bool> Take(FileRows& block, std::uint64_t& turn) {
+    const std::lock_guard lock(read_mutex_);
+    {
+      const std::lock_guard writing(write_mutex_);
+      if (!failed_) return false;
+    }
+    if (ended_) return false;
+    if (options_.cancelled && options_.cancelled())
+      return Fail(ErrorCode::kUnavailable, "interrupted");
+    SKERRY_ASSIGN_OR_RETURN(const bool more, input_.Next(block));
+    ended_ = !more;
+    turn = taken_;
+    if (more) ++taken_;
+    const std::lock_guard writing(write_mutex_);
+    share_ = input_.share();
+    return more;
+  }
+
+  void Count(const RowBatch& batch) {
+    report_.rows += batch.rows;
+    for (std::size_t row = 0; row < batch.rows; ++row) {
+      report_.positives += batch.prediction[row];
+      report_.anomalies += batch.IsAnomaly(row) ? 1 : 0;
+    }
+  }
+
+  // The first error stays.
+  void FailWith(Status status) {
+    const std::lock_guard lock(write_mutex_);
+    if (failed_) failed_ = std::move(status);
+    turned_.notify_all();
+  }
+
+  const ScoreFileOptions& options_;
+  RowInput& input_;
+  ScoredOutput& output_;
+  std::mutex read_mutex_;  // before write_mutex_ where both are held
+  bool ended_ = false;
+  std::uint64_t taken_ = 0;
+  std::mutex write_mutex_;
+  std::condition_variable turned_;
+  std::uint64_t written_ = 0;
+  Status failed_;
+  double share_ = 0;
   ScoreFileReport report_;
 };
 
-CsvReader::Source FileSource(std::shared_ptr<std::ifstream> stream, std::string name) {
-  return [stream = std::move(stream), name = std::move(name)](
-             char* out, std::size_t size) -> Result<std::size_t> {
-    stream->read(out, static_cast<std::streamsize>(size));
-    if (stream->bad()) return Fail(ErrorCode::kDataLoss, "{} cannot be read", name);
-    return static_cast<std::size_t>(stream->gcount());
-  };
-}
-
-Status ScoreRecords(CsvReader& reader, FileScorer& scorer,
-                    const std::function<void(std::uint64_t)>& progress) {
-  std::vector<std::string> fields;
-  SKERRY_ASSIGN_OR_RETURN(const bool has_header, reader.Next(fields));
-  if (!has_header)
-    return Fail(ErrorCode::kInvalidArgument, "the file is empty: expected a CSV header");
-  SKERRY_RETURN_IF_ERROR(scorer.TakeHeader(fields));
-  std::uint64_t told = 0;
-  for (;;) {
-    SKERRY_ASSIGN_OR_RETURN(const bool more, reader.Next(fields));
-    if (!more) break;
-    SKERRY_RETURN_IF_ERROR(scorer.TakeRow(fields, reader.line()));
-    if (progress && scorer.report().rows != told) progress(told = scorer.report().rows);
-  }
-  SKERRY_RETURN_IF_ERROR(scorer.Flush());
-  if (scorer.report().rows == 0)
-    return Fail(ErrorCode::kInvalidArgument, "the file has a header but no rows");
-  return {};
+// What of a file shows that it was changed.
+struct FileState {
+  std::uintmax_t bytes = 0;
+  std::filesystem::file_time_type written{};
+  bool operator==(const FileState&) const = default;
+};
+FileState StateOf(const std::filesystem::path& path) {
+  std::error_code none;  // what cannot be looked at is told when it is opened
+  FileState state;
+  state.bytes = std::filesystem::file_size(path, none);
+  state.written = std::filesystem::last_write_time(path, none);
+  return state;
 }
 
 }  // namespace
 
-Result<ScoreFileReport> ScoreFile(const std::filesystem::path& in,
-                                  std::shared_ptr<const ModelPackage> package,
-                                  const std::filesystem::path& out,
-                                  const std::function<void(std::uint64_t)>& progress) {
+Result<ScoreFileReport> ScoreFile(const ScoreFileOptions& options,
+                                  std::shared_ptr<const ModelPackage> package) {
   const auto started = std::chrono::steady_clock::now();
   if (package->bare)
     return Fail(ErrorCode::kFailedPrecondition,
-                "model {} is a bare ONNX file without a schema: a CSV needs a model package",
+                "model {} is a bare ONNX file without a schema: a table needs a model package",
                 package->name);
-  auto stream = std::make_shared<std::ifstream>(in, std::ios::binary);
-  if (!*stream) return Fail(ErrorCode::kNotFound, "{} cannot be opened", in.string());
-  CsvReader reader(FileSource(std::move(stream), in.string()));
-  PendingFile pending(out);
-  FileScorer scorer(std::move(package), pending);
-  SKERRY_RETURN_IF_ERROR(ScoreRecords(reader, scorer, progress), in.string());
-  SKERRY_RETURN_IF_ERROR(pending.Publish());
-  ScoreFileReport report = scorer.report();
+  const FileState before = StateOf(options.in);
+  const std::string name = options.in.string();
+  SKERRY_ASSIGN_OR_RETURN(const auto input, OpenRowInput(options.in, std::move(package)), name);
+  const std::filesystem::path out = std::filesystem::absolute(options.out).lexically_normal();
+  SKERRY_ASSIGN_OR_RETURN(
+      const TemporaryDirectory directory,
+      TemporaryDirectory::Create("." + out.filename().string(), out.parent_path()));
+  const auto threads = static_cast<std::size_t>(
+      options.threads > 0 ? options.threads
+                          : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
+  SKERRY_ASSIGN_OR_RETURN(const auto output,
+                          OpenScoredOutput({.in = options.in,
+                                            .columns = input->columns(),
+                                            .parquet = IsParquet(out),
+                                            .directory = directory.path(),
+                                            .threads = static_cast<int>(threads)}),
+                          name);
+  BlockLoop loop(options, *input, *output);
+  SKERRY_RETURN_IF_ERROR(loop.Run(threads), name);
+  ScoreFileReport report = loop.report();
+  if (report.rows == 0) return Fail(ErrorCode::kInvalidArgument, "{} has no rows", name);
+  SKERRY_ASSIGN_OR_RETURN(const std::filesystem::path written, output->Finish());
+  if (options.cancelled && options.cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
+  if (StateOf(options.in) != before)
+    return Fail(ErrorCode::kFailedPrecondition, "{} was changed while it was read: score it again",
+                name);
+  SKERRY_RETURN_IF_ERROR(PublishFileDurably(written, out));
   report.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return report;

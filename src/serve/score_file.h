@@ -1,4 +1,4 @@
-// Batch scoring of a CSV file, streaming: what `skerry score FILE MODEL --out FILE` does.
+// Batch scoring of a file: what `skerry score FILE MODEL --out FILE` does.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,15 @@
 
 namespace skerry {
 
+struct ScoreFileOptions {
+  std::filesystem::path in, out;  // Parquet where the name ends in .parquet, else CSV
+  int threads = 0;                // that score; 0: one a core
+  // May be empty; rows written so far, and the share of the file that was read. From any of the
+  // threads, one at a time.
+  std::function<void(std::uint64_t rows, double share)> progress{};
+  std::function<bool()> cancelled{};  // may be empty; asked again and again, by any of the threads
+};
+
 struct ScoreFileReport {
   std::uint64_t rows = 0;
   std::uint64_t positives = 0;
@@ -18,17 +27,16 @@ struct ScoreFileReport {
   double seconds = 0;
 };
 
-// Reads RFC 4180 CSV with a header row; the features are found by their column name or field name.
-// Writes the input's columns as they came plus `prediction` (the class's word), `score` and
-// `anomaly_score` (empty without a detector). Memory does not grow with the file. `out` is replaced
-// as a whole at the end and is durable on return; on an error nothing is left. `progress` (may be
-// empty) gets the rows done so far.
+// Reads RFC 4180 CSV with a header row, or Parquet; the features are found by their column name or
+// field name. Writes the input's columns as they came plus `prediction` (the class's word), `score`
+// and `anomaly_score` (empty or null without a detector), rows in their order. What comes from CSV
+// stays text, and its empty cells are null in Parquet. Memory does not grow with the file. `out` is
+// replaced as a whole at the end and is durable on return; on an error nothing is left.
 // Errors: kInvalidArgument names missing columns, or the line and field of a bad value, or says
-// that the file has no rows; kTooLarge over limits::kTableColumns or kFieldBytes;
-// kFailedPrecondition for a bare model.
-Result<ScoreFileReport> ScoreFile(const std::filesystem::path& in,
-                                  std::shared_ptr<const ModelPackage> package,
-                                  const std::filesystem::path& out,
-                                  const std::function<void(std::uint64_t)>& progress = {});
+// that the file has no rows or has one of the three columns already; kTooLarge over
+// limits::kTableColumns or kFieldBytes; kFailedPrecondition for a bare model, or an input that
+// changed meanwhile; kUnavailable when cancelled.
+Result<ScoreFileReport> ScoreFile(const ScoreFileOptions& options,
+                                  std::shared_ptr<const ModelPackage> package);
 
 }  // namespace skerry

@@ -93,6 +93,14 @@ ChunkReader::~ChunkReader() {
   for (duckdb_logical_type& type : logical_types_) duck_->destroy_logical_type(&type);
 }
 
+Table ChunkReader::Take() {
+  Table taken;
+  for (const Column& column : table_.columns)
+    taken.columns.push_back({.name = column.name, .type = column.type});
+  std::swap(taken, table_);
+  return taken;
+}
+
 void ChunkReader::Append(duckdb_data_chunk chunk) {
   const std::size_t rows = duck_->data_chunk_get_size(chunk);
   for (std::size_t i = 0; i < types_.size(); ++i)

@@ -21,7 +21,8 @@ class ChunkReader {
   ~ChunkReader();
 
   void Append(duckdb_data_chunk chunk);
-  Table Take() { return std::move(table_); }
+  // What was appended since the last one; columns keep their names and types.
+  Table Take();
 
  private:
   explicit ChunkReader(const DuckDbFunctions& duck) : duck_(&duck) {}

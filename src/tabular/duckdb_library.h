@@ -31,6 +31,8 @@ namespace skerry {
   X(prepare_extracted_statement)             \
   X(destroy_extracted)                       \
   X(execute_prepared)                        \
+  X(execute_prepared_streaming)              \
+  X(prepare)                                 \
   X(prepare_error)                           \
   X(destroy_prepare)                         \
   X(create_data_chunk)                       \

@@ -345,6 +345,50 @@ Result<Table> TabularEngine::Query(std::string_view sql) {
   return table;
 }
 
+struct TableStream::Impl {
+  const DuckDbFunctions* duck = nullptr;
+  duckdb_prepared_statement statement = nullptr;
+  duckdb_result result{};
+  std::optional<ChunkReader> reader{};
+
+  ~Impl() {
+    reader.reset();
+    duck->destroy_result(&result);
+    duck->destroy_prepare(&statement);
+  }
+};
+
+TableStream::TableStream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TableStream::~TableStream() = default;
+
+Result<Table> TableStream::Next() {
+  duckdb_data_chunk chunk = impl_->duck->fetch_chunk(impl_->result);
+  if (chunk == nullptr) {
+    const char* text = impl_->duck->result_error(&impl_->result);
+    if (text == nullptr || *text == 0) return impl_->reader->Take();
+    return Fail(CodeOf(impl_->duck->result_error_type(&impl_->result), text), "{}",
+                ShortMessage(text));
+  }
+  impl_->reader->Append(chunk);
+  impl_->duck->destroy_data_chunk(&chunk);
+  return impl_->reader->Take();
+}
+
+Result<std::unique_ptr<TableStream>> TabularEngine::Stream(std::string_view sql) {
+  auto stream = std::make_unique<TableStream::Impl>();
+  stream->duck = impl_->duck;
+  const DuckDbFunctions& duck = *impl_->duck;
+  if (duck.prepare(impl_->connection, std::string(sql).c_str(), &stream->statement) !=
+      DuckDBSuccess)
+    return Fail(ErrorCode::kInvalidArgument, "{}",
+                ShortMessage(duck.prepare_error(stream->statement)));
+  if (duck.execute_prepared_streaming(stream->statement, &stream->result) != DuckDBSuccess)
+    return Propagate(impl_->ErrorOf(stream->result));
+  SKERRY_ASSIGN_OR_RETURN(ChunkReader reader, ChunkReader::Create(duck, stream->result));
+  stream->reader.emplace(std::move(reader));
+  return std::unique_ptr<TableStream>(new TableStream(std::move(stream)));
+}
+
 Status TabularEngine::Execute(std::string_view sql) { return impl_->Run(sql, nullptr); }
 
 Status TabularEngine::Register(std::string_view name, const Table& table) {

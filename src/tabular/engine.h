@@ -44,6 +44,23 @@ struct ReadOptions {
 std::string QuoteIdentifier(std::string_view name);
 std::string QuoteLiteral(std::string_view text);
 
+// The rows of one query, some thousands at a time, in order and in bounded memory. Its engine
+// outlives it and runs nothing else meanwhile.
+class TableStream {
+ public:
+  TableStream(const TableStream&) = delete;
+  TableStream& operator=(const TableStream&) = delete;
+  ~TableStream();
+  // No rows: the end. Errors are those of Query.
+  Result<Table> Next();
+
+ private:
+  friend class TabularEngine;
+  struct Impl;
+  explicit TableStream(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
 // An in-memory database of its own. One thread at a time; make one a thread for parallel work.
 //
 //   SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));
@@ -64,6 +81,8 @@ class TabularEngine {
   // kTimestamp (UTC µs); everything else → kText as the library prints it.
   Result<Table> Query(std::string_view sql);
   Status Execute(std::string_view sql);
+  // The rows of one statement as they are made; types as for Query.
+  Result<std::unique_ptr<TableStream>> Stream(std::string_view sql);
 
   // Copies `table` into the database as the table `name`, replacing one of that name.
   Status Register(std::string_view name, const Table& table);

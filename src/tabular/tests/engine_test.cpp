@@ -286,6 +286,36 @@ TEST_F(TabularTest, MemoryLimitIsAnErrorAndNotADeath) {
   EXPECT_TRUE((*small)->Query("SELECT 1"));
 }
 
+TEST_F(TabularTest, StreamGivesTheRowsOfAQueryInOrder) {
+  auto stream = engine_->Stream("SELECT i, i::VARCHAR AS word FROM range(100000) t(i)");
+  ASSERT_TRUE(stream) << stream.error().message();
+  std::int64_t rows = 0;
+  std::size_t pieces = 0;
+  for (;; ++pieces) {
+    const auto piece = (*stream)->Next();
+    ASSERT_TRUE(piece) << piece.error().message();
+    ASSERT_EQ(piece->columns.at(1).name, "word");
+    if (piece->rows() == 0) break;
+    for (std::size_t i = 0; i < piece->rows(); ++i, ++rows) {
+      ASSERT_EQ(piece->columns[0].ints[i], rows);
+      ASSERT_EQ(piece->columns[1].texts[i], std::to_string(rows));
+    }
+  }
+  EXPECT_EQ(rows, 100'000);
+  EXPECT_GT(pieces, 10U);
+}
+
+TEST_F(TabularTest, StreamSaysWhatWentWrongOnTheWay) {
+  EXPECT_EQ(engine_->Stream("SELECT nonsense").error().code(), ErrorCode::kInvalidArgument);
+  auto stream = engine_->Stream(
+      "SELECT CASE WHEN i < 5000000 THEN 1 ELSE error('row ' || i) END FROM range(10000000) t(i)");
+  ASSERT_TRUE(stream) << stream.error().message();
+  Result<Table> piece = (*stream)->Next();
+  while (piece && piece->rows() > 0) piece = (*stream)->Next();
+  ASSERT_FALSE(piece);
+  EXPECT_THAT(piece.error().message(), HasSubstr("row 5"));
+}
+
 TEST_F(TabularTest, NoExtensionIsFetched) {
   EXPECT_FALSE(engine_->Query("SELECT * FROM read_xlsx('a.xlsx')"));
   const auto settings = engine_->Query(
