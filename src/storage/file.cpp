@@ -145,9 +145,11 @@ Status SyncDirectory(const fs::path& path) { return SyncAt(path, O_RDONLY | O_DI
 
 Status CreateDirectories(const fs::path& path, unsigned mode) {
   if (mkdir(path.c_str(), mode) == 0) return SyncDirectory(ParentOf(path));
+  const int error = errno;
   struct stat facts{};
-  if (errno == EEXIST && stat(path.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode)) return {};
-  if (errno != ENOENT || !path.has_parent_path() || path.parent_path() == path)
+  if (error == EEXIST && stat(path.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode)) return {};
+  errno = error;
+  if (error != ENOENT || !path.has_parent_path() || path.parent_path() == path)
     return SystemError("creating the directory", path);
   SKERRY_RETURN_IF_ERROR(CreateDirectories(path.parent_path(), mode));
   if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
