@@ -25,9 +25,12 @@ asan: deps  ## run the tests under AddressSanitizer and UBSan
 	cmake --preset asan-ubsan >/dev/null && cmake --build --preset asan-ubsan $(if $(TESTS),--target $(TESTS)) && scripts/test asan-ubsan $(TESTS)
 tsan: deps  ## run the tests under ThreadSanitizer
 	cmake --preset tsan >/dev/null && cmake --build --preset tsan $(if $(TESTS),--target $(TESTS)) && scripts/test tsan $(TESTS)
-fuzz: deps  ## decode mutated scoring requests for SECONDS (600) under AddressSanitizer and UBSan
-	cmake --preset asan-ubsan >/dev/null && cmake --build --preset asan-ubsan --target serve_fuzz_tests
-	SKERRY_FUZZ_SECONDS=$(or $(SECONDS),600) build/asan-ubsan/serve_fuzz_tests
+fuzz:   ## decode what libFuzzer makes of scoring requests for SECONDS (600), under AddressSanitizer and UBSan
+	scripts/deps --fuzz
+	cmake --preset fuzz >/dev/null && cmake --build --preset fuzz --target infer_request_fuzzer
+	mkdir -p build/fuzz/corpus
+	build/fuzz/infer_request_fuzzer -max_total_time=$(or $(SECONDS),600) -max_len=4096 -timeout=10 -print_final_stats=1 \
+	  -dict=tests/fuzz/infer_request.dict -artifact_prefix=build/fuzz/ build/fuzz/corpus tests/fuzz/infer_request
 soak: build  ## MODEL=file.onnx: 30 minutes of load with a swap a second; memory flat, nothing fails
 	scripts/deps --bench
 	bench/soak '$(MODEL)' $(SOAK_ARGS)

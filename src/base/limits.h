@@ -16,6 +16,9 @@ constexpr std::size_t kManifestBytes = 4U << 20U;  // OCI distribution-spec asks
 constexpr std::size_t kStatementBytes = 4U << 20U;
 constexpr std::size_t kReceiptBytes = 4U << 20U;
 constexpr std::size_t kModelBytes = std::size_t{2} << 30U;
+// Tree ensembles that are walked by TreeRunner; larger ones are left to ONNX Runtime.
+constexpr std::size_t kWalkedModelBytes = 64U << 20U;
+constexpr std::size_t kWalkedNodes = std::size_t{1} << 20U;
 
 // HTTP.
 constexpr std::size_t kHeaderBytes = 16U << 10U;

@@ -9,11 +9,13 @@
 #include <exception>
 #include <iterator>
 #include <new>
+#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "base/limits.h"
 #include "model/runtime_values.h"
+#include "model/tree_runner.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -125,6 +127,7 @@ struct OnnxSession::Runtime {
   // Whether the outputs are tensors of numbers that have the rows of the first input, as far as is
   // known.
   std::atomic<bool> keeps_rows{false};
+  std::unique_ptr<const TreeRunner> trees{};  // null: the runtime runs the graph
 
   // Runs with the outputs' memory given, which spares the runtime its own and a copy. Nothing when
   // it does not take it.
@@ -158,6 +161,10 @@ Result<std::unique_ptr<OnnxSession>> OnnxSession::Load(const std::filesystem::pa
     made->runtime_->session.emplace(RuntimeEnv(), path.c_str(), MakeOptions());
   }));
   SKERRY_RETURN_IF_ERROR(made->Describe(path.string()));
+  if (size <= limits::kWalkedModelBytes) {
+    SKERRY_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, limits::kWalkedModelBytes));
+    made->AdoptTrees(bytes);
+  }
   return made;
 }
 
@@ -169,6 +176,7 @@ Result<std::unique_ptr<OnnxSession>> OnnxSession::LoadBytes(std::string_view byt
     made->runtime_->session.emplace(RuntimeEnv(), bytes.data(), bytes.size(), MakeOptions());
   }));
   SKERRY_RETURN_IF_ERROR(made->Describe(what));
+  made->AdoptTrees(bytes);
   return made;
 }
 
@@ -285,6 +293,11 @@ Result<std::vector<Tensor>> OnnxSession::Run(std::span<const Tensor> given,
     chosen.push_back(static_cast<std::size_t>(spec - outputs_.data()));
   }
   for (std::size_t i = 0; wanted.empty() && i < outputs_.size(); ++i) chosen.push_back(i);
+  if (runtime_->trees && ordered[0]->shape[0] > 0) {
+    std::vector<Tensor> outputs = SizedOutputs(outputs_, chosen, ordered[0]->shape[0]);
+    runtime_->trees->Run(ordered[0]->View<float>(), chosen, outputs);
+    return outputs;
+  }
   std::vector<const char*> names;
   std::vector<std::size_t> place;  // of each chosen output in what the graph returns
   for (const std::size_t output : chosen) {
@@ -326,6 +339,7 @@ Result<std::vector<Tensor>> OnnxSession::Run(std::span<const Tensor> given,
 Status OnnxSession::RunMatrix(std::span<const float> in, std::size_t rows, std::size_t columns,
                               std::size_t output, std::span<float> out,
                               std::size_t out_columns) const {
+  if (runtime_->trees && runtime_->trees->RunScores(in, output, out)) return {};
   const std::array<std::int64_t, 2> in_shape = {static_cast<std::int64_t>(rows),
                                                 static_cast<std::int64_t>(columns)};
   const std::array<std::int64_t, 2> out_shape = {static_cast<std::int64_t>(rows),
@@ -344,6 +358,36 @@ Status OnnxSession::RunMatrix(std::span<const float> in, std::size_t rows, std::
     return Fail(ErrorCode::kInternal, "ONNX Runtime failed: {}",
                 WithoutSourceLine(exception.what()));
   }
+}
+
+bool OnnxSession::walks_trees() const { return runtime_->trees != nullptr; }
+
+void OnnxSession::AdoptTrees(std::string_view onnx) {
+  constexpr std::size_t kProbes = 256, kAlone = 16;
+  if (!runtime_->keeps_rows || inputs_.size() != 1 || inputs_[0].type != TensorType::kFloat32 ||
+      inputs_[0].shape.size() != 2 || inputs_[0].shape[1] <= 0)
+    return;
+  const auto columns = static_cast<std::size_t>(inputs_[0].shape[1]);
+  auto runner = TreeRunner::Make(onnx, columns);
+  if (!runner) return;
+  std::vector<std::size_t> all(outputs_.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  const std::vector<float> probes = runner->ProbeRows(kProbes);
+  const auto agree = [&](std::size_t first, std::size_t rows) {
+    Tensor input;
+    input.name = inputs_[0].name;
+    input.Resize(TensorType::kFloat32, {static_cast<std::int64_t>(rows), inputs_[0].shape[1]});
+    const std::span<const float> given(probes.data() + first * columns, rows * columns);
+    std::ranges::copy(given, input.MutableView<float>().begin());
+    const auto wanted = Run({&input, 1});
+    std::vector<Tensor> got = SizedOutputs(outputs_, all, input.shape[0]);
+    runner->Run(given, all, got);
+    return wanted && std::ranges::equal(*wanted, got, {}, &Tensor::bytes, &Tensor::bytes);
+  };
+  // The runtime has other code for one row than for several.
+  bool same = agree(0, kProbes);
+  for (std::size_t row = 0; same && row < kAlone; ++row) same = agree(row, 1);
+  if (same) runtime_->trees = std::move(runner);
 }
 
 Result<std::size_t> OnnxSession::RequireMatrix(std::size_t columns, std::string_view output,

@@ -2,6 +2,9 @@
 // the first load, telemetry off; a session runs on the calling thread alone (intra-op 1, no
 // spinning, CPU).
 //
+// A graph that is one tree ensemble and nothing else is walked by a TreeRunner instead, which on
+// load gave the runtime's very bits (see tree_runner.h).
+//
 // Outputs that are no tensors become plain tensors: a sequence of tensors of one shape is stacked
 // along a new first axis; a sequence of maps (as tree converters emit) becomes its values [N,K]
 // under the output's name and its keys [K] under that name + "_keys". Sequences of different shapes
@@ -41,6 +44,8 @@ class OnnxSession {
   const std::vector<TensorSpec>& outputs() const { return outputs_; }
   // Every input and output has a free first dimension: rows of several requests may share a run.
   bool batches() const { return batches_; }
+  // Whether a TreeRunner stands in for the runtime.
+  bool walks_trees() const;
 
   // `given` in any order, matched by name; every declared input must be there. `wanted` names the
   // outputs and their order; empty means all.
@@ -62,6 +67,8 @@ class OnnxSession {
   struct Runtime;
   OnnxSession();
   Status Describe(std::string_view what);
+  // Walks trees from now on where `onnx` is an ensemble that gives the same bits so.
+  void AdoptTrees(std::string_view onnx);
 
   std::unique_ptr<Runtime> runtime_;
   std::vector<TensorSpec> inputs_;

@@ -108,8 +108,7 @@ Result<std::shared_ptr<const ServedModel>> Inference::Find(std::string_view name
   std::shared_ptr<const ServedModel> model = parts_.repository->Find(name, version);
   if (model) return model;
   const std::vector<std::string> versions = parts_.repository->VersionNames(name);
-  if (versions.empty())
-    return Fail(ErrorCode::kNotFound, "no model named \"{}\" is served here", name);
+  if (versions.empty()) return UnknownModel(name);
   return Fail(ErrorCode::kNotFound, "model {} has no version \"{}\" here; {} is served", name,
               version, fmt::join(versions, ", "));
 }

@@ -83,7 +83,7 @@ Result<fs::path> ModelLibrary::SourceOf(const std::string& name) const {
   std::error_code ignored;
   if (!options_.directory.empty() && fs::is_directory(options_.directory / name, ignored))
     return options_.directory / name;
-  return Fail(ErrorCode::kNotFound, "no model named \"{}\" is in the model repository", name);
+  return Fail(ErrorCode::kNotFound, "failed to load '{}', it is not in the model repository", name);
 }
 
 Result<std::vector<ModelLibrary::Found>> ModelLibrary::VersionsAt(const fs::path& source) {

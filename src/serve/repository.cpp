@@ -153,9 +153,17 @@ Result<std::vector<StatisticsReading>> ModelRepository::Statistics(std::string_v
     readings.push_back(std::move(reading));
   }
   if (readings.empty() && !name.empty())
-    return Fail(ErrorCode::kNotFound, "no model named \"{}\"{} is served here", name,
-                version.empty() ? "" : fmt::format(" of version \"{}\"", version));
+    return version.empty()
+               ? UnknownModel(name)
+               : Fail(ErrorCode::kNotFound, "no version \"{}\" of model \"{}\" is served here",
+                      version, name);
   return readings;
+}
+
+tl::unexpected<Error> UnknownModel(std::string_view name) {
+  return Fail(ErrorCode::kNotFound,
+              "Request for unknown model: '{}' is not found; GET /v1/models lists what is served",
+              name);
 }
 
 void ModelRepository::SetReady(bool ready) { ready_.store(ready); }

@@ -20,6 +20,9 @@
 
 namespace skerry {
 
+// kNotFound in the words that Triton's clients know it by.
+tl::unexpected<Error> UnknownModel(std::string_view name);
+
 // A model version as it is served. Immutable; shared by the requests under way, which finish on it
 // however the repository changes meanwhile.
 struct ServedModel {

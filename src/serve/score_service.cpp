@@ -68,7 +68,7 @@ Result<std::shared_ptr<const ServedModel>> ScoreService::ModelToScore(
   if (request.HasQuery("model")) {
     const std::string name = request.Query("model");
     model = parts_.repository->Find(name);
-    if (!model) return Fail(ErrorCode::kNotFound, "no model named \"{}\" is served here", name);
+    if (!model) return UnknownModel(name);
   } else {
     model = parts_.repository->Only();
     if (!model)

@@ -1,0 +1,300 @@
+#include "model/tree_runner.h"
+
+#include <onnx-ml.pb.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/limits.h"
+#include "base/random.h"
+
+namespace skerry {
+
+// Reads the parallel arrays of a tree ensemble; every function is false where the graph is to be
+// left to the runtime.
+class TreeRunnerReader {
+ public:
+  explicit TreeRunnerReader(TreeRunner& runner) : runner_(runner) {}
+
+  bool Read(const onnx::GraphProto& graph) {
+    if (graph.node_size() != 1) return false;
+    const onnx::NodeProto& node = graph.node(0);
+    if (node.domain() != "ai.onnx.ml" || node.input_size() != 1) return false;
+    runner_.classifies_ = node.op_type() == "TreeEnsembleClassifier";
+    if (!runner_.classifies_ && node.op_type() != "TreeEnsembleRegressor") return false;
+    for (const onnx::AttributeProto& attribute : node.attribute())
+      attributes_[attribute.name()] = &attribute;
+    return ReadOutputs(graph, node) && ReadSettings() && ReadNodes() && ReadWeights() &&
+           MakeGroups();
+  }
+
+ private:
+  using Node = TreeRunner::Node;
+  using Key = std::pair<std::int64_t, std::int64_t>;  // tree, node
+
+  const onnx::AttributeProto* Find(const std::string& name) const {
+    const auto found = attributes_.find(name);
+    return found == attributes_.end() ? nullptr : found->second;
+  }
+  std::span<const std::int64_t> Ints(const std::string& name) const {
+    const auto* found = Find(name);
+    if (found == nullptr) return {};
+    return {found->ints().data(), static_cast<std::size_t>(found->ints_size())};
+  }
+  std::span<const float> Floats(const std::string& name) const {
+    const auto* found = Find(name);
+    if (found == nullptr) return {};
+    return {found->floats().data(), static_cast<std::size_t>(found->floats_size())};
+  }
+  std::string Text(const std::string& name, const std::string& absent) const {
+    const auto* found = Find(name);
+    return found == nullptr ? absent : found->s();
+  }
+  std::string Weights(const char* what) const {
+    return std::string(runner_.classifies_ ? "class_" : "target_") + what;
+  }
+
+  bool ReadOutputs(const onnx::GraphProto& graph, const onnx::NodeProto& node) {
+    for (const onnx::ValueInfoProto& output : graph.output()) {
+      const auto found = std::find(node.output().begin(), node.output().end(), output.name());
+      if (found == node.output().end() || output.name().empty()) return false;
+      const bool labels = runner_.classifies_ && found == node.output().begin();
+      runner_.outputs_.push_back(labels ? TreeRunner::Output::kLabels
+                                        : TreeRunner::Output::kScores);
+    }
+    return true;
+  }
+
+  bool ReadSettings() {
+    const std::string transform = Text("post_transform", "NONE");
+    runner_.logistic_ = transform == "LOGISTIC";
+    if (transform != "NONE" && !(runner_.logistic_ && runner_.classifies_)) return false;
+    const auto base = Floats("base_values");
+    if (base.size() > 1) return false;
+    if (!base.empty()) runner_.base_ = base[0];
+    if (runner_.classifies_) {
+      const auto labels = Ints("classlabels_int64s");
+      if (labels.size() != 2) return false;
+      std::ranges::copy(labels, runner_.labels_.begin());
+      return true;
+    }
+    const auto* targets = Find("n_targets");
+    return (targets == nullptr || targets->i() == 1) && Text("aggregate_function", "SUM") == "SUM";
+  }
+
+  bool ReadNodes() {
+    const auto trees = Ints("nodes_treeids"), ids = Ints("nodes_nodeids"),
+               columns = Ints("nodes_featureids"), trues = Ints("nodes_truenodeids"),
+               falses = Ints("nodes_falsenodeids"),
+               missing = Ints("nodes_missing_value_tracks_true");
+    const auto values = Floats("nodes_values");
+    const auto* modes = Find("nodes_modes");
+    const std::size_t count = trees.size();
+    if (count == 0 || count > limits::kWalkedNodes || modes == nullptr ||
+        static_cast<std::size_t>(modes->strings_size()) != count)
+      return false;
+    for (const std::size_t size :
+         {ids.size(), columns.size(), trues.size(), falses.size(), values.size()})
+      if (size != count) return false;
+    if (!missing.empty() && missing.size() != count) return false;
+    runner_.nodes_.resize(count);
+    runner_.missing_true_.resize(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!places_.emplace(Key{trees[i], ids[i]}, static_cast<std::uint32_t>(i)).second)
+        return false;
+      if (i == 0 || trees[i] != trees[i - 1])
+        runner_.roots_.push_back(static_cast<std::uint32_t>(i));
+    }
+    std::vector<std::uint8_t> parents(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      Node& node = runner_.nodes_[i];
+      node.next = {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i)};
+      const std::string& mode = modes->strings(static_cast<int>(i));
+      if (mode == "LEAF") continue;
+      if (columns[i] < 0 || columns[i] >= static_cast<std::int64_t>(runner_.columns_)) return false;
+      node.column = static_cast<std::uint32_t>(columns[i]);
+      if (!SetThreshold(node, mode, values[i])) return false;
+      runner_.missing_true_[i] = !missing.empty() && missing[i] != 0 ? 1 : 0;
+      const auto no = places_.find({trees[i], falses[i]}), yes = places_.find({trees[i], trues[i]});
+      if (no == places_.end() || yes == places_.end()) return false;
+      node.next = {no->second, yes->second};
+      for (const std::uint32_t child : node.next)
+        if (child <= i || parents[child]++ != 0) return false;  // else a walk might not end
+    }
+    // Every node but the roots, each the first of its tree, has a parent.
+    return static_cast<std::size_t>(std::ranges::count(parents, 0)) == runner_.roots_.size() &&
+           std::ranges::all_of(runner_.roots_,
+                               [&](std::uint32_t root) { return parents[root] == 0; });
+  }
+
+  static bool SetThreshold(Node& node, const std::string& mode, float value) {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    if (!std::isfinite(value)) return false;
+    if (mode != "BRANCH_LT" && mode != "BRANCH_LEQ") return false;
+    // at <= value is at < the next float.
+    node.threshold = mode == "BRANCH_LT" ? value : std::nextafter(value, kInfinity);
+    return true;
+  }
+
+  bool ReadWeights() {
+    const auto trees = Ints(Weights("treeids")), ids = Ints(Weights("nodeids")),
+               targets = Ints(Weights("ids"));
+    const auto weights = Floats(Weights("weights"));
+    if (trees.size() != weights.size() || ids.size() != weights.size() ||
+        targets.size() != weights.size())
+      return false;
+    std::vector<std::uint8_t> weighed(runner_.nodes_.size());
+    bool negative = false;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const auto found = places_.find({trees[i], ids[i]});
+      if (found == places_.end() || targets[i] != 0) return false;
+      Node& leaf = runner_.nodes_[found->second];
+      if (leaf.next[0] != found->second || weighed[found->second]++ != 0) return false;
+      leaf.threshold = weights[i];
+      negative = negative || weights[i] < 0;
+    }
+    return negative || !runner_.classifies_;
+  }
+
+  bool MakeGroups() {
+    std::vector<std::uint32_t> depths(runner_.nodes_.size());
+    for (std::size_t i = 0; i < depths.size(); ++i)
+      for (const std::uint32_t child : runner_.nodes_[i].next)
+        if (child != i) depths[child] = depths[i] + 1;
+    for (std::size_t first = 0; first < runner_.roots_.size(); first += TreeRunner::kLanes) {
+      const std::size_t end = std::min(first + TreeRunner::kLanes, runner_.roots_.size());
+      const std::size_t nodes_end =
+          end == runner_.roots_.size() ? depths.size() : runner_.roots_[end];
+      const auto deepest =
+          *std::max_element(depths.begin() + runner_.roots_[first],
+                            depths.begin() + static_cast<std::ptrdiff_t>(nodes_end));
+      runner_.groups_.push_back({.first = static_cast<std::uint32_t>(first),
+                                 .trees = static_cast<std::uint32_t>(end - first),
+                                 .steps = deepest});
+    }
+    return true;
+  }
+
+  TreeRunner& runner_;
+  std::map<std::string, const onnx::AttributeProto*> attributes_;
+  std::map<Key, std::uint32_t> places_;  // of nodes
+};
+
+std::unique_ptr<TreeRunner> TreeRunner::Make(std::string_view onnx, std::size_t columns) {
+  onnx::ModelProto model;
+  if (onnx.size() > limits::kWalkedModelBytes ||
+      !model.ParseFromArray(onnx.data(), static_cast<int>(onnx.size())))
+    return nullptr;
+  auto runner = std::make_unique<TreeRunner>();
+  runner->columns_ = columns;
+  return TreeRunnerReader(*runner).Read(model.graph()) ? std::move(runner) : nullptr;
+}
+
+template <bool kMissing>
+void TreeRunner::AddGroup(const Group& group, std::span<const float> rows,
+                          std::span<float> sums) const {
+  const Node* const nodes = nodes_.data();
+  const std::uint32_t* const roots = roots_.data() + group.first;
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const float* const row = rows.data() + i * columns_;
+    std::array<std::uint32_t, kLanes> at{};
+    // Lanes without a tree walk the first one again; nobody reads where they end.
+    for (std::size_t lane = 0; lane < kLanes; ++lane)
+      at[lane] = roots[lane < group.trees ? lane : 0];
+    for (std::uint32_t step = 0; step < group.steps; ++step)
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        const Node& node = nodes[at[lane]];
+        const float value = row[node.column];
+        std::size_t less = value < node.threshold ? 1 : 0;
+        if constexpr (kMissing)
+          if (std::isnan(value)) less = missing_true_[at[lane]];
+        at[lane] = node.next[less];
+      }
+    for (std::size_t lane = 0; lane < group.trees; ++lane) sums[i] += nodes[at[lane]].threshold;
+  }
+}
+
+std::vector<float> TreeRunner::Sum(std::span<const float> rows) const {
+  std::vector<float> sums(rows.size() / columns_);
+  const bool missing = std::ranges::any_of(rows, [](float value) { return std::isnan(value); });
+  // Group by group, so that a group's nodes stay near while all rows pass them.
+  for (const Group& group : groups_)
+    if (missing)
+      AddGroup<true>(group, rows, sums);
+    else
+      AddGroup<false>(group, rows, sums);
+  for (float& sum : sums) sum += base_;
+  return sums;
+}
+
+namespace {
+
+// As ONNX Runtime computes it: exact to the last bit only this way.
+float Logistic(float margin) {
+  const float positive = 1.0F / (1.0F + std::exp(-std::abs(margin)));
+  return margin < 0 ? 1.0F - positive : positive;
+}
+
+}  // namespace
+
+void TreeRunner::WriteScores(std::span<const float> sums, std::span<float> scores) const {
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    if (!classifies_) {
+      scores[i] = sums[i];
+    } else {
+      scores[2 * i] = logistic_ ? Logistic(-sums[i]) : -sums[i];
+      scores[2 * i + 1] = logistic_ ? Logistic(sums[i]) : sums[i];
+    }
+  }
+}
+
+void TreeRunner::Run(std::span<const float> rows, std::span<const std::size_t> which,
+                     std::span<Tensor> outputs) const {
+  const std::vector<float> sums = Sum(rows);
+  for (std::size_t k = 0; k < which.size(); ++k) {
+    if (outputs_[which[k]] == Output::kScores) {
+      WriteScores(sums, outputs[k].MutableView<float>());
+      continue;
+    }
+    const auto labels = outputs[k].MutableView<std::int64_t>();
+    for (std::size_t i = 0; i < sums.size(); ++i) labels[i] = labels_[sums[i] > 0 ? 1 : 0];
+  }
+}
+
+bool TreeRunner::RunScores(std::span<const float> rows, std::size_t which,
+                           std::span<float> scores) const {
+  if (outputs_[which] != Output::kScores) return false;
+  WriteScores(Sum(rows), scores);
+  return true;
+}
+
+std::vector<float> TreeRunner::ProbeRows(std::size_t rows) const {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::vector<std::vector<float>> thresholds(columns_);
+  for (std::size_t i = 0; i < nodes_.size(); ++i)
+    if (nodes_[i].next[0] != i) thresholds[nodes_[i].column].push_back(nodes_[i].threshold);
+  SeededRandom random(1);
+  std::vector<float> probes;
+  for (std::size_t i = 0; i < rows * columns_; ++i) {
+    const std::vector<float>& known = thresholds[i % columns_];
+    const float near = known.empty() ? 0 : known[random.NextBelow(known.size())];
+    const std::array<float, 8> values = {near,
+                                         std::nextafter(near, -kInfinity),
+                                         std::nextafter(near, kInfinity),
+                                         near - 1,
+                                         near + 1,
+                                         0,
+                                         random.NextBelow(2) == 0 ? kInfinity : -kInfinity,
+                                         std::numeric_limits<float>::quiet_NaN()};
+    // Half of the rows have nothing missing, since these are walked by other code.
+    const std::size_t choices = i / columns_ % 2 == 0 ? values.size() - 1 : values.size();
+    probes.push_back(values[random.NextBelow(choices)]);
+  }
+  return probes;
+}
+
+}  // namespace skerry

@@ -1,0 +1,82 @@
+// Runs a graph that is one tree ensemble and nothing else, as converters of XGBoost, LightGBM and
+// scikit-learn write binary classifiers and regressors, faster than ONNX Runtime does: without the
+// runtime's own work around a run, and with several trees walked at once.
+//
+// Role: OnnxSession makes one beside its session and asks it first. It is used only where
+// AgreesWith held: on rows around the graph's own thresholds (missing and infinite values among
+// them) both gave the same bits. Immutable; any thread.
+//
+// Layout: every tree's nodes stand in one array, 16 bytes each; a leaf points to itself, so that a
+// walk needs no test for the end and `kLanes` trees go down side by side, each step waiting for no
+// other tree's memory. Leaf weights are added in the order of the trees in float32, as ONNX
+// Runtime's do.
+//
+// Source: ONNX operators, ai.onnx.ml, TreeEnsembleClassifier and TreeEnsembleRegressor, versions 1
+// to 3; what they leave open (one weight for two classes) is as ONNX Runtime has it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "model/tensor.h"
+
+namespace skerry {
+
+class TreeRunner {
+ public:
+  static constexpr std::size_t kLanes = 8;
+
+  // Null where the graph is anything else, or uses what is left to the runtime: labels of text,
+  // other post transforms than none and LOGISTIC, several targets, weights of more than one class,
+  // weights that are all positive in a classifier, modes other than BRANCH_LT and BRANCH_LEQ, a
+  // node with two parents. `columns`: of the input's rows.
+  static std::unique_ptr<TreeRunner> Make(std::string_view onnx, std::size_t columns);
+
+  // `rows`: float32 [N, columns]. `outputs` are sized: labels INT64 [N], a classifier's
+  // probabilities FP32 [N,2], a regressor's values FP32 [N,1]; `which` says what each is, as an
+  // index of the graph's outputs.
+  void Run(std::span<const float> rows, std::span<const std::size_t> which,
+           std::span<Tensor> outputs) const;
+  // The graph's output `which`, which is probabilities or values: [N, width] with width 2 or 1.
+  // False where it is labels.
+  bool RunScores(std::span<const float> rows, std::size_t which, std::span<float> scores) const;
+
+  // Rows on which this has to prove itself: for each, every column at, just below or just above one
+  // of its thresholds, missing, infinite or zero. The same for the same graph.
+  std::vector<float> ProbeRows(std::size_t rows) const;
+
+ private:
+  struct Node {
+    float threshold = 0;  // of a leaf: its weight
+    std::uint32_t column = 0;
+    std::array<std::uint32_t, 2> next{};  // [1] where value < threshold; a leaf's are itself
+  };
+  struct Group {  // of kLanes trees, or fewer at the end
+    std::uint32_t first = 0, trees = 0;
+    std::uint32_t steps = 0;  // to the deepest leaf
+  };
+  enum class Output : std::uint8_t { kLabels, kScores };
+  friend class TreeRunnerReader;
+
+  template <bool kMissing>
+  void AddGroup(const Group& group, std::span<const float> rows, std::span<float> sums) const;
+  std::vector<float> Sum(std::span<const float> rows) const;
+  void WriteScores(std::span<const float> sums, std::span<float> scores) const;
+
+  bool classifies_ = false, logistic_ = false;
+  float base_ = 0;
+  std::size_t columns_ = 0;
+  std::array<std::int64_t, 2> labels_{};
+  std::vector<Output> outputs_;  // of the graph, in its order
+  std::vector<Node> nodes_;
+  std::vector<std::uint8_t> missing_true_;  // by node: where a missing value goes, an index of next
+  std::vector<std::uint32_t> roots_;
+  std::vector<Group> groups_;
+};
+
+}  // namespace skerry
