@@ -190,14 +190,17 @@ Result<DecodedRequest> DecodeRequest(inference::ModelInferRequest& message) {
                 "raw_input_contents has {} elements for {} inputs; expected one for each", raws,
                 inputs);
   DecodedRequest decoded;
-  decoded.form = raws == 0 && inputs != 0 ? TensorForm::kTyped : TensorForm::kRaw;
+  const auto asked = message.parameters().find("binary_data_output");
+  if (asked != message.parameters().end() && asked->second.has_bool_param() &&
+      !asked->second.bool_param())
+    decoded.form = TensorForm::kTyped;
   InferRequest& request = decoded.request;
   request.id = std::move(*message.mutable_id());
   request.inputs.reserve(inputs);
   for (std::size_t i = 0; i < inputs; ++i) {
     InputMessage& input = *message.mutable_inputs(static_cast<int>(i));
     SKERRY_ASSIGN_OR_RETURN(Tensor tensor, DecodeHead(input));
-    if (decoded.form == TensorForm::kTyped) {
+    if (raws == 0) {
       SKERRY_RETURN_IF_ERROR(TakeTyped(*input.mutable_contents(), tensor));
     } else if (TypedCount(input.contents()) != 0) {
       return Fail(ErrorCode::kInvalidArgument,

@@ -15,12 +15,13 @@
 
 namespace skerry {
 
-// How tensors travel: as raw bytes beside the tensors, or typed within them. An answer takes the
-// form of its request.
+// How tensors travel: as raw bytes beside the tensors, or typed within them.
 enum class TensorForm : std::uint8_t { kRaw, kTyped };
 
 struct DecodedRequest {
   InferRequest request;
+  // Of the answer: raw, as clients of Triton expect it also where they sent typed contents, unless
+  // the request's parameter "binary_data_output" (the name it has over REST) is false.
   TensorForm form = TensorForm::kRaw;
 };
 

@@ -53,6 +53,7 @@ Tensor ThroughTheWire(const Tensor& tensor, TensorForm form) {
     request.add_raw_input_contents(answer.raw_output_contents(0));
   else
     *input.mutable_contents() = output.contents();
+  (*request.mutable_parameters())["binary_data_output"].set_bool_param(form == TensorForm::kRaw);
   ModelInferRequest received;
   EXPECT_TRUE(received.ParseFromString(request.SerializeAsString()));
   Result<DecodedRequest> decoded = DecodeRequest(received);

@@ -83,17 +83,28 @@ TEST_F(RpcServerTest, ScoresAPackage) {
             row_numbers_.instance().ToString());
 }
 
-TEST_F(RpcServerTest, GivesTheOutputsAskedForInTheFormOfTheRequest) {
+TEST_F(RpcServerTest, GivesTheOutputsAskedForTypedWhereTheRequestWantsThemSo) {
   ModelInferRequest request = MillingRequest(20);
   request.clear_raw_input_contents();
   for (const float value : {0.0F, 20.0F, 5.0F})
     request.mutable_inputs(0)->mutable_contents()->add_fp32_contents(value);
   request.add_outputs()->set_name("prediction");
+  ModelInferRequest typed = request;
+  (*typed.mutable_parameters())["binary_data_output"].set_bool_param(false);
   ModelInferResponse response;
-  const grpc::Status status = Infer(request, response);
+  grpc::Status status = Infer(typed, response);
   ASSERT_TRUE(status.ok()) << status.error_message();
   ASSERT_EQ(response.outputs_size(), 1);
   EXPECT_EQ(response.outputs(0).contents().bytes_contents(0), "0");
+  EXPECT_EQ(response.raw_output_contents_size(), 0);
+
+  response.Clear();
+  status = Infer(request, response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_FALSE(response.outputs(0).has_contents());
+  EXPECT_EQ(response.raw_output_contents(0), std::string("\x01\0\0\0"
+                                                         "0",
+                                                         5));
 }
 
 TEST_F(RpcServerTest, GivesTheBestClasses) {
@@ -122,6 +133,7 @@ TEST_F(RpcServerTest, AnswersForABareModel) {
     input.mutable_contents()->add_fp32_contents(1);
     input.mutable_contents()->add_fp32_contents(2);
   }
+  (*request.mutable_parameters())["binary_data_output"].set_bool_param(false);
   ModelInferResponse response;
   const grpc::Status status = Infer(request, response);
   ASSERT_TRUE(status.ok()) << status.error_message();
