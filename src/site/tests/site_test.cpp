@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <fstream>
 #include <thread>
@@ -310,6 +311,24 @@ TEST_F(SiteTest, MediaAloneJoinsDeploysScoresAndBringsTheRowsOut) {
   const Json exported = Control("POST", "/v1/bundle/export", {{"path", Path("out2")}});
   EXPECT_EQ(exported["written"], 2) << exported.dump(2);  // status and one shipment
   EXPECT_EQ(Control("GET", "/v1/outbox")["sealed_primary_rows"], 1);
+}
+
+TEST_F(SiteTest, RowsOfAStreamAreInTheLedgerWhenTheirLinesCome) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  StartJoined(hub);
+  constexpr std::size_t kRows = 5'000;
+  HttpCall call;
+  call.method = "POST";
+  call.url = site_->url() + "/v1/score";
+  call.headers = {{"Content-Type", "application/x-ndjson"}};
+  for (std::size_t i = 0; i < kRows; ++i)
+    call.body += fmt::format(R"({{"type":"M","torque_nm":{},"tool_wear_min":1}})"
+                             "\n",
+                             i % 80);
+  const HttpReply reply = HttpClient({}).Send(call).value();
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  EXPECT_EQ(std::count(reply.body.begin(), reply.body.end(), '\n'), kRows);
+  EXPECT_EQ(Control("GET", "/v1/site")["counters"]["scored"], kRows);
 }
 
 TEST_F(SiteTest, PolicyIsExplainedFieldByField) {
