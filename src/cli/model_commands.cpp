@@ -80,7 +80,8 @@ volatile std::sig_atomic_t interrupted = 0;
 void CatchInterrupts() {
   struct sigaction action{};
   action.sa_handler = [](int) { interrupted = 1; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  // What is being read or written goes on: else its error would come in the interruption's place.
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
 }
