@@ -104,31 +104,29 @@ class TreeRunnerReader {
     runner_.nodes_.resize(count);
     runner_.missing_true_.resize(count);
     for (std::size_t i = 0; i < count; ++i) {
-      if (!places_.emplace(Key{trees[i], ids[i]}, static_cast<std::uint32_t>(i)).second)
-        return false;
-      if (i == 0 || trees[i] != trees[i - 1])
-        runner_.roots_.push_back(static_cast<std::uint32_t>(i));
+      if (!indices_.emplace(Key{trees[i], ids[i]}, i).second) return false;
+      if (i == 0 || trees[i] != trees[i - 1]) roots_.push_back(i);
     }
     std::vector<std::uint8_t> parents(count);
     for (std::size_t i = 0; i < count; ++i) {
       Node& node = runner_.nodes_[i];
-      node.next = {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i)};
+      node.next = {PlaceOf(i), PlaceOf(i)};
       const std::string& mode = modes->strings(static_cast<int>(i));
       if (mode == "LEAF") continue;
       if (columns[i] < 0 || columns[i] >= static_cast<std::int64_t>(runner_.columns_)) return false;
       node.column = static_cast<std::uint32_t>(columns[i]);
       if (!SetThreshold(node, mode, values[i])) return false;
       runner_.missing_true_[i] = !missing.empty() && missing[i] != 0 ? 1 : 0;
-      const auto no = places_.find({trees[i], falses[i]}), yes = places_.find({trees[i], trues[i]});
-      if (no == places_.end() || yes == places_.end()) return false;
-      node.next = {no->second, yes->second};
-      for (const std::uint32_t child : node.next)
+      const auto no = indices_.find({trees[i], falses[i]}),
+                 yes = indices_.find({trees[i], trues[i]});
+      if (no == indices_.end() || yes == indices_.end()) return false;
+      node.next = {PlaceOf(no->second), PlaceOf(yes->second)};
+      for (const std::size_t child : {no->second, yes->second})
         if (child <= i || parents[child]++ != 0) return false;  // else a walk might not end
     }
     // Every node but the roots, each the first of its tree, has a parent.
-    return static_cast<std::size_t>(std::ranges::count(parents, 0)) == runner_.roots_.size() &&
-           std::ranges::all_of(runner_.roots_,
-                               [&](std::uint32_t root) { return parents[root] == 0; });
+    return static_cast<std::size_t>(std::ranges::count(parents, 0)) == roots_.size() &&
+           std::ranges::all_of(roots_, [&](std::size_t root) { return parents[root] == 0; });
   }
 
   static bool SetThreshold(Node& node, const std::string& mode, float value) {
@@ -150,10 +148,10 @@ class TreeRunnerReader {
     std::vector<std::uint8_t> weighed(runner_.nodes_.size());
     bool negative = false;
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      const auto found = places_.find({trees[i], ids[i]});
-      if (found == places_.end() || targets[i] != 0) return false;
+      const auto found = indices_.find({trees[i], ids[i]});
+      if (found == indices_.end() || targets[i] != 0) return false;
       Node& leaf = runner_.nodes_[found->second];
-      if (leaf.next[0] != found->second || weighed[found->second]++ != 0) return false;
+      if (leaf.next[0] != PlaceOf(found->second) || weighed[found->second]++ != 0) return false;
       leaf.threshold = weights[i];
       negative = negative || weights[i] < 0;
     }
@@ -163,25 +161,30 @@ class TreeRunnerReader {
   bool MakeGroups() {
     std::vector<std::uint32_t> depths(runner_.nodes_.size());
     for (std::size_t i = 0; i < depths.size(); ++i)
-      for (const std::uint32_t child : runner_.nodes_[i].next)
-        if (child != i) depths[child] = depths[i] + 1;
-    for (std::size_t first = 0; first < runner_.roots_.size(); first += TreeRunner::kLanes) {
-      const std::size_t end = std::min(first + TreeRunner::kLanes, runner_.roots_.size());
-      const std::size_t nodes_end =
-          end == runner_.roots_.size() ? depths.size() : runner_.roots_[end];
+      for (const std::uint32_t place : runner_.nodes_[i].next)
+        if (place != PlaceOf(i)) depths[place / sizeof(Node)] = depths[i] + 1;
+    for (std::size_t first = 0; first < roots_.size(); first += TreeRunner::kLanes) {
+      const std::size_t end = std::min(first + TreeRunner::kLanes, roots_.size());
+      const std::size_t nodes_end = end == roots_.size() ? depths.size() : roots_[end];
       const auto deepest =
-          *std::max_element(depths.begin() + runner_.roots_[first],
+          *std::max_element(depths.begin() + static_cast<std::ptrdiff_t>(roots_[first]),
                             depths.begin() + static_cast<std::ptrdiff_t>(nodes_end));
       runner_.groups_.push_back({.first = static_cast<std::uint32_t>(first),
                                  .trees = static_cast<std::uint32_t>(end - first),
                                  .steps = deepest});
     }
+    for (const std::size_t root : roots_) runner_.roots_.push_back(PlaceOf(root));
     return true;
+  }
+
+  static std::uint32_t PlaceOf(std::size_t index) {
+    return static_cast<std::uint32_t>(index * sizeof(Node));
   }
 
   TreeRunner& runner_;
   std::map<std::string, const onnx::AttributeProto*> attributes_;
-  std::map<Key, std::uint32_t> places_;  // of nodes
+  std::map<Key, std::size_t> indices_;  // of nodes
+  std::vector<std::size_t> roots_;
 };
 
 std::unique_ptr<TreeRunner> TreeRunner::Make(std::string_view onnx, std::size_t columns) {
@@ -197,24 +200,31 @@ std::unique_ptr<TreeRunner> TreeRunner::Make(std::string_view onnx, std::size_t 
 template <bool kMissing>
 void TreeRunner::AddGroup(const Group& group, std::span<const float> rows,
                           std::span<float> sums) const {
-  const Node* const nodes = nodes_.data();
-  const std::uint32_t* const roots = roots_.data() + group.first;
-  for (std::size_t i = 0; i < sums.size(); ++i) {
-    const float* const row = rows.data() + i * columns_;
-    std::array<std::uint32_t, kLanes> at{};
-    // Lanes without a tree walk the first one again; nobody reads where they end.
-    for (std::size_t lane = 0; lane < kLanes; ++lane)
-      at[lane] = roots[lane < group.trees ? lane : 0];
-    for (std::uint32_t step = 0; step < group.steps; ++step)
+  const auto node_at =
+      [first = reinterpret_cast<const char*>(nodes_.data())](std::uint32_t place) -> const Node& {
+    return *reinterpret_cast<const Node*>(first + place);
+  };
+  std::array<std::uint32_t, kLanes> roots{};
+  // Lanes without a tree walk the first one again; nobody reads where they end.
+  for (std::size_t lane = 0; lane < kLanes; ++lane)
+    roots[lane] = roots_[group.first + (lane < group.trees ? lane : 0)];
+  const float* row = rows.data();
+  for (float& sum : sums) {
+    std::array<std::uint32_t, kLanes> at = roots;
+    for (std::uint32_t step = 0; step < group.steps; ++step) {
+      // Unrolled, so that every lane has a register.
+#pragma GCC unroll 8
       for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        const Node& node = nodes[at[lane]];
+        const Node& node = node_at(at[lane]);
         const float value = row[node.column];
         std::size_t less = value < node.threshold ? 1 : 0;
         if constexpr (kMissing)
-          if (std::isnan(value)) less = missing_true_[at[lane]];
+          if (std::isnan(value)) less = missing_true_[at[lane] / sizeof(Node)];
         at[lane] = node.next[less];
       }
-    for (std::size_t lane = 0; lane < group.trees; ++lane) sums[i] += nodes[at[lane]].threshold;
+    }
+    for (std::size_t lane = 0; lane < group.trees; ++lane) sum += node_at(at[lane]).threshold;
+    row += columns_;
   }
 }
 
@@ -276,7 +286,8 @@ std::vector<float> TreeRunner::ProbeRows(std::size_t rows) const {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   std::vector<std::vector<float>> thresholds(columns_);
   for (std::size_t i = 0; i < nodes_.size(); ++i)
-    if (nodes_[i].next[0] != i) thresholds[nodes_[i].column].push_back(nodes_[i].threshold);
+    if (nodes_[i].next[0] != i * sizeof(Node))
+      thresholds[nodes_[i].column].push_back(nodes_[i].threshold);
   SeededRandom random(1);
   std::vector<float> probes;
   for (std::size_t i = 0; i < rows * columns_; ++i) {

@@ -54,7 +54,9 @@ class TreeRunner {
   struct Node {
     float threshold = 0;  // of a leaf: its weight
     std::uint32_t column = 0;
-    std::array<std::uint32_t, 2> next{};  // [1] where value < threshold; a leaf's are itself
+    // Where the next node begins, in bytes from the first, which spares a multiplication a step:
+    // [1] where value < threshold; a leaf's are itself.
+    std::array<std::uint32_t, 2> next{};
   };
   struct Group {  // of kLanes trees, or fewer at the end
     std::uint32_t first = 0, trees = 0;
@@ -75,7 +77,7 @@ class TreeRunner {
   std::vector<Output> outputs_;  // of the graph, in its order
   std::vector<Node> nodes_;
   std::vector<std::uint8_t> missing_true_;  // by node: where a missing value goes, an index of next
-  std::vector<std::uint32_t> roots_;
+  std::vector<std::uint32_t> roots_;        // where they begin, as in Node::next
   std::vector<Group> groups_;
 };
 
