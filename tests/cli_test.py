@@ -10,7 +10,7 @@ import time
 import unittest
 import urllib.request
 
-from skerry_process import SKERRY, Served, run, run_tests, write_table
+from skerry_process import SKERRY, Served, run, run_tests, train_package
 
 
 class CommandLine(unittest.TestCase):
@@ -18,8 +18,7 @@ class CommandLine(unittest.TestCase):
     def setUpClass(cls):
         cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-cli-")
         cls.dir = pathlib.Path(cls.temporary.name)
-        write_table(cls.dir / "train.csv")
-        cls.trained = run("train", cls.dir / "train.csv", "--label", "failure", "--name", "demo", "--out", cls.dir / "model")
+        cls.trained = train_package(cls.dir)
 
     @classmethod
     def tearDownClass(cls):

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 import urllib.request
 
-from skerry_process import Served, run, run_tests, write_table
+from skerry_process import Served, run, run_tests, train_package
 
 SCHEMATHESIS = os.environ.get("SKERRY_SCHEMATHESIS", "")
 if not SCHEMATHESIS:
@@ -24,9 +24,7 @@ class OpenApi(unittest.TestCase):
     def setUpClass(cls):
         cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-openapi-")
         cls.dir = pathlib.Path(cls.temporary.name)
-        write_table(cls.dir / "train.csv")
-        trained = run("train", cls.dir / "train.csv", "--label", "failure", "--name", "demo", "--out", cls.dir / "model")
-        assert trained.returncode == 0, trained.stderr
+        train_package(cls.dir)
         cls.server = Served("serve", "--http", "127.0.0.1:0", f"demo={cls.dir / 'model'}")
 
     @classmethod

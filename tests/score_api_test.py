@@ -11,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from skerry_process import Served, run, run_tests, write_table
+from skerry_process import Served, run_tests, train_package
 
 ROWS = 1_000_000
 
@@ -36,9 +36,7 @@ class ScoreApi(unittest.TestCase):
     def setUpClass(cls):
         cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-score-")
         cls.dir = pathlib.Path(cls.temporary.name)
-        write_table(cls.dir / "train.csv")
-        trained = run("train", cls.dir / "train.csv", "--label", "failure", "--name", "demo", "--out", cls.dir / "model")
-        assert trained.returncode == 0, trained.stderr
+        train_package(cls.dir)
         cls.server = Served("serve", "--http", "127.0.0.1:0", f"demo={cls.dir / 'model'}")
 
     @classmethod

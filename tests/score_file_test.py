@@ -9,7 +9,7 @@ import tempfile
 import unittest
 import urllib.request
 
-from skerry_process import SKERRY, Served, run, run_tests, write_table
+from skerry_process import SKERRY, Served, run, run_tests, train_package
 
 ROWS = 2_000_000
 BLOCK = 20_000
@@ -37,9 +37,7 @@ class ScoreFile(unittest.TestCase):
     def setUpClass(cls):
         cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-score-file-")
         cls.dir = pathlib.Path(cls.temporary.name)
-        write_table(cls.dir / "train.csv")
-        trained = run("train", cls.dir / "train.csv", "--label", "failure", "--name", "demo", "--out", cls.dir / "model")
-        assert trained.returncode == 0, trained.stderr
+        train_package(cls.dir)
         block = "".join(map(row, range(BLOCK)))
         with (cls.dir / "rows.csv").open("w") as out:
             out.write("a,b,kind,note\n")

@@ -23,6 +23,14 @@ def write_table(path, rows=600, seed=1):
     path.write_text("\n".join(lines) + "\n")
 
 
+def train_package(directory):
+    """directory/train.csv and directory/model, the package named demo that was trained on it."""
+    write_table(directory / "train.csv")
+    trained = run("train", directory / "train.csv", "--label", "failure", "--name", "demo", "--out", directory / "model")
+    assert trained.returncode == 0, trained.stderr
+    return trained
+
+
 class Served:
     """A long-running command that has said where it listens: `url`, and with grpc=True also `grpc` (ADDRESS:PORT)."""
 

@@ -12,7 +12,7 @@ import unittest
 
 from certificates import make_certificates
 from onnx_identity import ELEMENT_TYPES, write_identity
-from skerry_process import Served, run, run_tests, write_table
+from skerry_process import Served, run, run_tests, train_package
 
 PYTHON = os.environ.get("SKERRY_TRITON_PYTHON", "")
 if PYTHON and os.path.realpath(sys.prefix) != os.path.realpath(pathlib.Path(PYTHON).parent.parent):
@@ -63,10 +63,8 @@ class TritonClient(unittest.TestCase):
     def setUpClass(cls):
         cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-triton-")
         directory = pathlib.Path(cls.temporary.name)
-        write_table(directory / "train.csv")
+        train_package(directory)
         write_identity(directory / "identity.onnx")
-        trained = run("train", directory / "train.csv", "--label", "failure", "--name", "demo", "--out", directory / "model")
-        assert trained.returncode == 0, trained.stderr
         cls.server = Served("serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", f"demo={directory / 'model'}",
                             directory / "identity.onnx", grpc=True)
         cls.http = triton_http.InferenceServerClient(cls.server.url.removeprefix("http://"))

@@ -59,7 +59,8 @@ class Responder {
   void Send(HttpResponse response);
   // Whether the client has closed its side of the connection, or the connection is broken: nobody
   // may be left to read the answer. (A client that shuts its sending side down and still reads
-  // cannot be told from one that went.) One system call; any thread, before Send.
+  // cannot be told from one that went.) One system call; any thread, before Send; not on streaming
+  // routes, whose body the loop may be reading.
   bool PeerLeft() const;
 
   // `head` has no body. What the request has left of its own may still be read.

@@ -88,7 +88,8 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     socket().close(ignored);
   }
 
-  // From any thread, while a handler has the request: nothing but CloseNow closes the socket then.
+  // From any thread, while a handler has the whole request: nothing but CloseNow closes the socket
+  // then.
   bool PeerLeft() override {
     const std::lock_guard lock(closing_);
     tcp_info info{};
@@ -101,9 +102,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   // From any thread.
   void Respond(HttpResponse response) override {
     if (loop_->io.get_executor().running_in_this_thread()) return Write(std::move(response));
-    const std::lock_guard lock(loop_->mutex);
-    if (loop_->stopped) return;
-    asio::post(loop_->io, [self = this->shared_from_this(), moved = std::move(response)]() mutable {
+    Post([self = this->shared_from_this(), moved = std::move(response)]() mutable {
       self->Write(std::move(moved));
     });
   }
@@ -394,9 +393,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     handler_running_ = true;
     const bool taken = pool.Post([self = this->shared_from_this(), &route] {
       self->RunHandler(route);
-      const std::lock_guard lock(self->loop_->mutex);
-      if (self->loop_->stopped) return;
-      asio::post(self->loop_->io, [self] {
+      self->Post([self] {
         self->handler_running_ = false;
         if (self->answered_) self->WaitForRequest();
       });
@@ -413,10 +410,8 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     stream_parser_->body_limit(boost::none);
     // The reader is the handler's alone, and the session outlives the handler.
     stream_body_ = std::make_shared<StreamBody>([this] {
-      const std::lock_guard lock(loop_->mutex);
-      if (loop_->stopped)
-        return stream_body_->FailWith(Error(ErrorCode::kUnavailable, "the server is stopping"));
-      asio::post(loop_->io, [self = this->shared_from_this()] { self->ReadPiece(); });
+      if (!Post([self = this->shared_from_this()] { self->ReadPiece(); }))
+        stream_body_->FailWith(Error(ErrorCode::kUnavailable, "the server is stopping"));
     });
     request_.stream = stream_body_.get();
     RunOn(*shared_->stream_pool, route);

@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "base/limits.h"
+#include "model/onnx_attributes.h"
 
 namespace skerry {
 namespace {
@@ -21,12 +23,6 @@ constexpr double kCoverSlack = 1e-2;
 template <typename... Args>
 tl::unexpected<Error> Unexplained(fmt::format_string<Args...> format, Args&&... args) {
   return Fail(ErrorCode::kUnimplemented, format, std::forward<Args>(args)...);
-}
-
-const onnx::AttributeProto* FindAttribute(const onnx::NodeProto& node, std::string_view name) {
-  for (const onnx::AttributeProto& attribute : node.attribute())
-    if (attribute.name() == name) return &attribute;
-  return nullptr;
 }
 
 bool Takes(const onnx::NodeProto& node, std::string_view op,
@@ -60,14 +56,13 @@ Status CheckGraph(const onnx::GraphProto& graph) {
 class RegressorReader {
  public:
   RegressorReader(const onnx::NodeProto& node, std::size_t features)
-      : node_(node), features_(features) {}
+      : attributes_(node), features_(features) {}
 
   Result<TreeEnsemble> Read() {
     SKERRY_RETURN_IF_ERROR(CheckSettings());
     SKERRY_RETURN_IF_ERROR(FindArrays());
     TreeEnsemble ensemble{.features = features_};
-    if (const auto* base = FindAttribute(node_, "base_values"); base != nullptr)
-      for (const float value : base->floats()) ensemble.base_margin += value;
+    for (const float value : attributes_.Floats("base_values")) ensemble.base_margin += value;
     SKERRY_RETURN_IF_ERROR(ReadNodes(ensemble));
     SKERRY_RETURN_IF_ERROR(ReadLeaves(ensemble));
     ensemble.expected_margin = ensemble.base_margin;
@@ -81,90 +76,87 @@ class RegressorReader {
 
  private:
   Status CheckSettings() const {
-    const auto text_is = [this](const char* name, std::string_view wanted) {
-      const auto* found = FindAttribute(node_, name);
-      return found == nullptr || found->s() == wanted;
-    };
-    const auto* targets = FindAttribute(node_, "n_targets");
-    const auto* base = FindAttribute(node_, "base_values");
-    if (!text_is("post_transform", "NONE") || !text_is("aggregate_function", "SUM") ||
-        (targets != nullptr && targets->i() != 1) || (base != nullptr && base->floats_size() > 1))
-      return Unexplained("its trees do not add up to one margin");
-    return {};
+    if (attributes_.Text("post_transform", "NONE") == "NONE" &&
+        attributes_.Text("aggregate_function", "SUM") == "SUM" &&
+        attributes_.Int("n_targets", 1) == 1 && attributes_.Floats("base_values").size() <= 1)
+      return {};
+    return Unexplained("its trees do not add up to one margin");
   }
 
-  Result<const onnx::AttributeProto*> Array(const char* name, int size,
-                                            int (onnx::AttributeProto::*count)() const) const {
-    const auto* found = FindAttribute(node_, name);
-    if (found == nullptr || (found->*count)() != size)
-      return Unexplained("its trees' {} does not fit their nodes", name);
-    return found;
+  Status CheckFit(std::string_view name, std::size_t found, std::size_t wanted) const {
+    if (attributes_.Has(name) && found == wanted) return {};
+    return Unexplained("its trees' {} does not fit their nodes", name);
+  }
+  Status FindInts(std::string_view name, std::size_t count,
+                  std::span<const std::int64_t>& found) const {
+    found = attributes_.Ints(name);
+    return CheckFit(name, found.size(), count);
+  }
+  Status FindFloats(std::string_view name, std::size_t count, std::span<const float>& found) const {
+    found = attributes_.Floats(name);
+    return CheckFit(name, found.size(), count);
   }
 
   Status FindArrays() {
-    constexpr auto ints = &onnx::AttributeProto::ints_size;
-    constexpr auto floats = &onnx::AttributeProto::floats_size;
-    const auto* trees = FindAttribute(node_, "nodes_treeids");
-    if (trees == nullptr || trees->ints_size() == 0)
-      return Unexplained("its ensemble has no trees");
-    tree_ids_ = trees;
-    const int nodes = trees->ints_size();
-    SKERRY_ASSIGN_OR_RETURN(node_ids_, Array("nodes_nodeids", nodes, ints));
-    SKERRY_ASSIGN_OR_RETURN(feature_ids_, Array("nodes_featureids", nodes, ints));
-    SKERRY_ASSIGN_OR_RETURN(values_, Array("nodes_values", nodes, floats));
-    SKERRY_ASSIGN_OR_RETURN(modes_,
-                            Array("nodes_modes", nodes, &onnx::AttributeProto::strings_size));
-    SKERRY_ASSIGN_OR_RETURN(lefts_, Array("nodes_truenodeids", nodes, ints));
-    SKERRY_ASSIGN_OR_RETURN(rights_, Array("nodes_falsenodeids", nodes, ints));
-    SKERRY_ASSIGN_OR_RETURN(missing_, Array("nodes_missing_value_tracks_true", nodes, ints));
-    if (FindAttribute(node_, "nodes_hitrates") == nullptr)
+    tree_ids_ = attributes_.Ints("nodes_treeids");
+    const std::size_t nodes = tree_ids_.size();
+    if (nodes == 0) return Unexplained("its ensemble has no trees");
+    SKERRY_RETURN_IF_ERROR(FindInts("nodes_nodeids", nodes, node_ids_));
+    SKERRY_RETURN_IF_ERROR(FindInts("nodes_featureids", nodes, feature_ids_));
+    SKERRY_RETURN_IF_ERROR(FindFloats("nodes_values", nodes, values_));
+    modes_ = &attributes_.Texts("nodes_modes");
+    SKERRY_RETURN_IF_ERROR(
+        CheckFit("nodes_modes", static_cast<std::size_t>(modes_->size()), nodes));
+    SKERRY_RETURN_IF_ERROR(FindInts("nodes_truenodeids", nodes, lefts_));
+    SKERRY_RETURN_IF_ERROR(FindInts("nodes_falsenodeids", nodes, rights_));
+    SKERRY_RETURN_IF_ERROR(FindInts("nodes_missing_value_tracks_true", nodes, missing_));
+    if (!attributes_.Has("nodes_hitrates"))
       return Unexplained(
           "its trees carry no covers (nodes_hitrates), which contributions are weighted by; train "
           "it anew with this version");
-    SKERRY_ASSIGN_OR_RETURN(covers_, Array("nodes_hitrates", nodes, floats));
-    return {};
+    return FindFloats("nodes_hitrates", nodes, covers_);
   }
 
   // Nodes come tree by tree, each tree's in the order of their ids.
   Status ReadNodes(TreeEnsemble& ensemble) const {
-    for (int i = 0; i < tree_ids_->ints_size(); ++i) {
-      const std::int64_t tree = tree_ids_->ints(i);
+    for (std::size_t i = 0; i < tree_ids_.size(); ++i) {
+      const std::int64_t tree = tree_ids_[i];
       if (tree == static_cast<std::int64_t>(ensemble.trees.size())) ensemble.trees.emplace_back();
       if (tree != static_cast<std::int64_t>(ensemble.trees.size()) - 1 ||
-          node_ids_->ints(i) != static_cast<std::int64_t>(ensemble.trees.back().size()))
+          node_ids_[i] != static_cast<std::int64_t>(ensemble.trees.back().size()))
         return Unexplained("its trees' nodes are not numbered in order");
       TreeNode& node = ensemble.trees.back().emplace_back();
-      node.cover = covers_->floats(i);
-      if (modes_->strings(i) == "LEAF") continue;
-      if (modes_->strings(i) != "BRANCH_LT")
-        return Unexplained("its trees have a node of mode {}", modes_->strings(i).substr(0, 32));
-      const std::int64_t feature = feature_ids_->ints(i);
+      node.cover = covers_[i];
+      const std::string& mode = (*modes_)[static_cast<int>(i)];
+      if (mode == "LEAF") continue;
+      if (mode != "BRANCH_LT")
+        return Unexplained("its trees have a node of mode {}", mode.substr(0, 32));
+      const std::int64_t feature = feature_ids_[i];
       constexpr std::int64_t kMostNodes = std::numeric_limits<int>::max();
-      if (feature < 0 || feature >= static_cast<std::int64_t>(features_) || lefts_->ints(i) <= 0 ||
-          rights_->ints(i) <= 0 || lefts_->ints(i) > kMostNodes || rights_->ints(i) > kMostNodes)
+      if (feature < 0 || feature >= static_cast<std::int64_t>(features_) || lefts_[i] <= 0 ||
+          rights_[i] <= 0 || lefts_[i] > kMostNodes || rights_[i] > kMostNodes)
         return Unexplained("its trees have a node that splits nothing");
       node.feature = static_cast<int>(feature);
-      node.threshold = values_->floats(i);
-      node.missing_left = missing_->ints(i) != 0;
-      node.left = static_cast<int>(lefts_->ints(i));
-      node.right = static_cast<int>(rights_->ints(i));
+      node.threshold = values_[i];
+      node.missing_left = missing_[i] != 0;
+      node.left = static_cast<int>(lefts_[i]);
+      node.right = static_cast<int>(rights_[i]);
     }
     return {};
   }
 
   Status ReadLeaves(TreeEnsemble& ensemble) const {
-    constexpr auto ints = &onnx::AttributeProto::ints_size;
-    const auto* weights = FindAttribute(node_, "target_weights");
-    const int leaves = weights == nullptr ? 0 : weights->floats_size();
-    SKERRY_ASSIGN_OR_RETURN(const auto* trees, Array("target_treeids", leaves, ints));
-    SKERRY_ASSIGN_OR_RETURN(const auto* nodes, Array("target_nodeids", leaves, ints));
-    for (int i = 0; i < leaves; ++i) {
-      const auto tree = static_cast<std::uint64_t>(trees->ints(i));
-      const auto node = static_cast<std::uint64_t>(nodes->ints(i));
+    const auto weights = attributes_.Floats("target_weights");
+    std::span<const std::int64_t> trees, nodes;
+    SKERRY_RETURN_IF_ERROR(FindInts("target_treeids", weights.size(), trees));
+    SKERRY_RETURN_IF_ERROR(FindInts("target_nodeids", weights.size(), nodes));
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const auto tree = static_cast<std::uint64_t>(trees[i]);
+      const auto node = static_cast<std::uint64_t>(nodes[i]);
       if (tree >= ensemble.trees.size() || node >= ensemble.trees[tree].size() ||
-          !ensemble.trees[tree][node].is_leaf() || !std::isfinite(weights->floats(i)))
+          !ensemble.trees[tree][node].is_leaf() || !std::isfinite(weights[i]))
         return Unexplained("its trees have a weight that is no leaf's");
-      ensemble.trees[tree][node].value += weights->floats(i);
+      ensemble.trees[tree][node].value += weights[i];
     }
     return {};
   }
@@ -194,11 +186,11 @@ class RegressorReader {
     return (tree[left].cover * of_left + tree[right].cover * of_right) / cover;
   }
 
-  const onnx::NodeProto& node_;
+  const OnnxAttributes attributes_;
   const std::size_t features_;
-  const onnx::AttributeProto *tree_ids_ = nullptr, *node_ids_ = nullptr, *feature_ids_ = nullptr,
-                             *values_ = nullptr, *modes_ = nullptr, *lefts_ = nullptr,
-                             *rights_ = nullptr, *missing_ = nullptr, *covers_ = nullptr;
+  std::span<const std::int64_t> tree_ids_, node_ids_, feature_ids_, lefts_, rights_, missing_;
+  std::span<const float> values_, covers_;
+  const OnnxAttributes::Strings* modes_ = nullptr;
   std::vector<char> visited_;  // nodes of the tree that is looked at
 };
 

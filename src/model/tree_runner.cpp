@@ -6,11 +6,11 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <optional>
 #include <utility>
 
 #include "base/limits.h"
 #include "base/random.h"
+#include "model/onnx_attributes.h"
 
 namespace skerry {
 
@@ -18,51 +18,31 @@ namespace skerry {
 // left to the runtime.
 class TreeRunnerReader {
  public:
-  explicit TreeRunnerReader(TreeRunner& runner) : runner_(runner) {}
+  // `graph` has one node, and outlives this.
+  TreeRunnerReader(TreeRunner& runner, const onnx::GraphProto& graph)
+      : runner_(runner), graph_(graph), node_(graph.node(0)), attributes_(node_) {}
 
-  bool Read(const onnx::GraphProto& graph) {
-    if (graph.node_size() != 1) return false;
-    const onnx::NodeProto& node = graph.node(0);
-    if (node.domain() != "ai.onnx.ml" || node.input_size() != 1) return false;
-    runner_.classifies_ = node.op_type() == "TreeEnsembleClassifier";
-    if (!runner_.classifies_ && node.op_type() != "TreeEnsembleRegressor") return false;
-    for (const onnx::AttributeProto& attribute : node.attribute())
-      attributes_[attribute.name()] = &attribute;
-    return ReadOutputs(graph, node) && ReadSettings() && ReadNodes() && ReadWeights() &&
-           MakeGroups();
+  bool Read() {
+    if (node_.domain() != "ai.onnx.ml" || node_.input_size() != 1) return false;
+    runner_.classifies_ = node_.op_type() == "TreeEnsembleClassifier";
+    if (!runner_.classifies_ && node_.op_type() != "TreeEnsembleRegressor") return false;
+    return ReadOutputs() && ReadSettings() && ReadNodes() && ReadWeights() && MakeGroups();
   }
 
  private:
   using Node = TreeRunner::Node;
   using Key = std::pair<std::int64_t, std::int64_t>;  // tree, node
 
-  const onnx::AttributeProto* Find(const std::string& name) const {
-    const auto found = attributes_.find(name);
-    return found == attributes_.end() ? nullptr : found->second;
-  }
-  std::span<const std::int64_t> Ints(const std::string& name) const {
-    const auto* found = Find(name);
-    if (found == nullptr) return {};
-    return {found->ints().data(), static_cast<std::size_t>(found->ints_size())};
-  }
-  std::span<const float> Floats(const std::string& name) const {
-    const auto* found = Find(name);
-    if (found == nullptr) return {};
-    return {found->floats().data(), static_cast<std::size_t>(found->floats_size())};
-  }
-  std::string Text(const std::string& name, const std::string& absent) const {
-    const auto* found = Find(name);
-    return found == nullptr ? absent : found->s();
-  }
   std::string Weights(const char* what) const {
     return std::string(runner_.classifies_ ? "class_" : "target_") + what;
   }
 
-  bool ReadOutputs(const onnx::GraphProto& graph, const onnx::NodeProto& node) {
-    for (const onnx::ValueInfoProto& output : graph.output()) {
-      const auto found = std::find(node.output().begin(), node.output().end(), output.name());
-      if (found == node.output().end() || output.name().empty()) return false;
-      const bool labels = runner_.classifies_ && found == node.output().begin();
+  bool ReadOutputs() {
+    const auto& given = node_.output();
+    for (const onnx::ValueInfoProto& output : graph_.output()) {
+      const auto found = std::find(given.begin(), given.end(), output.name());
+      if (found == given.end() || output.name().empty()) return false;
+      const bool labels = runner_.classifies_ && found == given.begin();
       runner_.outputs_.push_back(labels ? TreeRunner::Output::kLabels
                                         : TreeRunner::Output::kScores);
     }
@@ -70,32 +50,33 @@ class TreeRunnerReader {
   }
 
   bool ReadSettings() {
-    const std::string transform = Text("post_transform", "NONE");
+    const std::string_view transform = attributes_.Text("post_transform", "NONE");
     runner_.logistic_ = transform == "LOGISTIC";
     if (transform != "NONE" && !(runner_.logistic_ && runner_.classifies_)) return false;
-    const auto base = Floats("base_values");
+    const auto base = attributes_.Floats("base_values");
     if (base.size() > 1) return false;
     if (!base.empty()) runner_.base_ = base[0];
     if (runner_.classifies_) {
-      const auto labels = Ints("classlabels_int64s");
+      const auto labels = attributes_.Ints("classlabels_int64s");
       if (labels.size() != 2) return false;
       std::ranges::copy(labels, runner_.labels_.begin());
       return true;
     }
-    const auto* targets = Find("n_targets");
-    return (targets == nullptr || targets->i() == 1) && Text("aggregate_function", "SUM") == "SUM";
+    return attributes_.Int("n_targets", 1) == 1 &&
+           attributes_.Text("aggregate_function", "SUM") == "SUM";
   }
 
   bool ReadNodes() {
-    const auto trees = Ints("nodes_treeids"), ids = Ints("nodes_nodeids"),
-               columns = Ints("nodes_featureids"), trues = Ints("nodes_truenodeids"),
-               falses = Ints("nodes_falsenodeids"),
-               missing = Ints("nodes_missing_value_tracks_true");
-    const auto values = Floats("nodes_values");
-    const auto* modes = Find("nodes_modes");
+    const auto trees = attributes_.Ints("nodes_treeids"), ids = attributes_.Ints("nodes_nodeids"),
+               columns = attributes_.Ints("nodes_featureids"),
+               trues = attributes_.Ints("nodes_truenodeids"),
+               falses = attributes_.Ints("nodes_falsenodeids"),
+               missing = attributes_.Ints("nodes_missing_value_tracks_true");
+    const auto values = attributes_.Floats("nodes_values");
+    const OnnxAttributes::Strings& modes = attributes_.Texts("nodes_modes");
     const std::size_t count = trees.size();
-    if (count == 0 || count > limits::kWalkedNodes || modes == nullptr ||
-        static_cast<std::size_t>(modes->strings_size()) != count)
+    if (count == 0 || count > limits::kWalkedNodes ||
+        static_cast<std::size_t>(modes.size()) != count)
       return false;
     for (const std::size_t size :
          {ids.size(), columns.size(), trues.size(), falses.size(), values.size()})
@@ -111,7 +92,7 @@ class TreeRunnerReader {
     for (std::size_t i = 0; i < count; ++i) {
       Node& node = runner_.nodes_[i];
       node.next = {PlaceOf(i), PlaceOf(i)};
-      const std::string& mode = modes->strings(static_cast<int>(i));
+      const std::string& mode = modes[static_cast<int>(i)];
       if (mode == "LEAF") continue;
       if (columns[i] < 0 || columns[i] >= static_cast<std::int64_t>(runner_.columns_)) return false;
       node.column = static_cast<std::uint32_t>(columns[i]);
@@ -139,9 +120,10 @@ class TreeRunnerReader {
   }
 
   bool ReadWeights() {
-    const auto trees = Ints(Weights("treeids")), ids = Ints(Weights("nodeids")),
-               targets = Ints(Weights("ids"));
-    const auto weights = Floats(Weights("weights"));
+    const auto trees = attributes_.Ints(Weights("treeids")),
+               ids = attributes_.Ints(Weights("nodeids")),
+               targets = attributes_.Ints(Weights("ids"));
+    const auto weights = attributes_.Floats(Weights("weights"));
     if (trees.size() != weights.size() || ids.size() != weights.size() ||
         targets.size() != weights.size())
       return false;
@@ -182,7 +164,9 @@ class TreeRunnerReader {
   }
 
   TreeRunner& runner_;
-  std::map<std::string, const onnx::AttributeProto*> attributes_;
+  const onnx::GraphProto& graph_;
+  const onnx::NodeProto& node_;
+  const OnnxAttributes attributes_;
   std::map<Key, std::size_t> indices_;  // of nodes
   std::vector<std::size_t> roots_;
 };
@@ -192,9 +176,10 @@ std::unique_ptr<TreeRunner> TreeRunner::Make(std::string_view onnx, std::size_t 
   if (onnx.size() > limits::kWalkedModelBytes ||
       !model.ParseFromArray(onnx.data(), static_cast<int>(onnx.size())))
     return nullptr;
+  if (model.graph().node_size() != 1) return nullptr;
   auto runner = std::make_unique<TreeRunner>();
   runner->columns_ = columns;
-  return TreeRunnerReader(*runner).Read(model.graph()) ? std::move(runner) : nullptr;
+  return TreeRunnerReader(*runner, model.graph()).Read() ? std::move(runner) : nullptr;
 }
 
 template <bool kMissing>
