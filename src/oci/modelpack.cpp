@@ -150,7 +150,11 @@ Result<fs::path> UnpackModel(const Manifest& manifest, const BlobGetter& get_blo
   SKERRY_ASSIGN_OR_RETURN(TemporaryDirectory unpacked,
                           TemporaryDirectory::Create(".unpack", parent));
   SKERRY_RETURN_IF_ERROR(UnpackInto(manifest, get_blob, unpacked.path()));
-  fs::permissions(unpacked.path(), fs::perms(0755), error);
+  // 0755
+  fs::permissions(unpacked.path(),
+                  fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
+                      fs::perms::others_read | fs::perms::others_exec,
+                  error);
   if (!error) fs::rename(unpacked.path(), target_dir, error);
   if (error)
     return Fail(ErrorCode::kInternal, "renaming to {}: {}", target_dir.string(), error.message());
