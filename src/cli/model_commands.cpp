@@ -33,6 +33,11 @@ CommandRun DeclareTrain(CLI::App& app) {
       ->delimiter(',');
   app.add_option("--id", options.id, "columns that name a unit or person; carried along")
       ->delimiter(',');
+  app.add_option("--group", options.group_column,
+                 "a column whose rows of one value stay on one side of every split");
+  app.add_option("--time", options.time_column,
+                 "a column of times: the latest rows are held out, inner folds follow it");
+  app.add_option("--weight", options.weight_column, "a column of weights, over 0; not learnt from");
   app.add_option("--positive", options.positive, "the label's value that is to be found");
   app.add_option("--seed", options.seed, "of the one shuffle and of training")
       ->capture_default_str();

@@ -4,18 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "base/limits.h"
-#include "base/random.h"
 #include "train/xgboost_library.h"
 
 namespace skerry {
 namespace {
-
-constexpr std::size_t kManyRows = 100'000;
 
 Status XgboostError(const XgboostFunctions& xgb, std::string_view doing) {
   return Fail(ErrorCode::kInternal, "XGBoost, {}: {}", doing, xgb.last_error());
@@ -175,20 +172,6 @@ Status ReadTree(const Json& tree, BoostedTrees& ensemble) {
   return {};
 }
 
-// A fold number a row, so that every fold has its share of both classes.
-std::vector<std::uint8_t> StratifiedFolds(const LabelledRows& rows, std::size_t folds,
-                                          std::uint64_t seed) {
-  std::vector<std::size_t> order(rows.rows());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  SeededRandom random(seed);
-  random.Shuffle(order);
-  std::vector<std::uint8_t> fold(rows.rows());
-  std::size_t dealt[2] = {0, 0};
-  for (const std::size_t row : order)
-    fold[row] = static_cast<std::uint8_t>(dealt[rows.labels[row]]++ % folds);
-  return fold;
-}
-
 struct EarlyStopped {
   int rounds = 1;
   std::vector<float> scores{};  // of the validation rows, at that round
@@ -260,24 +243,25 @@ Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& pa
   return fitted;
 }
 
-Result<CrossValidation> CrossValidate(const LabelledRows& rows, const HyperParameters& parameters,
-                                      std::uint64_t seed, const CancelCheck& cancelled) {
-  const std::size_t folds = rows.rows() < kManyRows ? 5 : 2;
-  const std::vector<std::uint8_t> fold_of = StratifiedFolds(rows, folds, seed);
+Result<CrossValidation> CrossValidate(const LabelledRows& rows, std::span<const std::uint8_t> folds,
+                                      const HyperParameters& parameters, std::uint64_t seed,
+                                      const CancelCheck& cancelled) {
   CrossValidation result{.scores = std::vector<float>(rows.rows(), 0)};
   double rounds = 0;
-  for (std::size_t fold = 0; fold < folds; ++fold) {
+  const std::set<std::uint8_t> fold_numbers(folds.begin(), folds.end());
+  for (const std::uint8_t fold : fold_numbers) {
     std::vector<std::size_t> inside;
     std::vector<std::size_t> outside;
     for (std::size_t row = 0; row < rows.rows(); ++row)
-      (fold_of[row] == fold ? outside : inside).push_back(row);
+      (folds[row] == fold ? outside : inside).push_back(row);
     SKERRY_ASSIGN_OR_RETURN(const EarlyStopped stopped,
                             FitWithEarlyStopping(rows.Select(inside), rows.Select(outside),
                                                  parameters, seed, cancelled));
     rounds += stopped.rounds;
     for (std::size_t i = 0; i < outside.size(); ++i) result.scores[outside[i]] = stopped.scores[i];
   }
-  result.rounds = std::max(1, static_cast<int>(std::lround(rounds / static_cast<double>(folds))));
+  result.rounds =
+      std::max(1, static_cast<int>(std::lround(rounds / static_cast<double>(fold_numbers.size()))));
   return result;
 }
 

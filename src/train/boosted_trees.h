@@ -44,8 +44,9 @@ struct CrossValidation {
   int rounds = 1;               // mean over the folds of the round of least log loss
   std::vector<float> scores{};  // out of fold, in the order of `rows`
 };
-// Stratified folds (5, or 2 from 100,000 rows on), each stopped early on its own held-out part.
-Result<CrossValidation> CrossValidate(const LabelledRows& rows, const HyperParameters& parameters,
-                                      std::uint64_t seed, const CancelCheck& cancelled);
+// `folds` is a fold number a row (train/splits.h); each fit stops early on its own held-out part.
+Result<CrossValidation> CrossValidate(const LabelledRows& rows, std::span<const std::uint8_t> folds,
+                                      const HyperParameters& parameters, std::uint64_t seed,
+                                      const CancelCheck& cancelled);
 
 }  // namespace skerry

@@ -10,6 +10,7 @@
 #include "train/isolation_forest.h"
 #include "train/logistic_regression.h"
 #include "train/onnx_export.h"
+#include "train/row_plan.h"
 
 namespace skerry {
 namespace {
@@ -95,7 +96,9 @@ Result<std::vector<float>> FitClassifier(const FitInput& input, const LabelledRo
       fmt::format("choosing the number of trees on inner folds of {} rows", input.training.rows()));
   SKERRY_ASSIGN_OR_RETURN(
       const CrossValidation inner,
-      CrossValidate(input.training, input.parameters, input.seed, input.cancelled));
+      CrossValidate(input.training,
+                    input.folds.empty() ? FoldsOf(input.training, input.seed) : input.folds,
+                    input.parameters, input.seed, input.cancelled));
   const ScoredRows out_of_fold{inner.scores, input.training.labels};
   const double threshold = ThresholdOfMaxF1(CountScores(out_of_fold));
   package.reference.threshold = threshold;

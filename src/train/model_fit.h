@@ -18,7 +18,9 @@ namespace skerry {
 struct FitInput {
   ModelSchema schema{};
   LabelledRows training{};
-  LabelledRows holdout{};         // may be empty
+  LabelledRows holdout{};  // may be empty
+  // A fold number a training row; empty: dealt so that rows of equal features stay together.
+  std::vector<std::uint8_t> folds{};
   std::size_t released_rows = 0;  // the last rows of `training` that came back from sites
   HyperParameters parameters{};
   DetectorParameters detector{};

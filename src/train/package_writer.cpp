@@ -34,6 +34,22 @@ std::string FieldRows(const ModelSchema& schema) {
   return text;
 }
 
+std::string SplitSentence(const TrainReport& report) {
+  const SplitFacts& split = report.split;
+  std::string text;
+  if (!split.time_column.empty())
+    text = fmt::format("the latest rows by `{}` were held out", split.time_column);
+  if (!split.group_column.empty())
+    text += fmt::format("{}no group of `{}` ({} groups) is on two sides",
+                        text.empty() ? "" : ", and ", split.group_column, split.groups);
+  if (text.empty()) text = "split after one shuffle";
+  text += fmt::format("; {} rows have the features of an earlier one", split.copies);
+  if (split.left_out > 0)
+    text +=
+        fmt::format("; {} rows were left out, since they would be on both sides", split.left_out);
+  return text;
+}
+
 Status SystemFailure(std::string_view doing, const std::filesystem::path& path,
                      const std::error_code& error) {
   return Fail(ErrorCode::kInternal, "{} {}: {}", doing, path.string(), error.message());
@@ -54,11 +70,12 @@ std::string RenderCard(const FittedPackage& package, const std::vector<std::stri
   card += "## Data\n\n";
   for (const std::string& line : data) card += fmt::format("- {}\n", line);
   card += fmt::format(
-      "- {} training rows ({} of class 1), {} held-out rows ({} of class 1); shuffled once with "
-      "seed "
-      "{}, split by row\n\n",
+      "- {} training rows ({} of class 1), {} held-out rows ({} of class 1); seed {}\n- {}\n",
       report.training_rows, report.training_positives, report.holdout_rows,
-      report.holdout_positives, report.seed);
+      report.holdout_positives, report.seed, SplitSentence(report));
+  for (const std::string& warning : report.warnings)
+    card += fmt::format("- **warning**: {}\n", warning);
+  card += "\n";
   card += "## Fields\n\n" + FieldRows(schema) + "\n";
   card += "## Figures, with 95 % bootstrap intervals\n\n";
   if (report.holdout_rows > 0) {

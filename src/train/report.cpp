@@ -87,6 +87,13 @@ Result<DetectorParameters> DetectorParameters::FromJson(const Json& json) {
   return parameters;
 }
 
+Json SplitFacts::ToJson() const {
+  Json json = {{"copies", copies}, {"left_out", left_out}};
+  if (!group_column.empty()) json["group"] = {{"column", group_column}, {"groups", groups}};
+  if (!time_column.empty()) json["time"] = {{"column", time_column}};
+  return json;
+}
+
 Json ModelScores::ToJson() const {
   return {{"auc", auc.ToJson()},
           {"average_precision", average_precision.ToJson()},
@@ -104,6 +111,8 @@ Json TrainReport::ToJson() const {
                {"holdout_rows", holdout_rows},
                {"training_positives", training_positives},
                {"holdout_positives", holdout_positives},
+               {"split", split.ToJson()},
+               {"warnings", warnings},
                {"data_digest", data_digest},
                {"trees", trees},
                {"threshold", threshold},
@@ -142,6 +151,7 @@ std::string TrainReport::ToText() const {
     text += ScoresLine("majority", majority);
   }
   text += ScoresLine("inner folds", cross_validation);
+  for (const std::string& warning : warnings) text += fmt::format("\nwarning: {}\n", warning);
   text += "\ngain by feature\n";
   for (std::size_t i = 0; i < std::min(gains.size(), kGainsShown); ++i)
     text += fmt::format("{:>12.0f}  {}\n", gains[i].second, gains[i].first);

@@ -12,8 +12,10 @@
 #include "base/random.h"
 #include "crypto/digest.h"
 #include "tabular/engine.h"
+#include "train/leakage.h"
 #include "train/model_fit.h"
 #include "train/package_writer.h"
+#include "train/row_plan.h"
 #include "train/training_set.h"
 
 namespace skerry {
@@ -101,12 +103,10 @@ Result<DataFacts> DescribeData(const std::vector<std::filesystem::path>& paths) 
 
 // Fills training and held-out rows of `input`.
 Status SplitRows(const TrainOptions& options, TabularEngine& engine, const LabelledRows& rows,
-                 FitInput& input) {
-  const std::vector<std::size_t> order = ShuffledRows(rows.rows(), options.seed);
-  const auto held_out =
-      static_cast<std::size_t>(std::llround(static_cast<double>(rows.rows()) * options.holdout));
-  input.training = rows.Select(std::span(order).subspan(held_out));
-  input.holdout = rows.Select(std::span(order).first(held_out));
+                 RowPlan plan, FitInput& input) {
+  input.training = rows.Select(plan.rows.training);
+  input.holdout = rows.Select(plan.rows.holdout);
+  input.folds = std::move(plan.folds);
   if (options.holdout_data.empty()) return {};
   SKERRY_ASSIGN_OR_RETURN(const Table table, ReadTables(engine, options.holdout_data));
   SKERRY_ASSIGN_OR_RETURN(input.holdout, EncodeRows(table, input.schema, ""), "held-out rows");
@@ -132,8 +132,7 @@ Result<TrainReport> Train(const TrainOptions& options) {
   SKERRY_ASSIGN_OR_RETURN(const auto engine, TabularEngine::Open({}));
   SKERRY_ASSIGN_OR_RETURN(const Table table, ReadTables(*engine, options.data));
   SKERRY_ASSIGN_OR_RETURN(const DataFacts facts, DescribeData(options.data));
-  say(fmt::format("{} rows of {} columns, shuffled with seed {}", table.rows(),
-                  table.columns.size(), options.seed));
+  say(fmt::format("{} rows of {} columns", table.rows(), table.columns.size()));
   SKERRY_ASSIGN_OR_RETURN(ChosenSchema chosen, ChooseSchema(table, options));
   for (const std::string& note : chosen.notes) say(note);
   SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows,
@@ -145,11 +144,18 @@ Result<TrainReport> Train(const TrainOptions& options) {
                  .seed = options.seed,
                  .progress = options.progress,
                  .cancelled = options.cancelled};
-  SKERRY_RETURN_IF_ERROR(SplitRows(options, *engine, rows, input));
+  SKERRY_ASSIGN_OR_RETURN(RowPlan plan, PlanRows(table, rows, options));
+  const SplitFacts split = plan.facts;
+  std::vector<std::string> warnings = LeakWarnings(input.schema, rows);
+  warnings.insert(warnings.end(), plan.warnings.begin(), plan.warnings.end());
+  for (const std::string& warning : warnings) say("warning: " + warning);
+  SKERRY_RETURN_IF_ERROR(SplitRows(options, *engine, rows, std::move(plan), input));
   SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage(input));
   package.report.name = options.name;
   package.report.version = options.version;
   package.report.data_digest = facts.digest;
+  package.report.split = split;
+  package.report.warnings = std::move(warnings);
   package.report.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (options.cancelled && options.cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");

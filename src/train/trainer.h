@@ -61,17 +61,29 @@ struct TrainOptions {
   std::string name = "model", version = "1";
   std::uint64_t seed = 1;
   std::filesystem::path out{};  // must not exist
-  // Share of the rows (one input row is one source row) held out for the report, after one shuffle
-  // with `seed`. 0: train on every row of `data`.
+  // Share of the rows (one input row is one source row) held out for the report: whole groups, or
+  // the latest, where such a column is named, else after one shuffle with `seed`; rows of equal
+  // features stay on one side. 0: train on every row of `data`.
   double holdout = 0.2;
   // Files of held-out rows, with the same columns, instead: `holdout` must be 0 then.
   std::vector<std::filesystem::path> holdout_data{};
-  std::string weight_column{};  // optional, finite and >= 0; no feature
+  std::string weight_column{};  // optional, positive; no feature
+  // No group has rows on two sides of a split; the latest rows are held out. Both columns are
+  // carried, not learnt from, unless they are named otherwise.
+  std::string group_column{}, time_column{};
   std::size_t max_categories = 100;
   HyperParameters parameters{};
   DetectorParameters detector{};
   ProgressSink progress{};
   CancelCheck cancelled{};
+};
+
+struct SplitFacts {                           // how training rows and held-out rows were parted
+  std::string group_column{}, time_column{};  // "" = none
+  std::size_t groups = 0;
+  std::size_t copies = 0;    // rows with the features of an earlier one
+  std::size_t left_out = 0;  // neither trained on nor held out: they would be on both sides
+  Json ToJson() const;
 };
 
 struct ModelScores {  // of one model on the held-out rows
@@ -85,6 +97,8 @@ struct TrainReport {
   std::uint64_t seed = 0;
   std::uint64_t rows = 0, training_rows = 0, holdout_rows = 0;
   std::uint64_t training_positives = 0, holdout_positives = 0;
+  SplitFacts split{};
+  std::vector<std::string> warnings{};  // what makes the figures doubtful, a sentence each
   std::string data_digest{};  // of the file; of the files' digests, when several; "" without files
   int trees = 0;              // that early stopping kept
   double threshold = 0, anomaly_threshold = 0;
@@ -121,8 +135,8 @@ struct TrainReport {
 // Not thread-safe with itself (XGBoost keeps global state); one training a process at a time.
 Result<TrainReport> Train(const TrainOptions& options);
 
-// The same split that Train makes, for those who must keep rows apart: a permutation of
-// 0 .. rows-1; the first `round(rows * holdout)` are held out, the others train.
+// The permutation of 0 .. rows-1 that a split without groups, times and copies follows: the first
+// `round(rows * holdout)` are held out, the others train.
 std::vector<std::size_t> ShuffledRows(std::size_t rows, std::uint64_t seed);
 
 }  // namespace skerry

@@ -21,16 +21,6 @@ std::string Lower(std::string text) {
   return text;
 }
 
-// "2, 3, 8 and 12 more", 1-based.
-std::string RowList(const std::vector<std::size_t>& rows) {
-  constexpr std::size_t kShown = 5;
-  std::string text;
-  for (std::size_t i = 0; i < rows.size() && i < kShown; ++i)
-    text += fmt::format("{}{}", i == 0 ? "" : ", ", rows[i] + 1);
-  if (rows.size() > kShown) text += fmt::format(" and {} more", rows.size() - kShown);
-  return text;
-}
-
 std::string NameList(const std::vector<std::string>& names) {
   constexpr std::size_t kShown = 40;
   std::string text;
@@ -100,6 +90,12 @@ Result<std::array<std::string, 2>> ChooseClasses(const Column& label, const std:
   return second_is_positive ? std::array{first, second} : std::array{second, first};
 }
 
+bool HasBlanks(const Column& column) {
+  for (std::size_t row = 0; row < column.rows(); ++row)
+    if (CellText(column, row).empty()) return true;
+  return false;
+}
+
 // Why a text column of many different values is no id: most of its cells are numbers.
 Status CheckNotBrokenNumbers(const Column& column) {
   std::size_t numbers = 0;
@@ -120,6 +116,9 @@ Status CheckNotBrokenNumbers(const Column& column) {
       "or ignore the column or name it as an id",
       column.name, first_word + 1, column.texts[first_word]);
 }
+
+constexpr const char* kGroupColumn = "group column";
+constexpr const char* kTimeColumn = "time column";
 
 class SchemaChooser {
  public:
@@ -161,6 +160,18 @@ class SchemaChooser {
         return Fail(ErrorCode::kInvalidArgument, "column '{}' is named twice: as {} and as {}",
                     name, first->second, what);
     }
+    SKERRY_RETURN_IF_ERROR(CheckSplitColumn(options_.group_column, kGroupColumn));
+    return CheckSplitColumn(options_.time_column, kTimeColumn);
+  }
+
+  // Such a column may be ignored or carried besides.
+  Status CheckSplitColumn(const std::string& name, const char* what) {
+    if (name.empty()) return {};
+    SKERRY_RETURN_IF_ERROR(FindColumn(table_, name, what));
+    if (name == options_.label || name == options_.weight_column)
+      return Fail(ErrorCode::kInvalidArgument, "column '{}' is named twice: as {} and as {}", name,
+                  roles_.at(name), what);
+    roles_.emplace(name, what);
     return {};
   }
 
@@ -168,11 +179,12 @@ class SchemaChooser {
     const auto role = roles_.find(column.name);
     if (role != roles_.end()) {
       const std::string_view what = role->second;
-      if (what == "context column") AddText(column, FieldRole::kContext);
-      if (what == "id column") AddText(column, FieldRole::kId);
+      if (what == "context column" || what == kTimeColumn) AddText(column, FieldRole::kContext);
+      if (what == "id column" || what == kGroupColumn) AddText(column, FieldRole::kId);
       return {};
     }
     if (column.type == ColumnType::kInt64 || column.type == ColumnType::kDouble) {
+      if (LeftOutAsConstant(column)) return {};
       Add(column, FieldRole::kFeature, FieldType::kNumber, {});
       return {};
     }
@@ -185,6 +197,19 @@ class SchemaChooser {
     return AddTextOrCategory(column);
   }
 
+  // Numbers that are all the same, or all missing, tell nothing.
+  bool LeftOutAsConstant(const Column& column) {
+    std::set<std::string> values;
+    for (std::size_t row = 0; row < column.rows() && values.size() < 2; ++row)
+      values.insert(CellText(column, row));
+    if (values.size() > 1) return false;
+    chosen_.notes.push_back(
+        values.contains("")
+            ? fmt::format("column '{}' is blank throughout: left out", column.name)
+            : fmt::format("column '{}' is {} throughout: left out", column.name, *values.begin()));
+    return true;
+  }
+
   Status AddTextOrCategory(const Column& column) {
     const std::size_t limit = std::min(options_.max_categories, limits::kCategoriesPerField);
     std::set<std::string> values;
@@ -193,6 +218,11 @@ class SchemaChooser {
     if (values.empty()) {
       chosen_.notes.push_back(
           fmt::format("column '{}' is blank throughout: left out", column.name));
+      return {};
+    }
+    if (values.size() == 1 && !HasBlanks(column)) {
+      chosen_.notes.push_back(
+          fmt::format("column '{}' is '{}' throughout: left out", column.name, *values.begin()));
       return {};
     }
     if (values.size() <= limit) {
@@ -247,6 +277,15 @@ Status ReadWeights(const Table& table, const std::string& name, std::vector<floa
 }
 
 }  // namespace
+
+std::string RowList(const std::vector<std::size_t>& rows) {
+  constexpr std::size_t kShown = 5;
+  std::string text;
+  for (std::size_t i = 0; i < rows.size() && i < kShown; ++i)
+    text += fmt::format("{}{}", i == 0 ? "" : ", ", rows[i] + 1);
+  if (rows.size() > kShown) text += fmt::format(" and {} more", rows.size() - kShown);
+  return text;
+}
 
 std::string CellText(const Column& column, std::size_t row) {
   if (column.IsNull(row)) return {};

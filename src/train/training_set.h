@@ -34,6 +34,9 @@ Result<FeatureMatrix> EncodeFeatures(const Table& table, const ModelSchema& sche
 // One column's cells as the model takes them. `field` gives type and categories.
 Result<std::vector<float>> EncodeColumn(const Column& column, const Field& field);
 
+// "2, 3, 8 and 12 more" of rows counted from 0, said from 1.
+std::string RowList(const std::vector<std::size_t>& rows);
+
 // A cell as text, as CSV would write it: "" when missing or NaN; 1.0 is "1".
 std::string CellText(const Column& column, std::size_t row);
 

@@ -7,8 +7,10 @@
 #include <iostream>
 #include <numeric>
 
+#include "base/random.h"
 #include "model/package.h"
 #include "storage/file.h"
+#include "train/model_fit.h"
 #include "train/tests/training_data.h"
 
 namespace skerry {
@@ -121,6 +123,149 @@ TEST_F(TrainerTest, SeveralFilesAreOneTable) {
   EXPECT_EQ(report->training_rows, 600U);
   EXPECT_EQ(report->holdout_rows, 0U);
   EXPECT_EQ(ReferenceScores(), 600U) << "the inner folds stand in";
+}
+
+TEST_F(TrainerTest, CopiesStayOnOneSideAndAreCounted) {
+  // Every row four times: a model that has seen a row's copy would know its label.
+  SeededRandom random(9);
+  std::string csv = "a,b,Failed\n";
+  for (int i = 0; i < 300; ++i) {
+    const std::string line = fmt::format("{:.4f},{:.4f},{}\n", random.NextDouble(),
+                                         random.NextDouble(), random.NextBelow(2));
+    for (int copy = 0; copy < 4; ++copy) csv += line;
+  }
+  const auto report = Train(Options(csv));
+  ASSERT_TRUE(report) << report.error().ToString();
+  EXPECT_EQ(report->split.copies, 900U);
+  EXPECT_EQ(report->holdout_rows, 240U);
+  EXPECT_LT(report->model.auc.value, 0.65) << "labels are noise";
+  EXPECT_LT(report->cross_validation.auc.value, 0.6) << "labels are noise";
+  ASSERT_EQ(report->warnings.size(), 1U);
+  EXPECT_THAT(report->warnings[0], HasSubstr("900 of 1200 rows have the features of an earlier"));
+}
+
+TEST_F(TrainerTest, FewDifferentRowsRepeatByNature) {
+  std::string csv = "grade,shift,Failed\n";
+  SeededRandom random(4);
+  for (int i = 0; i < 500; ++i) {
+    const std::uint64_t grade = random.NextBelow(3);
+    csv += fmt::format("{},{},{}\n", "ABC"[grade], "xy"[random.NextBelow(2)],
+                       random.NextDouble() < 0.2 * static_cast<double>(grade) ? 1 : 0);
+  }
+  const auto report = Train(Options(csv));
+  ASSERT_TRUE(report) << report.error().ToString();
+  EXPECT_EQ(report->holdout_rows, 100U);
+  ASSERT_EQ(report->warnings.size(), 1U);
+  EXPECT_THAT(report->warnings[0], HasSubstr("repeat by nature"));
+}
+
+// The label is a matter of the unit alone, and each row carries a trace of its unit.
+std::string UnitCsv() {
+  SeededRandom random(3);
+  std::string csv = "trace,wear,unit,day,Failed\n";
+  for (int i = 0; i < 800; ++i) {
+    const int unit = i % 40;
+    const int failed = unit * 7 % 10 < 3 ? 1 : 0;
+    csv += fmt::format("{:.3f},{:.3f},u{},2026-01-{:02},{}\n", unit + 0.1 * random.NextDouble(),
+                       random.NextDouble(), unit, 1 + i * 28 / 800, failed);
+  }
+  return csv;
+}
+
+TEST_F(TrainerTest, GroupsAreOnOneSide) {
+  TrainOptions options = Options(UnitCsv());
+  options.ignore = {"day", "unit"};
+  options.parameters.trees = 200;
+  const auto leaking = Train(options);
+  ASSERT_TRUE(leaking) << leaking.error().ToString();
+  EXPECT_GT(leaking->model.auc.value, 0.9) << "units are known again by their trace";
+  options.out = path("honest");
+  options.group_column = "unit";
+  const auto honest = Train(options);
+  ASSERT_TRUE(honest) << honest.error().ToString();
+  EXPECT_EQ(honest->split.groups, 40U);
+  EXPECT_EQ(honest->holdout_rows, 160U) << "eight units, whole";
+  EXPECT_LT(honest->cross_validation.auc.value, 0.7) << "an unseen unit cannot be known";
+}
+
+TEST_F(TrainerTest, TheLatestDaysAreHeldOut) {
+  TrainOptions options = Options(UnitCsv());
+  options.time_column = "day";
+  const auto report = Train(options);
+  ASSERT_TRUE(report) << report.error().ToString();
+  EXPECT_EQ(report->holdout_rows, 171U) << "the last six days, whole";
+  EXPECT_EQ(report->split.time_column, "day");
+  const auto card = ReadFile(path("package/card.md"), kMaxBytes);
+  ASSERT_TRUE(card);
+  EXPECT_THAT(*card, HasSubstr("the latest rows by `day` were held out"));
+  const auto package = LoadPackage(path("package"), {});
+  ASSERT_TRUE(package);
+  EXPECT_EQ((*package)->schema.Find("day")->role, FieldRole::kContext);
+}
+
+TEST_F(TrainerTest, ATimeColumnOfWordsIsRefused) {
+  TrainOptions options = Options(UnitCsv());
+  options.time_column = "unit";
+  EXPECT_THAT(Refusal(options), HasSubstr("time column 'unit' holds text"));
+  options.time_column = "hour";
+  EXPECT_THAT(Refusal(options), HasSubstr("no time column 'hour'"));
+  options.time_column = "Failed";
+  EXPECT_THAT(Refusal(options), HasSubstr("'Failed' is named twice"));
+}
+
+TEST_F(TrainerTest, WeightsCountRows) {
+  // One row in two says the opposite, and weighs next to nothing.
+  std::string csv = "x,w,Failed\n";
+  SeededRandom random(8);
+  for (int i = 0; i < 600; ++i) {
+    const double x = random.NextDouble();
+    const bool trusted = i % 2 == 0;
+    csv += fmt::format("{:.5f},{},{}\n", x, trusted ? "1" : "0.001", (x > 0.5) == trusted ? 1 : 0);
+  }
+  TrainOptions options = Options(csv);
+  options.weight_column = "w";
+  options.holdout = 0;
+  ASSERT_TRUE(Train(options));
+  WriteText(path("clean.csv"), "x,Failed\n0.9,1\n0.8,1\n0.2,0\n0.1,0\n");
+  const auto package = LoadPackage(path("package"), {});
+  ASSERT_TRUE(package);
+  EXPECT_EQ((*package)->schema.Find("w"), nullptr);
+  const auto scores = RunGraph(*(*package)->predictor, {.columns = 1, .values = {0.9F, 0.1F}},
+                               "probabilities", 2, 1);
+  ASSERT_TRUE(scores);
+  EXPECT_GT((*scores)[0], 0.8F);
+  EXPECT_LT((*scores)[1], 0.2F);
+}
+
+TEST_F(TrainerTest, NegativeWeightsAreRefusedWithTheirRows) {
+  TrainOptions options = Options("x,w,Failed\n1,1,0\n2,-1,1\n3,0,1\n");
+  options.weight_column = "w";
+  EXPECT_THAT(Refusal(options), HasSubstr("'w' is blank, zero or negative in row 2, 3"));
+}
+
+TEST_F(TrainerTest, ColumnsOfOneValueAreLeftOutWithAWord) {
+  std::string csv = "x,site,zero,blank,Failed\n";
+  for (int i = 0; i < 200; ++i) csv += fmt::format("{},north,0.5,,{}\n", i, i * 7 % 200 > 100);
+  TrainOptions options = Options(csv);
+  std::string said;
+  options.progress = [&](std::string_view line) { said += std::string(line) + "\n"; };
+  ASSERT_TRUE(Train(options));
+  EXPECT_THAT(said, HasSubstr("column 'site' is 'north' throughout: left out"));
+  EXPECT_THAT(said, HasSubstr("column 'zero' is 0.5 throughout: left out"));
+  EXPECT_THAT(said, HasSubstr("column 'blank' is blank throughout: left out"));
+  const auto package = LoadPackage(path("package"), {});
+  ASSERT_TRUE(package);
+  EXPECT_EQ((*package)->schema.fields.size(), 1U);
+}
+
+TEST_F(TrainerTest, AFeatureThatGivesTheLabelAwayIsWarnedAbout) {
+  std::string csv = "x,repaired,Failed\n";
+  for (int i = 0; i < 200; ++i)
+    csv += fmt::format("{},{},{}\n", i * 31 % 200, i % 3 == 0 ? "later" : "no", i % 3 == 0 ? 1 : 0);
+  const auto report = Train(Options(csv));
+  ASSERT_TRUE(report) << report.error().ToString();
+  EXPECT_THAT(report->ToText(),
+              HasSubstr("warning: label 'Failed' is a function of column 'repaired'"));
 }
 
 TEST_F(TrainerTest, WordsAreClassesAndTrueIsPositive) {

@@ -1,0 +1,45 @@
+// What in a table makes figures too good to be true: features that give the label away, and copies
+// of rows. Warnings, not errors: only a person knows whether the column is there before the label
+// is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/schema.h"
+#include "train/matrix.h"
+#include "train/splits.h"
+
+namespace skerry {
+
+// How well one column alone ranks the classes: the area under the ROC curve, not under 0.5, of the
+// values as they are, as they fall, or (categories) by the share of class 1 among the other rows of
+// the same value. Missing values rank below or above all others, whichever tells more.
+double AucOfFeature(const Field& field, std::span<const float> values,
+                    std::span<const std::uint8_t> labels);
+
+// How many values that occur more than once stand beside both labels, and how many would if the
+// labels were dealt by chance.
+struct MixedValues {
+  std::size_t found = 0;
+  double by_chance = 0;
+};
+MixedValues CountMixedValues(std::span<const float> values, std::span<const std::uint8_t> labels);
+
+// From this area on a feature "alone tells the label".
+constexpr double kTellingAuc = 0.99;
+
+// A sentence for each feature that alone tells the label, or of which the label is a function.
+std::vector<std::string> LeakWarnings(const ModelSchema& schema, const LabelledRows& rows);
+
+// Rows whose features another row has too.
+struct Copies {
+  std::size_t rows = 0;         // that are copies of an earlier row
+  std::size_t other_label = 0;  // of these: with another label than the first of them
+};
+Copies CountCopies(std::span<const std::uint32_t> units, std::span<const std::uint8_t> labels);
+
+}  // namespace skerry
