@@ -38,6 +38,7 @@ constexpr std::size_t kTableColumns = 4'096;
 constexpr std::size_t kFieldBytes = 1U << 20U;
 constexpr std::size_t kRowsPerRequest = 100'000;
 constexpr std::size_t kCategoriesPerField = 1'000;
+constexpr std::size_t kClasses = 100;  // of a multiclass model
 constexpr std::size_t kCsvHeaderBytes = 4U << 20U;
 constexpr std::size_t kEncodedTableRows = 1'000'000;    // one binary table (codec/columns.h)
 constexpr std::size_t kEncodedTableCells = 64'000'000;  // rows x columns of one

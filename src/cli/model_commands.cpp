@@ -1,4 +1,6 @@
 // train, evaluate, score: what makes and runs models.
+#include <fmt/format.h>
+
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -24,7 +26,12 @@ CommandRun DeclareTrain(CLI::App& app) {
   auto args = std::make_shared<Arguments>();
   TrainOptions& options = args->options;
   app.add_option("data", options.data, "CSV, Parquet or NDJSON files")->required();
-  app.add_option("--label", options.label, "the column to predict; it has two values")->required();
+  app.add_option("--label", options.label, "the column to predict; a task anomaly has none");
+  app.add_option("--task", options.task,
+                 "classification (two values, or more: a class each), multiclass, regression or "
+                 "anomaly; default: by the label");
+  app.add_option("--objective", options.parameters.objective,
+                 "of a regression: squared-error, absolute-error, poisson, gamma or tweedie");
   app.add_option("--out", options.out, "the model package's directory, made new")->required();
   app.add_option("--name", options.name, "the model's name")->capture_default_str();
   app.add_option("--version", options.version, "its version")->capture_default_str();
@@ -108,19 +115,18 @@ std::function<void(std::uint64_t, double)> ScoringProgress() {
   };
 }
 
-void PrintScored(const ScoreFileReport& report, const std::string& out, bool json) {
+void PrintScored(const ScoreFileReport& report, const std::string& out, bool binary, bool json) {
   if (json) {
-    const Json facts{{"rows", report.rows},
-                     {"positives", report.positives},
-                     {"anomalies", report.anomalies},
-                     {"seconds", report.seconds}};
+    Json facts{{"rows", report.rows}, {"anomalies", report.anomalies}, {"seconds", report.seconds}};
+    if (binary) facts["positives"] = report.positives;
     std::fputs(DumpJsonPretty(facts).c_str(), stdout);
-  } else {
-    std::printf("%s: %llu rows, %llu positive, %llu anomalies, %.2f s\n", out.c_str(),
-                static_cast<unsigned long long>(report.rows),
-                static_cast<unsigned long long>(report.positives),
-                static_cast<unsigned long long>(report.anomalies), report.seconds);
+    return;
   }
+  const std::string positives = binary ? fmt::format(" {} positive,", report.positives) : "";
+  std::fputs(fmt::format("{}: {} rows,{} {} anomalies, {:.2f} s\n", out, report.rows, positives,
+                         report.anomalies, report.seconds)
+                 .c_str(),
+             stdout);
 }
 
 }  // namespace
@@ -151,7 +157,8 @@ CommandRun DeclareScore(CLI::App& app) {
     const Result<ScoreFileReport> report = ScoreFile(args->options, package);
     if (ShowsProgress()) PrintProgress("");
     if (!report) return Propagate(Result<ScoreFileReport>(report));
-    PrintScored(*report, args->options.out.string(), args->json);
+    PrintScored(*report, args->options.out.string(), package->schema.task == ModelTask::kBinary,
+                args->json);
     return {};
   };
 }

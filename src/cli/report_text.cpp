@@ -33,6 +33,23 @@ std::string PartLabel(const Json& part) {
   return kind == name ? kind : kind + " " + name;
 }
 
+std::string TaskEvaluationText(const EvaluateReport& report) {
+  std::string out =
+      fmt::format("{} rows, {}\n", WithThousands(report.rows), ModelTaskName(report.task));
+  for (const auto& [name, figure] : report.figures.figures)
+    out += fmt::format("{:<18} {:.4g} [{:.4g}, {:.4g}]\n", name, figure.value, figure.low,
+                       figure.high);
+  if (report.figures.confusion.empty()) return out;
+  std::vector<std::vector<std::string>> rows{{"class"}};
+  rows[0].insert(rows[0].end(), report.classes.begin(), report.classes.end());
+  for (std::size_t i = 0; i < report.classes.size(); ++i) {
+    rows.push_back({report.classes[i]});
+    for (const std::uint64_t count : report.figures.confusion[i])
+      rows.back().push_back(WithThousands(count));
+  }
+  return out + "by class, and what was predicted\n" + RenderColumns(rows);
+}
+
 }  // namespace
 
 std::string BundleText(const Json& report) {
@@ -127,6 +144,7 @@ std::string ReconciliationText(const std::vector<Json>& sites) {
 }
 
 std::string EvaluationText(const EvaluateReport& report) {
+  if (report.task != ModelTask::kBinary) return TaskEvaluationText(report);
   std::string out = fmt::format("{} rows, {} of them positive\n", WithThousands(report.rows),
                                 WithThousands(report.positives));
   const std::pair<const char*, const Interval*> scores[] = {

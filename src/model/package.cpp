@@ -1,5 +1,6 @@
 #include "model/package.h"
 
+#include <cmath>
 #include <utility>
 
 #include "base/ids.h"
@@ -67,17 +68,27 @@ void OrderReference(const ModelSchema& schema, ModelReference& reference) {
   reference.features = std::move(ordered);
 }
 
-Status LoadGraphs(const std::filesystem::path& directory, const PackageIdentity& identity,
-                  ModelPackage& package) {
+Status LoadPredictor(const std::filesystem::path& directory, const PackageIdentity& identity,
+                     ModelPackage& package) {
   const std::size_t features = package.schema.feature_count();
   SKERRY_ASSIGN_OR_RETURN(const std::string model,
                           ReadPackageFile(directory, "model.onnx", limits::kModelBytes, identity));
   SKERRY_ASSIGN_OR_RETURN(package.predictor, OnnxSession::LoadBytes(model, "model.onnx"));
-  SKERRY_ASSIGN_OR_RETURN(package.probabilities_output,
-                          package.predictor->RequireMatrix(features, "probabilities", 2),
-                          "model.onnx");
+  SKERRY_ASSIGN_OR_RETURN(
+      package.predictor_output,
+      package.predictor->RequireMatrix(features, PredictorOutputName(package.schema),
+                                       PredictorColumns(package.schema)),
+      "model.onnx");
   package.trees = ReadTreeEnsemble(model, features);
-  const bool named = identity.files.contains("detector.onnx");
+  return {};
+}
+
+Status LoadGraphs(const std::filesystem::path& directory, const PackageIdentity& identity,
+                  ModelPackage& package) {
+  const std::size_t features = package.schema.feature_count();
+  const bool detects = package.schema.task == ModelTask::kAnomaly;
+  if (!detects) SKERRY_RETURN_IF_ERROR(LoadPredictor(directory, identity, package));
+  const bool named = detects || identity.files.contains("detector.onnx");
   if (!named && !std::filesystem::exists(directory / "detector.onnx")) return {};
   SKERRY_ASSIGN_OR_RETURN(
       const std::string detector,
@@ -99,11 +110,17 @@ Status ScoreSmokeRows(const std::shared_ptr<const ModelPackage>& package) {
   for (const FeatureReference& feature : package->reference.features)
     batch.features.push_back(static_cast<float>(feature.max));
   SKERRY_RETURN_IF_ERROR(ScoreRows(batch), "smoke rows");
-  for (const float score : batch.score)
-    if (!(score >= -kProbabilitySlack && score <= 1 + kProbabilitySlack))
+  const bool classifies = !package->schema.classes.empty();
+  for (const float score : batch.score) {
+    if (classifies && !(score >= -kProbabilitySlack && score <= 1 + kProbabilitySlack))
       return Fail(ErrorCode::kInvalidArgument,
                   "model.onnx: \"probabilities\" of a row seen in training is {}, expected 0 to 1",
                   score);
+    if (!std::isfinite(score))
+      return Fail(ErrorCode::kInvalidArgument,
+                  "model.onnx: \"value\" of a row seen in training is {}, expected a number",
+                  score);
+  }
   return {};
 }
 
@@ -113,6 +130,13 @@ Status CheckIdentity(const ModelPackage& package) {
 }
 
 }  // namespace
+
+std::size_t PredictorColumns(const ModelSchema& schema) {
+  return schema.classes.empty() ? 1 : schema.classes.size();
+}
+std::string_view PredictorOutputName(const ModelSchema& schema) {
+  return schema.classes.empty() ? "value" : "probabilities";
+}
 
 Result<std::shared_ptr<const ModelPackage>> LoadPackage(const std::filesystem::path& directory,
                                                         const PackageIdentity& identity) {

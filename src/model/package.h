@@ -36,17 +36,25 @@ struct ModelPackage {
   bool bare = false;  // loaded by LoadBareOnnx: schema and reference are empty
   ModelSchema schema;
   ModelReference reference;
-  std::unique_ptr<OnnxSession> predictor;  // never null
+  std::unique_ptr<OnnxSession> predictor;  // null for task anomaly alone
   std::unique_ptr<OnnxSession> detector;   // null when the package has none
-  std::size_t probabilities_output = 0;    // index of "probabilities" in predictor
+  std::size_t predictor_output = 0;        // index of "probabilities", or "value", in predictor
   std::size_t anomaly_output = 0;          // index of "anomaly_score" in detector
   // Of the predictor, for explanations; else why there are none.
   Result<TreeEnsemble> trees = Fail(ErrorCode::kUnimplemented, "a bare ONNX file has no fields");
+
+  // The graph that a request's rows go to first: the predictor, or what there is instead.
+  const OnnxSession& graph() const { return predictor ? *predictor : *detector; }
 };
 
+// The columns of the predictor's output: a class each, or 1 for a number.
+std::size_t PredictorColumns(const ModelSchema& schema);
+std::string_view PredictorOutputName(const ModelSchema& schema);  // "probabilities" or "value"
+
 // Reads and checks the directory: digests, schema, reference against schema, the graphs' inputs and
-// outputs against the schema (model.onnx: "input" float32 [N,F] -> "probabilities" float32 [N,2];
-// detector.onnx: "input" [N,F] -> "anomaly_score" float32 [N,1]), then scores two smoke rows.
+// outputs against the schema (model.onnx: "input" float32 [N,F] -> "probabilities" float32 [N,K]
+// for K classes, or "value" float32 [N,1]; detector.onnx: "input" [N,F] -> "anomaly_score" float32
+// [N,1]), then scores two smoke rows.
 // Errors: kNotFound, kDataLoss (digest differs, damaged file), kInvalidArgument (does not fit its
 // schema), kUnimplemented (opset, format version).
 Result<std::shared_ptr<const ModelPackage>> LoadPackage(const std::filesystem::path& directory,

@@ -34,9 +34,12 @@ struct RowBatch {
   std::vector<std::vector<std::string>> texts;
 
   // Filled by ScoreRows.
-  std::vector<float> score;          // P(class 1)
-  std::vector<float> anomaly_score;  // empty without a detector
-  std::vector<std::uint8_t> prediction;
+  // By the schema's task: P(class 1), the predicted class's probability, or the value; empty for
+  // anomaly.
+  std::vector<float> score;
+  std::vector<float> probabilities;      // multiclass: row-major [rows][classes]; else empty
+  std::vector<float> anomaly_score;      // empty without a detector
+  std::vector<std::uint8_t> prediction;  // the class; empty where there are none
   // Per row the indexes (into schema.features()) of values outside the range seen in training and
   // of categories never seen there. A missing value is not out of range.
   std::vector<std::vector<std::uint16_t>> out_of_range;

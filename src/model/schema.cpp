@@ -17,11 +17,13 @@ namespace {
 constexpr std::string_view kFormatName = "skerry-schema";
 constexpr unsigned kFormatMajor = 1;
 constexpr std::array<std::string_view, 3> kRoleNames = {"feature", "context", "id"};
+constexpr std::array<std::string_view, 4> kTaskNames = {"binary", "multiclass", "regression",
+                                                        "anomaly"};
 constexpr std::array<std::string_view, 3> kTypeNames = {"number", "category", "text"};
 
 template <std::size_t N>
-Result<std::size_t> IndexOfName(const std::array<std::string_view, N>& names,
-                                const std::string& name, std::string_view path) {
+Result<std::size_t> IndexOfName(const std::array<std::string_view, N>& names, std::string_view name,
+                                std::string_view path) {
   const auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end())
     return Fail(ErrorCode::kInvalidArgument, "{} is \"{}\", expected one of {}", path, name,
@@ -76,6 +78,29 @@ Result<Field> ReadField(const JsonObject& object) {
   return field;
 }
 
+// The label and the classes, by the task.
+Status ReadAnswer(const JsonObject& object, ModelSchema& schema) {
+  if (schema.task == ModelTask::kAnomaly) return {};
+  SKERRY_ASSIGN_OR_RETURN(const JsonObject label, object.Object("label"));
+  SKERRY_ASSIGN_OR_RETURN(schema.label_column, label.String("column"));
+  if (schema.task == ModelTask::kRegression) return {};
+  SKERRY_ASSIGN_OR_RETURN(schema.classes, object.Strings("classes"));
+  const std::size_t classes = schema.classes.size();
+  if (schema.task == ModelTask::kBinary) {
+    SKERRY_ASSIGN_OR_RETURN(schema.positive, label.String("positive"));
+    if (classes == 2) return {};
+    return Fail(ErrorCode::kInvalidArgument, "schema.classes has {} entries, expected 2", classes);
+  }
+  if (classes < 2 || classes > limits::kClasses)
+    return Fail(ErrorCode::kInvalidArgument,
+                "schema.classes has {} entries, expected 2 to {} (kClasses)", classes,
+                limits::kClasses);
+  const std::set<std::string> distinct(schema.classes.begin(), schema.classes.end());
+  if (distinct.size() != classes)
+    return Fail(ErrorCode::kInvalidArgument, "schema.classes names the same class twice");
+  return {};
+}
+
 Status CheckFields(const ModelSchema& schema) {
   std::set<std::string_view> names;
   for (const Field& field : schema.fields)
@@ -102,6 +127,13 @@ bool IsMissingWord(std::string_view text) {
 
 }  // namespace
 
+std::string_view ModelTaskName(ModelTask task) {
+  return kTaskNames[static_cast<std::size_t>(task)];
+}
+Result<ModelTask> ParseModelTask(std::string_view name) {
+  SKERRY_ASSIGN_OR_RETURN(const std::size_t index, IndexOfName(kTaskNames, name, "task"));
+  return static_cast<ModelTask>(index);
+}
 std::string_view FieldRoleName(FieldRole role) {
   return kRoleNames[static_cast<std::size_t>(role)];
 }
@@ -143,10 +175,11 @@ std::vector<const Field*> ModelSchema::texts() const {
 Json ModelSchema::ToJson() const {
   Json json = {{"format", fmt::format("{}/{}", kFormatName, kFormatMajor)},
                {"model", model},
-               {"task", task},
-               {"label", {{"column", label_column}, {"positive", positive}}},
-               {"classes", classes},
+               {"task", ModelTaskName(task)},
                {"fields", Json::array()}};
+  if (!label_column.empty()) json["label"]["column"] = label_column;
+  if (task == ModelTask::kBinary) json["label"]["positive"] = positive;
+  if (!classes.empty()) json["classes"] = classes;
   for (const Field& field : fields) {
     Json one = {{"name", field.name},
                 {"column", field.column},
@@ -164,17 +197,13 @@ Result<ModelSchema> ModelSchema::FromJson(const Json& json) {
   ModelSchema schema;
   SKERRY_ASSIGN_OR_RETURN(schema.model, object.String("model"));
   SKERRY_RETURN_IF_ERROR(CheckName("schema.model", schema.model));
-  SKERRY_ASSIGN_OR_RETURN(schema.task, object.String("task"));
-  if (schema.task != "binary")
-    return Fail(ErrorCode::kUnimplemented, "schema.task is \"{}\", this version knows \"binary\"",
-                schema.task);
-  SKERRY_ASSIGN_OR_RETURN(const JsonObject label, object.Object("label"));
-  SKERRY_ASSIGN_OR_RETURN(schema.label_column, label.String("column"));
-  SKERRY_ASSIGN_OR_RETURN(schema.positive, label.String("positive"));
-  SKERRY_ASSIGN_OR_RETURN(schema.classes, object.Strings("classes"));
-  if (schema.classes.size() != 2)
-    return Fail(ErrorCode::kInvalidArgument, "schema.classes has {} entries, expected 2",
-                schema.classes.size());
+  SKERRY_ASSIGN_OR_RETURN(const std::string task, object.String("task"));
+  const auto known = std::find(kTaskNames.begin(), kTaskNames.end(), task);
+  if (known == kTaskNames.end())
+    return Fail(ErrorCode::kUnimplemented, "schema.task is \"{}\", this version knows {}", task,
+                fmt::join(kTaskNames, ", "));
+  schema.task = static_cast<ModelTask>(known - kTaskNames.begin());
+  SKERRY_RETURN_IF_ERROR(ReadAnswer(object, schema));
   SKERRY_ASSIGN_OR_RETURN(const Json* fields, object.Array("fields"));
   if (fields->size() > limits::kTableColumns)
     return Fail(ErrorCode::kTooLarge, "schema.fields has {} entries, the limit kTableColumns is {}",

@@ -23,6 +23,14 @@ enum class FieldRole : std::uint8_t { kFeature, kContext, kId };
 // Features are numbers or categories; context and ids may be any of the three and travel as text.
 enum class FieldType : std::uint8_t { kNumber, kCategory, kText };
 
+// What a model answers. binary: one of two classes, with the probability of class 1. multiclass:
+// one of several classes, with the probability of each. regression: a number. anomaly: how strange
+// a row is; such a package has a detector alone.
+enum class ModelTask : std::uint8_t { kBinary, kMulticlass, kRegression, kAnomaly };
+
+std::string_view ModelTaskName(ModelTask task);  // "binary", "multiclass", ...
+// kInvalidArgument lists the tasks that there are.
+Result<ModelTask> ParseModelTask(std::string_view name);
 std::string_view FieldRoleName(FieldRole role);  // "feature", "context", "id"
 std::string_view FieldTypeName(FieldType type);  // "number", "category", "text"
 
@@ -37,11 +45,12 @@ struct Field {
 };
 
 struct ModelSchema {
-  std::string model;                 // name, by the grammar of CheckName
-  std::string task;                  // "binary"
-  std::string label_column;          // as in the training data
-  std::string positive;              // the label's text that is class 1
-  std::vector<std::string> classes;  // the answer's words for class 0 and class 1
+  std::string model;  // name, by the grammar of CheckName
+  ModelTask task = ModelTask::kBinary;
+  std::string label_column;  // as in the training data; empty for anomaly
+  std::string positive;      // binary: the label's text that is class 1
+  // The answer's words, by class: two for binary, 2 to kClasses for multiclass, else none.
+  std::vector<std::string> classes;
   std::vector<Field> fields;
 
   std::size_t feature_count() const;

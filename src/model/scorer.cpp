@@ -1,5 +1,6 @@
 #include "model/scorer.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace skerry {
@@ -27,6 +28,42 @@ void FindOutOfRange(RowBatch& batch) {
   }
 }
 
+// Of several classes the first of those that are most probable.
+void ChooseClasses(RowBatch& batch, std::size_t classes) {
+  batch.prediction.resize(batch.rows);
+  batch.score.resize(batch.rows);
+  for (std::size_t row = 0; row < batch.rows; ++row) {
+    const auto first = batch.probabilities.begin() + static_cast<std::ptrdiff_t>(row * classes);
+    const auto best = std::max_element(first, first + static_cast<std::ptrdiff_t>(classes));
+    batch.prediction[row] = static_cast<std::uint8_t>(best - first);
+    batch.score[row] = *best;
+  }
+}
+
+// What the predictor says.
+Status Predict(RowBatch& batch, std::size_t features) {
+  const ModelPackage& package = *batch.package;
+  batch.score.clear();
+  batch.prediction.clear();
+  batch.probabilities.clear();
+  if (!package.predictor) return {};
+  const std::size_t columns = PredictorColumns(package.schema);
+  const bool several = package.schema.task == ModelTask::kMulticlass;
+  std::vector<float>& out = several ? batch.probabilities : batch.score;
+  out.resize(batch.rows * columns);
+  SKERRY_RETURN_IF_ERROR(package.predictor->RunMatrix(batch.features, batch.rows, features,
+                                                      package.predictor_output, out, columns));
+  if (several) ChooseClasses(batch, columns);
+  if (package.schema.task != ModelTask::kBinary) return {};
+  // Of the two columns the first is overwritten by P(class 1) in place.
+  for (std::size_t row = 0; row < batch.rows; ++row) batch.score[row] = batch.score[row * 2 + 1];
+  batch.score.resize(batch.rows);
+  batch.prediction.resize(batch.rows);
+  for (std::size_t row = 0; row < batch.rows; ++row)
+    batch.prediction[row] = batch.score[row] >= static_cast<float>(package.reference.threshold);
+  return {};
+}
+
 }  // namespace
 
 Status ScoreRows(RowBatch& batch) {
@@ -37,21 +74,13 @@ Status ScoreRows(RowBatch& batch) {
   if (batch.rows == 0 || batch.features.size() != batch.rows * columns)
     return Fail(ErrorCode::kInvalidArgument, "expected {} rows of {} features, got {} values",
                 batch.rows, columns, batch.features.size());
-  // The predictor's output has two columns; the first is overwritten by P(class 1) in place.
-  batch.score.resize(batch.rows * 2);
-  SKERRY_RETURN_IF_ERROR(package.predictor->RunMatrix(
-      batch.features, batch.rows, columns, package.probabilities_output, batch.score, 2));
-  for (std::size_t row = 0; row < batch.rows; ++row) batch.score[row] = batch.score[row * 2 + 1];
-  batch.score.resize(batch.rows);
+  SKERRY_RETURN_IF_ERROR(Predict(batch, columns));
   batch.anomaly_score.clear();
   if (package.detector) {
     batch.anomaly_score.resize(batch.rows);
     SKERRY_RETURN_IF_ERROR(package.detector->RunMatrix(
         batch.features, batch.rows, columns, package.anomaly_output, batch.anomaly_score, 1));
   }
-  batch.prediction.resize(batch.rows);
-  for (std::size_t row = 0; row < batch.rows; ++row)
-    batch.prediction[row] = batch.score[row] >= static_cast<float>(package.reference.threshold);
   FindOutOfRange(batch);
   return {};
 }

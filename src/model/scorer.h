@@ -6,9 +6,10 @@
 
 namespace skerry {
 
-// Requires package, rows >= 1, features of rows * F values. Fills score, prediction, anomaly_score
-// and out_of_range, reusing their capacity. Thread-safe for different batches; runs on the calling
-// thread. kInvalidArgument when the features do not fit, kInternal when the runtime fails.
+// Requires package, rows >= 1, features of rows * F values. Fills score, prediction,
+// probabilities, anomaly_score and out_of_range as the task has them, reusing their capacity.
+// Thread-safe for different batches; runs on the calling thread. kInvalidArgument when the features
+// do not fit, kInternal when the runtime fails.
 Status ScoreRows(RowBatch& batch);
 
 }  // namespace skerry

@@ -30,6 +30,14 @@ std::string_view LayerTypeOf(std::string_view name) {
   return media_types::kModelDocRaw;
 }
 
+// A package of task anomaly has no predictor.
+bool IsDetector(const fs::path& directory) {
+  const Result<std::string> text = ReadFile(directory / "schema.json", limits::kSchemaBytes);
+  if (!text) return false;
+  const Result<Json> schema = ParseJson(*text, limits::kSchemaBytes);
+  return schema && schema->is_object() && schema->value("task", Json()) == "anomaly";
+}
+
 Result<std::vector<std::string>> ListPackage(const fs::path& directory) {
   std::vector<std::string> names;
   std::error_code error;
@@ -50,7 +58,8 @@ Result<std::vector<std::string>> ListPackage(const fs::path& directory) {
     return Fail(ErrorCode::kTooLarge, "{} has {} files, the limit is {} (kModelPackFiles)",
                 directory.string(), names.size(), limits::kModelPackFiles);
   std::sort(names.begin(), names.end());
-  for (const std::string_view needed : {"model.onnx", "schema.json"})
+  const bool detects = IsDetector(directory);
+  for (const std::string_view needed : {detects ? "detector.onnx" : "model.onnx", "schema.json"})
     if (!std::binary_search(names.begin(), names.end(), needed))
       return Fail(ErrorCode::kInvalidArgument, "{} has no {}: it is no model package",
                   directory.string(), needed);

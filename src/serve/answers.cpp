@@ -61,7 +61,15 @@ struct PackageOutput {
   OutputWriter write;
 };
 
+void WriteSeveralProbabilities(std::string& out, const RowBatch& batch) {
+  const std::size_t classes = batch.package->schema.classes.size();
+  AppendOutputHead(out, "probabilities", "FP32", batch.rows, fmt::format(",{}", classes));
+  AppendOutputRows(out, batch.probabilities.size(),
+                   [&](std::size_t i) { AppendJsonNumber(out, batch.probabilities[i]); });
+}
+
 void WriteProbabilities(std::string& out, const RowBatch& batch) {
+  if (!batch.probabilities.empty()) return WriteSeveralProbabilities(out, batch);
   AppendOutputHead(out, "probabilities", "FP32", batch.rows, ",2");
   AppendOutputRows(out, batch.rows, [&](std::size_t row) {
     AppendJsonNumber(out, 1.0F - batch.score[row]);
@@ -83,19 +91,30 @@ void WriteScore(std::string& out, const RowBatch& batch) {
                    [&](std::size_t row) { AppendJsonNumber(out, batch.score[row]); });
 }
 
+void WriteValue(std::string& out, const RowBatch& batch) {
+  AppendOutputHead(out, "value", "FP32", batch.rows, "");
+  AppendOutputRows(out, batch.rows,
+                   [&](std::size_t row) { AppendJsonNumber(out, batch.score[row]); });
+}
+
 void WriteAnomalyScore(std::string& out, const RowBatch& batch) {
   AppendOutputHead(out, "anomaly_score", "FP32", batch.rows, "");
   AppendOutputRows(out, batch.rows,
                    [&](std::size_t row) { AppendJsonNumber(out, batch.anomaly_score[row]); });
 }
 
-constexpr std::array<PackageOutput, 4> kOutputs = {{{"probabilities", WriteProbabilities},
-                                                    {"prediction", WritePrediction},
-                                                    {"score", WriteScore},
-                                                    {"anomaly_score", WriteAnomalyScore}}};
+constexpr std::array<PackageOutput, 4> kClassOutputs = {{{"probabilities", WriteProbabilities},
+                                                         {"prediction", WritePrediction},
+                                                         {"score", WriteScore},
+                                                         {"anomaly_score", WriteAnomalyScore}}};
+constexpr std::array<PackageOutput, 2> kValueOutputs = {
+    {{"value", WriteValue}, {"anomaly_score", WriteAnomalyScore}}};
 
 std::span<const PackageOutput> OutputsOf(const ModelPackage& package) {
-  return std::span(kOutputs).first(package.detector ? kOutputs.size() : kOutputs.size() - 1);
+  std::span<const PackageOutput> outputs = kClassOutputs;
+  if (package.schema.classes.empty()) outputs = kValueOutputs;
+  if (!package.predictor) outputs = outputs.last(1);
+  return package.detector ? outputs : outputs.first(outputs.size() - 1);
 }
 
 const PackageOutput* FindOutput(const ModelPackage& package, std::string_view name) {
@@ -119,14 +138,35 @@ void AppendContributions(std::string& out, const Contributions& explained, std::
   out += '}';
 }
 
+// What the predictor says of a row, each member with a comma before it.
+void AppendPrediction(std::string& out, const RowBatch& batch, std::size_t row) {
+  const ModelSchema& schema = batch.package->schema;
+  if (schema.task == ModelTask::kAnomaly) return;
+  if (schema.task == ModelTask::kRegression) {
+    out += ",\"value\":";
+    return AppendJsonNumber(out, batch.score[row]);
+  }
+  out += ',';
+  AppendMember(out, "prediction", schema.classes[batch.prediction[row]]);
+  out += ",\"score\":";
+  AppendJsonNumber(out, batch.score[row]);
+  if (schema.task != ModelTask::kMulticlass) return;
+  out += ",\"probabilities\":{";
+  const std::size_t classes = schema.classes.size();
+  for (std::size_t i = 0; i < classes; ++i) {
+    if (i > 0) out += ',';
+    AppendJsonString(out, schema.classes[i]);
+    out += ':';
+    AppendJsonNumber(out, batch.probabilities[row * classes + i]);
+  }
+  out += '}';
+}
+
 void AppendScoredRow(std::string& out, const RowBatch& batch, std::size_t row,
                      const std::vector<const Field*>& features, const Contributions* explained) {
   out += '{';
   AppendMember(out, "row", batch.row_id(row).ToString());
-  out += ',';
-  AppendMember(out, "prediction", batch.package->schema.classes[batch.prediction[row]]);
-  out += ",\"score\":";
-  AppendJsonNumber(out, batch.score[row]);
+  AppendPrediction(out, batch, row);
   out += ",\"anomaly_score\":";
   if (batch.anomaly_score.empty())
     out += "null";
@@ -152,7 +192,7 @@ constexpr std::string_view kProbabilities = "probabilities";
 
 Status CheckClassifications(const ModelPackage& package, const InferRequest& request) {
   for (const RequestedOutput& wanted : request.outputs)
-    for (const TensorSpec& spec : package.predictor->outputs())
+    for (const TensorSpec& spec : package.graph().outputs())
       if (wanted.classification != 0 && spec.name == wanted.name && !CanClassify(spec.type))
         return Fail(ErrorCode::kInvalidArgument, "output \"{}\" is of {}, which has no classes",
                     wanted.name, TensorTypeName(spec.type));

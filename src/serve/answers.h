@@ -30,9 +30,8 @@ struct InferAnswer {
   std::size_t json_bytes = 0;  // of the body; all of it without binary outputs
 };
 
-// For a package: outputs probabilities FP32 [N,2], prediction BYTES [N], score FP32 [N] and, with a
-// detector, anomaly_score FP32 [N]. request.outputs, which CheckOutputs has accepted, chooses and
-// orders the outputs, and says which are binary or classified.
+// For a package: the outputs of PackageOutputs (inference.h). request.outputs, which CheckOutputs
+// has accepted, chooses and orders the outputs, and says which are binary or classified.
 InferAnswer RenderInferAnswer(InferResponse& response, const InferRequest& request);
 
 // POST /v1/score. With `explained`, which may be null, every result says what its score is made of.

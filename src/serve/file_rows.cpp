@@ -15,10 +15,11 @@ namespace {
 constexpr std::size_t kBlockRows = 4'096;
 constexpr std::size_t kBlockBytes = 4U << 20U;  // of the records of CSV
 
-Status CheckColumns(const std::vector<std::string>& columns) {
+Status CheckColumns(const std::vector<std::string>& columns, const ModelSchema& schema) {
+  const std::vector<ScoredColumn> scored = ScoredColumnsOf(schema);
   for (const std::string& column : columns)
-    for (const std::string_view added : kScoredColumns)
-      if (EqualIgnoringCase(column, added))
+    for (const ScoredColumn& added : scored)
+      if (EqualIgnoringCase(column, added.name))
         return Fail(ErrorCode::kInvalidArgument,
                     "the file has a column \"{}\" already, which scoring would add: rename it or "
                     "leave it out",
@@ -39,7 +40,7 @@ class CsvInput final : public RowInput {
     if (!has_header)
       return Fail(ErrorCode::kInvalidArgument, "the file is empty: expected a CSV header");
     SKERRY_ASSIGN_OR_RETURN(fields_, MapCsvColumns(package_->schema, columns_));
-    return CheckColumns(columns_);
+    return CheckColumns(columns_, package_->schema);
   }
 
   Result<bool> Next(FileRows& block) override {
@@ -87,7 +88,7 @@ class ParquetInput final : public RowInput {
         engine_->Query("SELECT column_name FROM (DESCRIBE SELECT * FROM " + call + ")"));
     columns_ = described.columns[0].texts;
     SKERRY_ASSIGN_OR_RETURN(const CsvColumns fields, MapCsvColumns(package_->schema, columns_));
-    SKERRY_RETURN_IF_ERROR(CheckColumns(columns_));
+    SKERRY_RETURN_IF_ERROR(CheckColumns(columns_, package_->schema));
     SKERRY_ASSIGN_OR_RETURN(const Table count, engine_->Query("SELECT count(*) FROM " + call));
     file_rows_ = static_cast<double>(count.columns[0].ints[0]);
     std::string select;

@@ -68,8 +68,12 @@ Tensor FloatsOf(std::string_view name, const std::vector<float>& values) {
 }
 
 Tensor ProbabilitiesOf(const RowBatch& batch) {
-  Tensor tensor = FloatTensor("probabilities", {static_cast<std::int64_t>(batch.rows), 2});
+  const std::size_t classes = batch.package->schema.classes.size();
+  Tensor tensor = FloatTensor(
+      "probabilities", {static_cast<std::int64_t>(batch.rows), static_cast<std::int64_t>(classes)});
   const std::span<float> values = tensor.MutableView<float>();
+  std::ranges::copy(batch.probabilities, values.begin());
+  if (!batch.probabilities.empty()) return tensor;
   for (std::size_t row = 0; row < batch.rows; ++row) {
     values[row * 2] = 1.0F - batch.score[row];
     values[row * 2 + 1] = batch.score[row];
@@ -86,13 +90,17 @@ Tensor PredictionOf(const RowBatch& batch) {
   return tensor;
 }
 
-constexpr std::array<std::string_view, 4> kPackageOutputs = {"probabilities", "prediction", "score",
-                                                             "anomaly_score"};
+constexpr std::array<std::string_view, 5> kPackageOutputs = {"probabilities", "prediction", "score",
+                                                             "value", "anomaly_score"};
 
 void AppendOutput(const RowBatch& batch, std::string_view name, std::vector<Tensor>& outputs) {
-  if (name == "probabilities") outputs.push_back(ProbabilitiesOf(batch));
-  if (name == "prediction") outputs.push_back(PredictionOf(batch));
-  if (name == "score") outputs.push_back(FloatsOf(name, batch.score));
+  const ModelSchema& schema = batch.package->schema;
+  const bool classifies = !schema.classes.empty();
+  if (classifies && name == "probabilities") outputs.push_back(ProbabilitiesOf(batch));
+  if (classifies && name == "prediction") outputs.push_back(PredictionOf(batch));
+  if (classifies && name == "score") outputs.push_back(FloatsOf(name, batch.score));
+  if (schema.task == ModelTask::kRegression && name == "value")
+    outputs.push_back(FloatsOf(name, batch.score));
   if (name == "anomaly_score" && batch.package->detector)
     outputs.push_back(FloatsOf(name, batch.anomaly_score));
 }

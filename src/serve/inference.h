@@ -83,9 +83,9 @@ class Inference {
 };
 
 // The outputs of a scored package batch as tensors, for protocols that do not render the batch
-// directly: probabilities FP32 [N,2], prediction BYTES [N], score FP32 [N] and, with a detector,
-// anomaly_score FP32 [N]. `wanted` chooses and orders them, names that the batch does not have are
-// left out (Infer has refused them); empty: all.
+// directly: of K classes probabilities FP32 [N,K], prediction BYTES [N] and score FP32 [N]; of a
+// regression value FP32 [N]; with a detector, anomaly_score FP32 [N]. `wanted` chooses and orders
+// them, names that the batch does not have are left out (Infer has refused them); empty: all.
 std::vector<Tensor> PackageOutputs(const RowBatch& batch, const std::vector<std::string>& wanted);
 
 }  // namespace skerry

@@ -15,9 +15,13 @@ Json SpecDocuments(const std::vector<TensorSpec>& specs) {
 }
 
 Json PackageOutputs(const ModelPackage& package) {
-  Json outputs = Json::array({TensorDocument("probabilities", "FP32", {-1, 2}),
-                              TensorDocument("prediction", "BYTES", Json::array({-1})),
-                              TensorDocument("score", "FP32", Json::array({-1}))});
+  Json outputs = Json::array();
+  if (!package.schema.classes.empty())
+    outputs = {TensorDocument("probabilities", "FP32", {-1, PredictorColumns(package.schema)}),
+               TensorDocument("prediction", "BYTES", Json::array({-1})),
+               TensorDocument("score", "FP32", Json::array({-1}))};
+  if (package.schema.task == ModelTask::kRegression)
+    outputs.push_back(TensorDocument("value", "FP32", Json::array({-1})));
   if (package.detector)
     outputs.push_back(TensorDocument("anomaly_score", "FP32", Json::array({-1})));
   return outputs;
@@ -47,7 +51,7 @@ Json OipMetadata(const ModelPackage& package, const std::vector<std::string>& ve
   return {{"name", package.name},
           {"versions", versions.empty() ? Json::array({package.version}) : Json(versions)},
           {"platform", "onnxruntime_onnx"},
-          {"inputs", SpecDocuments(package.predictor->inputs())},
+          {"inputs", SpecDocuments(package.graph().inputs())},
           {"outputs",
            package.bare ? SpecDocuments(package.predictor->outputs()) : PackageOutputs(package)}};
 }
@@ -102,8 +106,10 @@ Json ModelDocument(const ServedModel& model) {
   if (package.digest) document["digest"] = package.digest->ToString();
   if (package.bare) return document;
   document["fields"] = package.schema.ToJson()["fields"];
-  document["classes"] = package.schema.classes;
-  document["threshold"] = package.reference.threshold;
+  document["task"] = ModelTaskName(package.schema.task);
+  if (!package.schema.classes.empty()) document["classes"] = package.schema.classes;
+  if (package.schema.task == ModelTask::kBinary)
+    document["threshold"] = package.reference.threshold;
   if (package.detector) document["anomaly_threshold"] = package.reference.anomaly_threshold;
   return document;
 }

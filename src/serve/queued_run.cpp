@@ -21,11 +21,12 @@ struct Part {
   std::shared_ptr<RowBatch> batch{};  // null for a bare model
 };
 
+// Of `rows` rows with as many values each.
 template <typename T>
-std::vector<T> Slice(const std::vector<T>& all, const Part& part) {
-  if (all.empty()) return {};
-  const auto first = all.begin() + static_cast<std::ptrdiff_t>(part.first);
-  return std::vector<T>(first, first + static_cast<std::ptrdiff_t>(part.rows));
+std::vector<T> Slice(const std::vector<T>& all, const Part& part, std::size_t rows) {
+  const std::size_t each = all.size() / rows;
+  const auto first = all.begin() + static_cast<std::ptrdiff_t>(part.first * each);
+  return std::vector<T>(first, first + static_cast<std::ptrdiff_t>(part.rows * each));
 }
 
 InferResponse ResponseOf(const ScoringParts& parts, const Model& model, const Part& part,
@@ -61,10 +62,11 @@ bool ScorePackageTogether(const ScoringParts& parts, const Model& model,
   model->statistics->CountRun(all.rows, times);
   for (Part& part : shared) {
     RowBatch& batch = *part.batch;
-    batch.score = Slice(all.score, part);
-    batch.anomaly_score = Slice(all.anomaly_score, part);
-    batch.prediction = Slice(all.prediction, part);
-    batch.out_of_range = Slice(all.out_of_range, part);
+    batch.score = Slice(all.score, part, all.rows);
+    batch.probabilities = Slice(all.probabilities, part, all.rows);
+    batch.anomaly_score = Slice(all.anomaly_score, part, all.rows);
+    batch.prediction = Slice(all.prediction, part, all.rows);
+    batch.out_of_range = Slice(all.out_of_range, part, all.rows);
     batch.infer_us = times.infer_us;
     NumberRows(parts, batch);
     InferResponse response = ResponseOf(parts, model, part, times);

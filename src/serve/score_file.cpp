@@ -78,8 +78,9 @@ class BlockLoop {
 
   void Count(const RowBatch& batch) {
     report_.rows += batch.rows;
+    const bool binary = batch.package->schema.task == ModelTask::kBinary;
     for (std::size_t row = 0; row < batch.rows; ++row) {
-      report_.positives += batch.prediction[row];
+      if (binary) report_.positives += batch.prediction[row];
       report_.anomalies += batch.IsAnomaly(row) ? 1 : 0;
     }
   }
@@ -128,6 +129,7 @@ Result<ScoreFileReport> ScoreFile(const ScoreFileOptions& options,
     return Fail(ErrorCode::kFailedPrecondition,
                 "model {} is a bare ONNX file without a schema: a table needs a model package",
                 package->name);
+  const ModelSchema schema = package->schema;
   const FileState before = StateOf(options.in);
   const std::string name = options.in.string();
   SKERRY_ASSIGN_OR_RETURN(const auto input, OpenRowInput(options.in, std::move(package)), name);
@@ -141,6 +143,7 @@ Result<ScoreFileReport> ScoreFile(const ScoreFileOptions& options,
   SKERRY_ASSIGN_OR_RETURN(const auto output,
                           OpenScoredOutput({.in = options.in,
                                             .columns = input->columns(),
+                                            .scored = ScoredColumnsOf(schema),
                                             .parquet = IsParquet(out),
                                             .directory = directory.path(),
                                             .threads = static_cast<int>(threads)}),

@@ -22,20 +22,19 @@ struct ScoreFileOptions {
 
 struct ScoreFileReport {
   std::uint64_t rows = 0;
-  std::uint64_t positives = 0;
+  std::uint64_t positives = 0;  // of a binary model
   std::uint64_t anomalies = 0;
   double seconds = 0;
 };
 
 // Reads RFC 4180 CSV with a header row, or Parquet; the features are found by their column name or
-// field name. Writes the input's columns as they came plus `prediction` (the class's word), `score`
-// and `anomaly_score` (empty or null without a detector), rows in their order. What comes from CSV
-// stays text, and its empty cells are null in Parquet. Memory does not grow with the file. `out` is
-// replaced as a whole at the end and is durable on return; on an error nothing is left.
-// Errors: kInvalidArgument names missing columns, or the line and field of a bad value, or says
-// that the file has no rows or has one of the three columns already; kTooLarge over
-// limits::kTableColumns or kFieldBytes; kFailedPrecondition for a bare model, or an input that
-// changed meanwhile; kUnavailable when cancelled.
+// field name. Writes the input's columns as they came plus those of ScoredColumnsOf
+// (scored_file.h), rows in their order. What comes from CSV stays text, and its empty cells are
+// null in Parquet. Memory does not grow with the file. `out` is replaced as a whole at the end and
+// is durable on return; on an error nothing is left. Errors: kInvalidArgument names missing
+// columns, or the line and field of a bad value, or says that the file has no rows or has one of
+// those columns already; kTooLarge over limits::kTableColumns or kFieldBytes; kFailedPrecondition
+// for a bare model, or an input that changed meanwhile; kUnavailable when cancelled.
 Result<ScoreFileReport> ScoreFile(const ScoreFileOptions& options,
                                   std::shared_ptr<const ModelPackage> package);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -16,17 +17,32 @@ namespace {
 
 constexpr std::size_t kPartRows = 65'536;
 
-// What the three columns hold of one row.
 std::string_view PredictionOf(const RowBatch& batch, std::size_t row) {
   return batch.package->schema.classes[batch.prediction[row]];
 }
 
+// Of a column of numbers; none: there is no detector.
+std::optional<float> NumberOf(const ScoredColumn& column, const RowBatch& batch, std::size_t row) {
+  if (column.kind == ScoredKind::kScore) return batch.score[row];
+  if (column.kind == ScoredKind::kProbability)
+    return batch.probabilities[row * batch.package->schema.classes.size() + column.which];
+  if (batch.anomaly_score.empty()) return std::nullopt;
+  return batch.anomaly_score[row];
+}
+
+ColumnType TypeOf(const ScoredColumn& column) {
+  if (column.kind == ScoredKind::kPrediction) return ColumnType::kText;
+  return column.kind == ScoredKind::kAnomaly ? ColumnType::kBool : ColumnType::kDouble;
+}
+
 class CsvOutput final : public ScoredOutput {
  public:
-  CsvOutput(std::filesystem::path path, const std::vector<std::string>& columns)
-      : path_(std::move(path)), stream_(path_, std::ios::binary | std::ios::trunc) {
-    for (const std::string& column : columns) AppendCell(head_, column);
-    for (const std::string_view column : kScoredColumns) AppendCell(head_, column);
+  explicit CsvOutput(const ScoredOutputOptions& options)
+      : path_(options.directory / "scored"),
+        scored_(options.scored),
+        stream_(path_, std::ios::binary | std::ios::trunc) {
+    for (const std::string& column : options.columns) AppendCell(head_, column);
+    for (const ScoredColumn& column : scored_) AppendCell(head_, column.name);
     head_.back() = '\n';
   }
 
@@ -36,11 +52,8 @@ class CsvOutput final : public ScoredOutput {
     const RowBatch& batch = block.batch;
     for (std::size_t row = 0; row < batch.rows; ++row) {
       for (const std::string& field : block.records[row]) AppendCell(text, field);
-      AppendCell(text, PredictionOf(batch, row));
-      AppendJsonNumber(text, batch.score[row]);
-      text += ',';
-      if (!batch.anomaly_score.empty()) AppendJsonNumber(text, batch.anomaly_score[row]);
-      text += '\n';
+      for (const ScoredColumn& column : scored_) AppendScored(text, column, batch, row);
+      text.back() = '\n';
     }
     return rendered;
   }
@@ -58,6 +71,14 @@ class CsvOutput final : public ScoredOutput {
   }
 
  private:
+  static void AppendScored(std::string& text, const ScoredColumn& column, const RowBatch& batch,
+                           std::size_t row) {
+    if (column.kind == ScoredKind::kPrediction) return AppendCell(text, PredictionOf(batch, row));
+    if (column.kind == ScoredKind::kAnomaly)
+      return AppendCell(text, batch.IsAnomaly(row) ? "true" : "false");
+    if (const auto number = NumberOf(column, batch, row)) AppendJsonNumber(text, *number);
+    text += ',';
+  }
   static void AppendCell(std::string& text, std::string_view cell) {
     AppendCsvField(text, cell);
     text += ',';
@@ -69,6 +90,7 @@ class CsvOutput final : public ScoredOutput {
   }
 
   std::filesystem::path path_;
+  std::vector<ScoredColumn> scored_;
   std::ofstream stream_;
   std::string head_;
 };
@@ -91,15 +113,9 @@ class PartedOutput final : public ScoredOutput {
       for (const std::vector<std::string>& record : block.records)
         record[i].empty() ? table.columns[i].AppendNull() : table.columns[i].AppendText(record[i]);
     const RowBatch& batch = block.batch;
-    Column* added = table.columns.data() + carried_.size();
-    for (std::size_t row = 0; row < batch.rows; ++row) {
-      added[0].AppendText(std::string(PredictionOf(batch, row)));
-      added[1].AppendDouble(batch.score[row]);
-      if (batch.anomaly_score.empty())
-        added[2].AppendNull();
-      else
-        added[2].AppendDouble(batch.anomaly_score[row]);
-    }
+    for (std::size_t i = 0; i < options_.scored.size(); ++i)
+      for (std::size_t row = 0; row < batch.rows; ++row)
+        AppendScored(options_.scored[i], batch, row, table.columns[carried_.size() + i]);
     return rendered;
   }
 
@@ -125,24 +141,37 @@ class PartedOutput final : public ScoredOutput {
     for (const std::string& column : options_.columns)
       kept +=
           fmt::format("{}.{}, ", carried_.empty() ? "given" : "scored", QuoteIdentifier(column));
+    for (const ScoredColumn& column : options_.scored) {
+      const std::string name = QuoteIdentifier(column.name);
+      const bool number = TypeOf(column) == ColumnType::kDouble;
+      kept += fmt::format("scored.{}{} AS {}, ", name, number ? "::FLOAT" : "", name);
+    }
+    kept.resize(kept.size() - 2);
     const std::filesystem::path path = options_.directory / "scored";
     SKERRY_RETURN_IF_ERROR(engine_->Execute(
-        fmt::format("COPY (SELECT {}scored.prediction, scored.score::FLOAT AS score, "
-                    "scored.anomaly_score::FLOAT AS anomaly_score FROM {}) TO {} ({})",
-                    kept, from, QuoteLiteral(path.string()),
+        fmt::format("COPY (SELECT {} FROM {}) TO {} ({})", kept, from, QuoteLiteral(path.string()),
                     options_.parquet ? "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd"
                                      : "FORMAT csv, HEADER")));
     return path;
   }
 
  private:
+  static void AppendScored(const ScoredColumn& column, const RowBatch& batch, std::size_t row,
+                           Column& out) {
+    if (column.kind == ScoredKind::kPrediction)
+      return out.AppendText(std::string(PredictionOf(batch, row)));
+    if (column.kind == ScoredKind::kAnomaly) return out.AppendInt(batch.IsAnomaly(row) ? 1 : 0);
+    if (const auto number = NumberOf(column, batch, row))
+      out.AppendDouble(*number);
+    else
+      out.AppendNull();
+  }
   Table EmptyPart() const {
     Table table;
     for (const std::string& column : carried_)
       table.columns.push_back({.name = column, .type = ColumnType::kText});
-    table.columns.push_back({.name = "prediction", .type = ColumnType::kText});
-    table.columns.push_back({.name = "score", .type = ColumnType::kDouble});
-    table.columns.push_back({.name = "anomaly_score", .type = ColumnType::kDouble});
+    for (const ScoredColumn& column : options_.scored)
+      table.columns.push_back({.name = column.name, .type = TypeOf(column)});
     return table;
   }
   std::filesystem::path PartPath(std::size_t part) const {
@@ -178,10 +207,25 @@ Status CheckDistinct(std::vector<std::string> columns) {
 
 }  // namespace
 
+std::vector<ScoredColumn> ScoredColumnsOf(const ModelSchema& schema) {
+  if (schema.task == ModelTask::kAnomaly)
+    return {{"anomaly_score", ScoredKind::kAnomalyScore}, {"anomaly", ScoredKind::kAnomaly}};
+  if (schema.task == ModelTask::kRegression)
+    return {{"value", ScoredKind::kScore}, {"anomaly_score", ScoredKind::kAnomalyScore}};
+  std::vector<ScoredColumn> columns = {{"prediction", ScoredKind::kPrediction},
+                                       {"score", ScoredKind::kScore},
+                                       {"anomaly_score", ScoredKind::kAnomalyScore}};
+  if (schema.task == ModelTask::kMulticlass)
+    for (std::size_t i = 0; i < schema.classes.size(); ++i)
+      columns.push_back({"probability_" + schema.classes[i], ScoredKind::kProbability, i});
+  return columns;
+}
+
 Result<std::unique_ptr<ScoredOutput>> OpenScoredOutput(const ScoredOutputOptions& options) {
-  if (!options.parquet && !IsParquet(options.in))
-    return std::make_unique<CsvOutput>(options.directory / "scored", options.columns);
-  SKERRY_RETURN_IF_ERROR(CheckDistinct(options.columns));
+  if (!options.parquet && !IsParquet(options.in)) return std::make_unique<CsvOutput>(options);
+  std::vector<std::string> columns = options.columns;
+  for (const ScoredColumn& column : options.scored) columns.push_back(column.name);
+  SKERRY_RETURN_IF_ERROR(CheckDistinct(std::move(columns)));
   SKERRY_ASSIGN_OR_RETURN(auto engine,
                           TabularEngine::Open({.memory_limit = "512MiB",
                                                .threads = options.threads,

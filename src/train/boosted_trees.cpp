@@ -37,7 +37,10 @@ class DataMatrix {
     const std::string config = fmt::format(R"({{"missing": NaN, "nthread": {}}})", threads);
     if (xgb.matrix_create(data.c_str(), config.c_str(), &matrix.handle_) != 0)
       return tl::make_unexpected(XgboostError(xgb, "taking the rows").error());
-    const std::vector<float> labels(rows.labels.begin(), rows.labels.end());
+    const std::vector<float> labels =
+        rows.task == ModelTask::kRegression
+            ? rows.targets
+            : std::vector<float>(rows.labels.begin(), rows.labels.end());
     const std::string label_data = ArrayInterface(labels.data(), labels.size(), 0);
     const std::string weight_data = ArrayInterface(rows.weights.data(), rows.weights.size(), 0);
     if (xgb.matrix_set_info(matrix.handle_, "label", label_data.c_str()) != 0 ||
@@ -62,13 +65,16 @@ class DataMatrix {
 // Owns a Booster that learns from the first of `matrices` and caches predictions for all of them.
 class Booster {
  public:
+  // `rows`: what the first of the matrices holds.
   static Result<Booster> Create(const XgboostFunctions& xgb, std::vector<DMatrixHandle> matrices,
-                                const HyperParameters& parameters, std::uint64_t seed) {
+                                const LabelledRows& rows, const HyperParameters& parameters,
+                                std::uint64_t seed) {
+    SKERRY_ASSIGN_OR_RETURN(const std::string objective, ObjectiveOf(rows, parameters));
     Booster booster(xgb);
     if (xgb.booster_create(matrices.data(), matrices.size(), &booster.handle_) != 0)
       return tl::make_unexpected(XgboostError(xgb, "starting").error());
-    const std::pair<const char*, std::string> settings[] = {
-        {"objective", "binary:logistic"},
+    std::vector<std::pair<const char*, std::string>> settings = {
+        {"objective", objective},
         {"tree_method", "hist"},
         {"max_depth", std::to_string(parameters.depth)},
         {"eta", fmt::format("{}", parameters.learning_rate)},
@@ -80,6 +86,8 @@ class Booster {
         // XGBoost's seed is a signed 64-bit number that it narrows: keep within 31 bits.
         {"seed", std::to_string(seed & 0x7FFFFFFFU)},
     };
+    if (rows.task == ModelTask::kMulticlass)
+      settings.emplace_back("num_class", std::to_string(rows.classes));
     for (const auto& [name, value] : settings)
       if (xgb.booster_set_param(booster.handle_, name, value.c_str()) != 0)
         return tl::make_unexpected(XgboostError(xgb, name).error());
@@ -106,7 +114,9 @@ class Booster {
     const float* scores = nullptr;
     if (xgb_->booster_predict(handle_, matrix, kConfig, &shape, &dimensions, &scores) != 0)
       return tl::make_unexpected(XgboostError(*xgb_, "predicting").error());
-    return std::vector<float>(scores, scores + shape[0]);
+    bst_ulong count = 1;
+    for (bst_ulong i = 0; i < dimensions; ++i) count *= shape[i];
+    return std::vector<float>(scores, scores + count);
   }
 
   Result<Json> Save() {
@@ -123,29 +133,86 @@ class Booster {
   BoosterHandle handle_ = nullptr;
 };
 
-// Weighted log loss, clipped as XGBoost clips it.
-double LogLoss(const LabelledRows& rows, const std::vector<float>& scores) {
+// Weighted; log loss is clipped as XGBoost clips it.
+double LossOf(const LabelledRows& rows, std::span<const float> scores, bool absolute) {
   double sum = 0;
   double weight = 0;
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    const double p = std::clamp(static_cast<double>(scores[i]), 1e-16, 1 - 1e-16);
-    sum -= rows.weights[i] * std::log(rows.labels[i] != 0 ? p : 1 - p);
+  const std::size_t outputs = rows.outputs();
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    double loss = 0;
+    if (rows.task == ModelTask::kRegression) {
+      const double error = static_cast<double>(scores[i]) - rows.targets[i];
+      loss = absolute ? std::abs(error) : error * error;
+    } else {
+      const bool several = rows.task == ModelTask::kMulticlass;
+      const double given = scores[several ? i * outputs + rows.labels[i] : i];
+      const double p = std::clamp(given, 1e-16, 1 - 1e-16);
+      loss = -std::log(several || rows.labels[i] != 0 ? p : 1 - p);
+    }
+    sum += rows.weights[i] * loss;
     weight += rows.weights[i];
   }
-  return sum / weight;
+  return rows.task == ModelTask::kRegression && !absolute ? std::sqrt(sum / weight) : sum / weight;
 }
 
-// "[3.39E-2]" since XGBoost 3, "3.39E-2" before: the probability that the margin starts from.
-Result<double> ReadBaseScore(const Json& learner) {
+Result<Link> LinkOf(const std::string& objective) {
+  if (objective == "binary:logistic") return Link::kLogistic;
+  if (objective == "multi:softprob") return Link::kSoftmax;
+  if (objective == "reg:squarederror" || objective == "reg:absoluteerror") return Link::kIdentity;
+  if (objective == "count:poisson" || objective == "reg:gamma" || objective == "reg:tweedie")
+    return Link::kExp;
+  return Fail(ErrorCode::kInternal, "XGBoost's model has the objective '{}'", objective);
+}
+
+Result<float> MarginOf(float base_score, Link link) {
+  if (link == Link::kLogistic && base_score > 0 && base_score < 1)
+    return -std::log(1.0F / base_score - 1.0F);
+  if (link == Link::kExp && base_score > 0) return std::log(base_score);
+  if (link == Link::kIdentity || link == Link::kSoftmax) return base_score;
+  return Fail(ErrorCode::kInternal, "XGBoost's model has a base_score of {}", base_score);
+}
+
+// "[3.39E-2]" or "[1E0,2E0]" since XGBoost 3, "3.39E-2" before: what the answers start from, as
+// probability or number. One for all outputs, or one an output.
+Result<std::vector<float>> ReadBaseMargins(const Json& learner, std::size_t outputs, Link link) {
   JsonObject object(learner, "learner");
   SKERRY_ASSIGN_OR_RETURN(const JsonObject parameters, object.Object("learner_model_param"));
   SKERRY_ASSIGN_OR_RETURN(std::string text, parameters.String("base_score"));
   std::erase_if(text, [](char c) { return c == '[' || c == ']'; });
-  char* end = nullptr;
-  const double score = std::strtod(text.c_str(), &end);
-  if (end == text.c_str() || *end != 0 || !(score > 0 && score < 1))
-    return Fail(ErrorCode::kInternal, "XGBoost's model has base_score '{}'", text);
-  return score;
+  std::vector<float> margins;
+  const char* at = text.c_str();
+  while (*at != 0) {
+    char* end = nullptr;
+    const float score = std::strtof(at, &end);
+    if (end == at || (*end != 0 && *end != ','))
+      return Fail(ErrorCode::kInternal, "XGBoost's model has base_score '{}'", text);
+    SKERRY_ASSIGN_OR_RETURN(const float margin, MarginOf(score, link));
+    margins.push_back(margin);
+    at = *end == ',' ? end + 1 : end;
+  }
+  if (margins.size() == 1) margins.resize(outputs, margins[0]);
+  if (margins.size() == outputs) return margins;
+  return Fail(ErrorCode::kInternal, "XGBoost's model has base_score '{}' of {} outputs", text,
+              outputs);
+}
+
+// "0" where there is one output.
+Result<std::size_t> ReadOutputs(const Json& learner) {
+  JsonObject object(learner, "learner");
+  SKERRY_ASSIGN_OR_RETURN(const JsonObject parameters, object.Object("learner_model_param"));
+  SKERRY_ASSIGN_OR_RETURN(const std::string text, parameters.String("num_class"));
+  const std::size_t classes = std::strtoul(text.c_str(), nullptr, 10);
+  return std::max<std::size_t>(classes, 1);
+}
+
+// Trees are of the outputs in turn.
+Status CheckTurns(const Json& model, std::size_t outputs) {
+  const Json& groups = model.at("tree_info");
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    if (groups[i].get<std::size_t>() != i % outputs)
+      return Fail(ErrorCode::kInternal, "XGBoost's model has tree {} for output {}", i,
+                  groups[i].get<std::size_t>());
+  return {};
 }
 
 Status ReadTree(const Json& tree, BoostedTrees& ensemble) {
@@ -177,6 +244,26 @@ struct EarlyStopped {
   std::vector<float> scores{};  // of the validation rows, at that round
 };
 
+constexpr std::pair<const char*, const char*> kNumberObjectives[] = {
+    {"squared-error", "reg:squarederror"},
+    {"absolute-error", "reg:absoluteerror"},
+    {"poisson", "count:poisson"},
+    {"gamma", "reg:gamma"},
+    {"tweedie", "reg:tweedie"}};
+
+// Logarithms of the label are learnt: which labels have one.
+Status CheckTargets(const LabelledRows& rows, const std::string& objective) {
+  if (objective == "squared-error" || objective == "absolute-error") return {};
+  const bool zero = objective != "gamma";
+  for (std::size_t i = 0; i < rows.targets.size(); ++i)
+    if (!(rows.targets[i] > 0 || (zero && rows.targets[i] == 0)))
+      return Fail(ErrorCode::kInvalidArgument,
+                  "a label is {}, and objective {} takes numbers {} 0 alone: choose another "
+                  "objective or leave such rows out",
+                  rows.targets[i], objective, zero ? "from" : "above");
+  return {};
+}
+
 Result<EarlyStopped> FitWithEarlyStopping(const LabelledRows& training,
                                           const LabelledRows& validation,
                                           const HyperParameters& parameters, std::uint64_t seed,
@@ -186,15 +273,15 @@ Result<EarlyStopped> FitWithEarlyStopping(const LabelledRows& training,
                           DataMatrix::Create(*xgb, training, parameters.threads));
   SKERRY_ASSIGN_OR_RETURN(const DataMatrix check,
                           DataMatrix::Create(*xgb, validation, parameters.threads));
-  SKERRY_ASSIGN_OR_RETURN(Booster booster,
-                          Booster::Create(*xgb, {fit.handle(), check.handle()}, parameters, seed));
+  SKERRY_ASSIGN_OR_RETURN(Booster booster, Booster::Create(*xgb, {fit.handle(), check.handle()},
+                                                           training, parameters, seed));
   EarlyStopped best;
   double least = std::numeric_limits<double>::infinity();
   for (int round = 0; round < parameters.trees; ++round) {
     if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
     SKERRY_RETURN_IF_ERROR(booster.Update(round, fit.handle()));
     SKERRY_ASSIGN_OR_RETURN(std::vector<float> scores, booster.Predict(check.handle()));
-    const double loss = LogLoss(validation, scores);
+    const double loss = LossOf(validation, scores, parameters.objective == "absolute-error");
     if (loss < least) {
       least = loss;
       best = {round + 1, std::move(scores)};
@@ -207,14 +294,37 @@ Result<EarlyStopped> FitWithEarlyStopping(const LabelledRows& training,
 
 }  // namespace
 
+Result<std::string> ObjectiveOf(const LabelledRows& rows, const HyperParameters& parameters) {
+  const std::string& wanted = parameters.objective;
+  if (rows.task != ModelTask::kRegression && !wanted.empty())
+    return Fail(ErrorCode::kInvalidArgument,
+                "objective {} is for a regression, and the task is {}: leave the objective out",
+                wanted, ModelTaskName(rows.task));
+  if (rows.task == ModelTask::kMulticlass) return "multi:softprob";
+  if (rows.task != ModelTask::kRegression) return "binary:logistic";
+  std::string names;
+  for (const auto& [name, objective] : kNumberObjectives) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+    if (name != (wanted.empty() ? "squared-error" : wanted)) continue;
+    SKERRY_RETURN_IF_ERROR(CheckTargets(rows, name));
+    return objective;
+  }
+  return Fail(ErrorCode::kInvalidArgument, "there is no objective '{}'; there are {}", wanted,
+              names);
+}
+
 Result<BoostedTrees> ReadXgboostModel(const Json& model, std::size_t features) {
   BoostedTrees ensemble{.gains = std::vector<double>(features, 0)};
   try {
     const Json& learner = model.at("learner");
-    SKERRY_ASSIGN_OR_RETURN(const double base_score, ReadBaseScore(learner));
-    ensemble.base_margin = std::log(base_score / (1 - base_score));
-    for (const Json& tree : learner.at("gradient_booster").at("model").at("trees"))
-      SKERRY_RETURN_IF_ERROR(ReadTree(tree, ensemble));
+    SKERRY_ASSIGN_OR_RETURN(ensemble.link,
+                            LinkOf(learner.at("objective").at("name").get<std::string>()));
+    SKERRY_ASSIGN_OR_RETURN(const std::size_t outputs, ReadOutputs(learner));
+    SKERRY_ASSIGN_OR_RETURN(ensemble.base_margins,
+                            ReadBaseMargins(learner, outputs, ensemble.link));
+    const Json& booster = learner.at("gradient_booster").at("model");
+    SKERRY_RETURN_IF_ERROR(CheckTurns(booster, outputs));
+    for (const Json& tree : booster.at("trees")) SKERRY_RETURN_IF_ERROR(ReadTree(tree, ensemble));
   } catch (const Json::exception& error) {
     return Fail(ErrorCode::kInternal, "XGBoost's model is not as version 3 writes it: {}",
                 error.what());
@@ -229,7 +339,7 @@ Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& pa
   SKERRY_ASSIGN_OR_RETURN(const DataMatrix matrix,
                           DataMatrix::Create(*xgb, rows, parameters.threads));
   SKERRY_ASSIGN_OR_RETURN(Booster booster,
-                          Booster::Create(*xgb, {matrix.handle()}, parameters, seed));
+                          Booster::Create(*xgb, {matrix.handle()}, rows, parameters, seed));
   for (int round = 0; round < rounds; ++round) {
     if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
     SKERRY_RETURN_IF_ERROR(booster.Update(round, matrix.handle()));
@@ -246,7 +356,8 @@ Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& pa
 Result<CrossValidation> CrossValidate(const LabelledRows& rows, std::span<const std::uint8_t> folds,
                                       const HyperParameters& parameters, std::uint64_t seed,
                                       const CancelCheck& cancelled) {
-  CrossValidation result{.scores = std::vector<float>(rows.rows(), 0)};
+  const std::size_t outputs = rows.outputs();
+  CrossValidation result{.scores = std::vector<float>(rows.rows() * outputs, 0)};
   double rounds = 0;
   const std::set<std::uint8_t> fold_numbers(folds.begin(), folds.end());
   for (const std::uint8_t fold : fold_numbers) {
@@ -258,7 +369,8 @@ Result<CrossValidation> CrossValidate(const LabelledRows& rows, std::span<const 
                             FitWithEarlyStopping(rows.Select(inside), rows.Select(outside),
                                                  parameters, seed, cancelled));
     rounds += stopped.rounds;
-    for (std::size_t i = 0; i < outside.size(); ++i) result.scores[outside[i]] = stopped.scores[i];
+    for (std::size_t i = 0; i < outside.size() * outputs; ++i)
+      result.scores[outside[i / outputs] * outputs + i % outputs] = stopped.scores[i];
   }
   result.rounds =
       std::max(1, static_cast<int>(std::lround(rounds / static_cast<double>(fold_numbers.size()))));

@@ -18,22 +18,34 @@
 
 namespace skerry {
 
-// P(class 1) = sigmoid(base_margin + sum of one leaf a tree).
+// What makes answers of margins: P(class 1) = sigmoid(margin), the probabilities of several classes
+// = softmax(margins), a number = margin or e^margin.
+enum class Link : std::uint8_t { kLogistic, kSoftmax, kIdentity, kExp };
+
+// Margin of an output = its base margin + sum of one leaf of each of its trees.
 struct BoostedTrees {
-  std::vector<Tree> trees{};
-  double base_margin = 0;
+  std::vector<Tree> trees{};                 // round by round; in each round one an output
+  std::vector<float> base_margins = {0.0F};  // one an output
+  Link link = Link::kLogistic;
   std::vector<double> gains{};  // by feature: total gain of its splits
 };
 
 struct FittedTrees {
   BoostedTrees ensemble{};
-  std::vector<float> scores{};  // P(class 1) by XGBoost, of every row of `compared`
+  // By XGBoost, of every row of `compared`: P(class 1), the probability of each of several classes
+  // (row-major), or the number.
+  std::vector<float> scores{};
 };
 
 // XGBoost's own model, as its version 3 saves it in JSON. kInternal for anything else.
 Result<BoostedTrees> ReadXgboostModel(const Json& model, std::size_t features);
 
-// Fits exactly `rounds` trees (hist, binary:logistic) to `rows` and scores `compared`.
+// XGBoost's name of the objective: of numbers `parameters.objective`. kInvalidArgument for one that
+// does not fit the task, or a target that it does not take (with its row).
+Result<std::string> ObjectiveOf(const LabelledRows& rows, const HyperParameters& parameters);
+
+// Fits exactly `rounds` trees (of several classes: each) with method hist to `rows` and scores
+// `compared`.
 // Deterministic for seed, data, parameters and thread count.
 Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& parameters,
                              int rounds, std::uint64_t seed, const LabelledRows& compared,
@@ -41,10 +53,11 @@ Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& pa
 
 // How many trees are enough, and scores of every row by a model that did not see it.
 struct CrossValidation {
-  int rounds = 1;               // mean over the folds of the round of least log loss
-  std::vector<float> scores{};  // out of fold, in the order of `rows`
+  int rounds = 1;               // mean over the folds of the round of least loss
+  std::vector<float> scores{};  // out of fold, in the order of `rows`, as FittedTrees::scores
 };
-// `folds` is a fold number a row (train/splits.h); each fit stops early on its own held-out part.
+// `folds` is a fold number a row (train/splits.h); each fit stops early on its own held-out part:
+// by log loss, of numbers by the root mean square error (of absolute-error by the mean error).
 Result<CrossValidation> CrossValidate(const LabelledRows& rows, std::span<const std::uint8_t> folds,
                                       const HyperParameters& parameters, std::uint64_t seed,
                                       const CancelCheck& cancelled);

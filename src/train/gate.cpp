@@ -15,6 +15,9 @@ namespace {
 
 // Labels by the package's schema, and a table of both classes.
 Result<LabelledRows> ReadLabelled(const ModelPackage& package, const Table& table) {
+  if (package.schema.task != ModelTask::kBinary)
+    return Fail(ErrorCode::kUnimplemented, "{} answers a {} task; binary models are compared",
+                package.name, ModelTaskName(package.schema.task));
   if (table.rows() == 0) return Fail(ErrorCode::kInvalidArgument, "the table has no rows");
   SKERRY_ASSIGN_OR_RETURN(LabelledRows rows, EncodeRows(table, package.schema, ""));
   if (rows.positives() == 0 || rows.positives() == rows.rows())
@@ -110,9 +113,37 @@ Status CheckNamed(const GateOptions& options) {
   return {};
 }
 
+Result<EvaluateReport> EvaluateTask(const ModelPackage& package, const Table& table,
+                                    const BootstrapOptions& bootstrap) {
+  if (table.rows() == 0) return Fail(ErrorCode::kInvalidArgument, "the table has no rows");
+  const ModelSchema& schema = package.schema;
+  SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows, EncodeRows(table, schema, ""));
+  EvaluateReport report{.task = schema.task, .classes = schema.classes, .rows = rows.rows()};
+  if (schema.task == ModelTask::kAnomaly) {
+    SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores,
+                            RunWholeGraph(*package.detector, rows.features, "anomaly_score", 1));
+    report.figures = JudgeAlarms(scores, package.reference.anomaly_threshold, bootstrap);
+    return report;
+  }
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores,
+                          RunWholeGraph(*package.predictor, rows.features,
+                                        PredictorOutputName(schema), PredictorColumns(schema)));
+  report.figures = schema.task == ModelTask::kRegression
+                       ? JudgeValues(scores, rows.targets, bootstrap)
+                       : JudgeClasses(scores, rows.labels, rows.classes, bootstrap);
+  return report;
+}
+
 }  // namespace
 
 Json EvaluateReport::ToJson() const {
+  if (task != ModelTask::kBinary) {
+    Json json = figures.ToJson();
+    json["task"] = ModelTaskName(task);
+    json["rows"] = rows;
+    if (!classes.empty()) json["classes"] = classes;
+    return json;
+  }
   return {{"rows", rows},
           {"positives", positives},
           {"threshold", threshold},
@@ -125,6 +156,7 @@ Json EvaluateReport::ToJson() const {
 Result<EvaluateReport> Evaluate(const std::filesystem::path& package, const Table& table,
                                 const BootstrapOptions& bootstrap) {
   SKERRY_ASSIGN_OR_RETURN(const auto loaded, LoadPackage(package, {}));
+  if (loaded->schema.task != ModelTask::kBinary) return EvaluateTask(*loaded, table, bootstrap);
   SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows, ReadLabelled(*loaded, table));
   SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores, ScoreWith(*loaded, rows.features));
   const double threshold = loaded->reference.threshold;

@@ -17,16 +17,20 @@
 namespace skerry {
 
 struct EvaluateReport {
+  ModelTask task = ModelTask::kBinary;
+  std::vector<std::string> classes{};
+  TaskScores figures{};  // of any task but the binary one, which has those below
   std::uint64_t rows = 0, positives = 0;
   double threshold = 0;
-  Interval auc, average_precision, f1;
-  Confusion confusion;
+  Interval auc{}, average_precision{}, f1{};
+  Confusion confusion{};
   Json ToJson() const;
 };
 
 // Scores `table` (raw columns by the schema's column names, with the label column) with the package
 // at `package` and compares with the labels. kInvalidArgument names a missing column, a blank or
-// unknown label (with its rows), or a table of one class.
+// unknown label (with its rows), or a table of one class. Of a detector, which has no label: how
+// often it raises alarms.
 Result<EvaluateReport> Evaluate(const std::filesystem::path& package, const Table& table,
                                 const BootstrapOptions& bootstrap);
 

@@ -86,6 +86,7 @@ std::vector<std::string> LeakWarnings(const ModelSchema& schema, const LabelledR
   // one a class, is caught by its area.
   constexpr double kEnoughMixed = 5;
   std::vector<std::string> warnings;
+  if (rows.task != ModelTask::kBinary) return warnings;
   const std::vector<const Field*> fields = schema.features();
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const std::vector<float> values = rows.features.Column(i);

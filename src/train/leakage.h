@@ -32,7 +32,8 @@ MixedValues CountMixedValues(std::span<const float> values, std::span<const std:
 // From this area on a feature "alone tells the label".
 constexpr double kTellingAuc = 0.99;
 
-// A sentence for each feature that alone tells the label, or of which the label is a function.
+// Of a binary task a sentence for each feature that alone tells the label, or of which the label is
+// a function.
 std::vector<std::string> LeakWarnings(const ModelSchema& schema, const LabelledRows& rows);
 
 // Rows whose features another row has too.

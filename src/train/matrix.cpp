@@ -26,10 +26,11 @@ std::size_t LabelledRows::positives() const {
 }
 
 LabelledRows LabelledRows::Select(std::span<const std::size_t> wanted) const {
-  LabelledRows selected{.features = features.Select(wanted)};
+  LabelledRows selected{.features = features.Select(wanted), .task = task, .classes = classes};
   for (const std::size_t index : wanted) {
     selected.labels.push_back(labels[index]);
     selected.weights.push_back(weights[index]);
+    if (!targets.empty()) selected.targets.push_back(targets[index]);
   }
   return selected;
 }

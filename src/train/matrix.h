@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "model/schema.h"
+
 namespace skerry {
 
 // Row-major, NaN = missing. A plain value.
@@ -23,14 +25,20 @@ struct FeatureMatrix {
   std::vector<float> Column(std::size_t index) const;
 };
 
-// Rows with what is true of them. The three are of the same length.
+// Rows with what is true of them. All are of the same length.
 struct LabelledRows {
   FeatureMatrix features{};
-  std::vector<std::uint8_t> labels{};  // 0 or 1
-  std::vector<float> weights{};        // > 0; of mean 1 where nothing was told
+  // The class: 0 or 1; of a multiclass task below `classes`; 0 where there are none.
+  std::vector<std::uint8_t> labels{};
+  std::vector<float> weights{};  // > 0; of mean 1 where nothing was told
+  std::vector<float> targets{};  // of a regression; else empty
+  ModelTask task = ModelTask::kBinary;
+  std::size_t classes = 2;  // of a multiclass task
 
   std::size_t rows() const { return labels.size(); }
-  std::size_t positives() const;
+  std::size_t positives() const;  // of a binary task
+  // How many numbers a model gives of a row: a probability each of several classes, else one.
+  std::size_t outputs() const { return task == ModelTask::kMulticlass ? classes : 1; }
   LabelledRows Select(std::span<const std::size_t> wanted) const;
 };
 

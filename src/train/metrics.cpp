@@ -69,6 +69,8 @@ bool DrawRows(std::span<const std::uint8_t> labels, SeededRandom& random,
   return false;
 }
 
+}  // namespace
+
 Interval PercentileInterval(double value, std::vector<double> values) {
   if (values.empty()) return {value, kNan, kNan};
   std::sort(values.begin(), values.end());
@@ -81,8 +83,6 @@ Interval PercentileInterval(double value, std::vector<double> values) {
   };
   return {value, at(0.025), at(0.975)};
 }
-
-}  // namespace
 
 ScoreCounts CountScores(const ScoredRows& rows) {
   const std::vector<std::uint32_t> once(rows.labels.size(), 1);

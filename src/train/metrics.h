@@ -57,6 +57,9 @@ struct Interval {
   Json ToJson() const;
 };
 
+// The interval of a value by what it was on resamples; low and high are NaN without any.
+Interval PercentileInterval(double value, std::vector<double> values);
+
 // Bootstrap over rows (Efron 1979), percentile interval. Resamples without both classes are
 // redrawn; where none can be had (one class), low and high are NaN.
 struct BootstrapOptions {

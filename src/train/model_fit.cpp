@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "model/package.h"
 #include "train/boosted_trees.h"
 #include "train/isolation_forest.h"
 #include "train/logistic_regression.h"
@@ -23,21 +24,27 @@ void Say(const FitInput& input, std::string_view line) {
 }
 
 Status CheckClasses(const FitInput& input) {
-  const std::size_t positives = input.training.positives();
-  const std::size_t negatives = input.training.rows() - positives;
-  const ModelSchema& schema = input.schema;
-  for (const auto& [rows, word] :
-       {std::pair(negatives, schema.classes[0]), std::pair(positives, schema.classes[1])})
-    if (rows < kMinRowsPerClass)
+  std::vector<std::size_t> rows(input.schema.classes.size(), 0);
+  for (const std::uint8_t label : input.training.labels) ++rows[label];
+  for (std::size_t k = 0; k < rows.size(); ++k)
+    if (rows[k] < kMinRowsPerClass)
       return Fail(ErrorCode::kInvalidArgument,
-                  "only {} training rows have label '{}'; at least {} are needed", rows, word,
-                  kMinRowsPerClass);
+                  "only {} training rows have label '{}'; at least {} are needed", rows[k],
+                  input.schema.classes[k], kMinRowsPerClass);
   const std::size_t held_out = input.holdout.rows();
-  if (held_out > 0 && (input.holdout.positives() == 0 || input.holdout.positives() == held_out))
+  if (input.schema.task != ModelTask::kBinary || held_out == 0) return {};
+  if (input.holdout.positives() == 0 || input.holdout.positives() == held_out)
     return Fail(ErrorCode::kInvalidArgument,
                 "the {} held-out rows have one class only: hold out more rows, or use another seed",
                 held_out);
   return {};
+}
+
+// Of tasks without classes.
+Status CheckRows(const FitInput& input) {
+  if (input.training.rows() >= 2 * kMinRowsPerClass) return {};
+  return Fail(ErrorCode::kInvalidArgument, "only {} training rows; at least {} are needed",
+              input.training.rows(), 2 * kMinRowsPerClass);
 }
 
 LabelledRows Concatenate(const LabelledRows& a, const LabelledRows& b) {
@@ -48,18 +55,21 @@ LabelledRows Concatenate(const LabelledRows& a, const LabelledRows& b) {
   append(all.features.values, b.features.values);
   append(all.labels, b.labels);
   append(all.weights, b.weights);
+  append(all.targets, b.targets);
   return all;
 }
 
+// `columns` values a row; of numbers the difference is relative to the trainer's.
 Result<double> LargestDifference(std::span<const float> trainer, std::span<const float> exported,
-                                 std::string_view what) {
+                                 std::size_t columns, bool relative, std::string_view what) {
   double largest = 0;
   for (std::size_t i = 0; i < trainer.size(); ++i) {
-    const double difference = std::abs(static_cast<double>(trainer[i]) - exported[i]);
+    double difference = std::abs(static_cast<double>(trainer[i]) - exported[i]);
+    if (relative && trainer[i] != 0) difference /= std::abs(static_cast<double>(trainer[i]));
     if (!(difference <= kMaxOnnxDifference))
       return Fail(ErrorCode::kInternal,
                   "the exported {} gives {} where its trainer gives {} (row {})", what, exported[i],
-                  trainer[i], i + 1);
+                  trainer[i], i / columns + 1);
     largest = std::max(largest, difference);
   }
   return largest;
@@ -89,9 +99,35 @@ void KeepScoreReference(std::span<const float> held_out, std::span<const float> 
   reference.score_counts = CountBins(reference.score_edges, scores);
 }
 
-// Fits, exports and compares the classifier. `all` are the training rows followed by the held-out.
-Result<std::vector<float>> FitClassifier(const FitInput& input, const LabelledRows& all,
-                                         FittedPackage& package) {
+// Threshold and figures of a binary classifier, from the inner folds.
+void JudgeFolds(const FitInput& input, const CrossValidation& inner, FittedPackage& package) {
+  const BootstrapOptions options{.seed = input.seed};
+  const LabelledRows& rows = input.training;
+  if (rows.task == ModelTask::kMulticlass)
+    package.report.task_folds = JudgeClasses(inner.scores, rows.labels, rows.classes, options);
+  if (rows.task == ModelTask::kRegression)
+    package.report.task_folds = JudgeValues(inner.scores, rows.targets, options);
+  if (rows.task != ModelTask::kBinary) return;
+  const ScoredRows out_of_fold{inner.scores, rows.labels};
+  const double threshold = ThresholdOfMaxF1(CountScores(out_of_fold));
+  package.reference.threshold = threshold;
+  package.report.cross_validation = JudgeScores(out_of_fold, threshold, options);
+  JudgeReleased(input, inner.scores, package.report);
+}
+
+// What RowBatch::score is of rows with these outputs.
+std::vector<float> ScoresOf(std::span<const float> outputs, std::size_t columns) {
+  std::vector<float> scores;
+  for (std::size_t i = 0; i < outputs.size(); i += columns)
+    scores.push_back(*std::max_element(outputs.begin() + static_cast<std::ptrdiff_t>(i),
+                                       outputs.begin() + static_cast<std::ptrdiff_t>(i + columns)));
+  return scores;
+}
+
+// Fits, exports and compares the predictor. `all` are the training rows followed by the held-out.
+// The exported graph's answers on them, as FittedTrees::scores.
+Result<std::vector<float>> FitPredictor(const FitInput& input, const LabelledRows& all,
+                                        FittedPackage& package) {
   Say(input,
       fmt::format("choosing the number of trees on inner folds of {} rows", input.training.rows()));
   SKERRY_ASSIGN_OR_RETURN(
@@ -99,12 +135,8 @@ Result<std::vector<float>> FitClassifier(const FitInput& input, const LabelledRo
       CrossValidate(input.training,
                     input.folds.empty() ? FoldsOf(input.training, input.seed) : input.folds,
                     input.parameters, input.seed, input.cancelled));
-  const ScoredRows out_of_fold{inner.scores, input.training.labels};
-  const double threshold = ThresholdOfMaxF1(CountScores(out_of_fold));
-  package.reference.threshold = threshold;
-  package.report.cross_validation = JudgeScores(out_of_fold, threshold, {.seed = input.seed});
+  JudgeFolds(input, inner, package);
   package.report.trees = inner.rounds;
-  JudgeReleased(input, inner.scores, package.report);
 
   Say(input, fmt::format("fitting {} trees to {} rows", inner.rounds, input.training.rows()));
   SKERRY_ASSIGN_OR_RETURN(
@@ -113,12 +145,17 @@ Result<std::vector<float>> FitClassifier(const FitInput& input, const LabelledRo
   package.model_onnx = ExportBoostedTrees(fitted.ensemble, all.features.columns);
   SKERRY_ASSIGN_OR_RETURN(const auto session,
                           OnnxSession::LoadBytes(package.model_onnx, "model.onnx"));
-  SKERRY_ASSIGN_OR_RETURN(std::vector<float> scores,
-                          RunGraph(*session, all.features, "probabilities", 2, 1));
+  const bool binary = input.schema.task == ModelTask::kBinary;
+  const std::size_t columns = all.outputs();
+  SKERRY_ASSIGN_OR_RETURN(
+      std::vector<float> scores,
+      binary ? RunGraph(*session, all.features, "probabilities", 2, 1)
+             : RunWholeGraph(*session, all.features, PredictorOutputName(input.schema), columns));
   SKERRY_ASSIGN_OR_RETURN(package.report.max_model_difference,
-                          LargestDifference(fitted.scores, scores, "classifier"));
-  KeepScoreReference(std::span(scores).subspan(input.training.rows()), inner.scores,
-                     package.reference);
+                          LargestDifference(fitted.scores, scores, columns,
+                                            all.task == ModelTask::kRegression, "predictor"));
+  KeepScoreReference(ScoresOf(std::span(scores).subspan(input.training.rows() * columns), columns),
+                     ScoresOf(inner.scores, columns), package.reference);
   const std::vector<const Field*> fields = input.schema.features();
   for (std::size_t i = 0; i < fields.size(); ++i)
     package.report.gains.emplace_back(fields[i]->name, fitted.ensemble.gains[i]);
@@ -138,13 +175,45 @@ Status FitDetector(const FitInput& input, const LabelledRows& all, FittedPackage
                           RunGraph(*session, all.features, "anomaly_score", 1, 0));
   const std::vector<float> own = forest.Score(all.features);
   SKERRY_ASSIGN_OR_RETURN(package.report.max_detector_difference,
-                          LargestDifference(own, exported, "detector"));
-  package.reference.anomaly_threshold =
-      AlarmThreshold(std::span(exported).first(input.training.rows()), input.detector.alarm_rate);
+                          LargestDifference(own, exported, 1, false, "detector"));
+  const auto trained = std::span(exported).first(input.training.rows());
+  const auto held_out = std::span(exported).subspan(input.training.rows());
+  const double threshold = AlarmThreshold(trained, input.detector.alarm_rate);
+  package.reference.anomaly_threshold = threshold;
+  if (input.schema.task != ModelTask::kAnomaly) return {};
+  const BootstrapOptions options{.seed = input.seed};
+  KeepScoreReference(held_out, trained, package.reference);
+  package.report.task_folds = JudgeAlarms(trained, threshold, options);
+  if (!held_out.empty()) package.report.task_model = JudgeAlarms(held_out, threshold, options);
   return {};
 }
 
+// Against the class frequencies, or the mean, of the training rows.
+void JudgeTaskOnHoldout(const FitInput& input, std::span<const float> scores, TrainReport& report) {
+  const LabelledRows& holdout = input.holdout;
+  const LabelledRows& training = input.training;
+  const BootstrapOptions options{.seed = input.seed};
+  const auto rows = static_cast<double>(training.rows());
+  if (holdout.task == ModelTask::kRegression) {
+    const double mean =
+        std::accumulate(training.targets.begin(), training.targets.end(), 0.0) / rows;
+    const std::vector<float> constant(holdout.rows(), static_cast<float>(mean));
+    report.task_model = JudgeValues(scores, holdout.targets, options);
+    report.task_baseline = JudgeValues(constant, holdout.targets, options);
+    return;
+  }
+  std::vector<double> shares(holdout.classes, 0);
+  for (const std::uint8_t label : training.labels) shares[label] += 1 / rows;
+  std::vector<float> frequencies;
+  for (std::size_t row = 0; row < holdout.rows(); ++row)
+    for (const double share : shares) frequencies.push_back(static_cast<float>(share));
+  report.task_model = JudgeClasses(scores, holdout.labels, holdout.classes, options);
+  report.task_baseline = JudgeClasses(frequencies, holdout.labels, holdout.classes, options);
+}
+
 void JudgeOnHoldout(const FitInput& input, std::span<const float> scores, FittedPackage& package) {
+  if (input.schema.task != ModelTask::kBinary)
+    return JudgeTaskOnHoldout(input, scores, package.report);
   const LabelledRows& holdout = input.holdout;
   const double threshold = package.reference.threshold;
   const BootstrapOptions options{.seed = input.seed};
@@ -165,23 +234,30 @@ void JudgeOnHoldout(const FitInput& input, std::span<const float> scores, Fitted
 
 }  // namespace
 
-Result<std::vector<float>> RunGraph(const OnnxSession& session, const FeatureMatrix& rows,
-                                    std::string_view output, std::size_t out_columns,
-                                    std::size_t column) {
+Result<std::vector<float>> RunWholeGraph(const OnnxSession& session, const FeatureMatrix& rows,
+                                         std::string_view output, std::size_t out_columns) {
   constexpr std::size_t kBlockRows = 4'096;
   SKERRY_ASSIGN_OR_RETURN(const std::size_t index,
                           session.RequireMatrix(rows.columns, output, out_columns));
-  std::vector<float> results;
-  results.reserve(rows.rows());
-  std::vector<float> block;
+  std::vector<float> results(rows.rows() * out_columns);
   for (std::size_t first = 0; first < rows.rows(); first += kBlockRows) {
     const std::size_t count = std::min(kBlockRows, rows.rows() - first);
-    block.resize(count * out_columns);
     SKERRY_RETURN_IF_ERROR(session.RunMatrix(
         std::span(rows.values).subspan(first * rows.columns, count * rows.columns), count,
-        rows.columns, index, block, out_columns));
-    for (std::size_t i = 0; i < count; ++i) results.push_back(block[i * out_columns + column]);
+        rows.columns, index, std::span(results).subspan(first * out_columns, count * out_columns),
+        out_columns));
   }
+  return results;
+}
+
+Result<std::vector<float>> RunGraph(const OnnxSession& session, const FeatureMatrix& rows,
+                                    std::string_view output, std::size_t out_columns,
+                                    std::size_t column) {
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> all,
+                          RunWholeGraph(session, rows, output, out_columns));
+  std::vector<float> results;
+  results.reserve(rows.rows());
+  for (std::size_t i = column; i < all.size(); i += out_columns) results.push_back(all[i]);
   return results;
 }
 
@@ -197,7 +273,8 @@ ModelScores JudgeScores(const ScoredRows& rows, double threshold, const Bootstra
 }
 
 Result<FittedPackage> FitPackage(const FitInput& input) {
-  SKERRY_RETURN_IF_ERROR(CheckClasses(input));
+  const bool predicts = input.schema.task != ModelTask::kAnomaly;
+  SKERRY_RETURN_IF_ERROR(input.schema.classes.empty() ? CheckRows(input) : CheckClasses(input));
   FittedPackage package;
   package.schema = input.schema;
   package.reference.rows = input.training.rows();
@@ -207,12 +284,18 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
         MakeFeatureReference(*fields[i], input.training.features.Column(i)));
 
   const LabelledRows all = Concatenate(input.training, input.holdout);
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores, FitClassifier(input, all, package));
+  std::vector<float> scores;
+  if (predicts) {
+    SKERRY_ASSIGN_OR_RETURN(scores, FitPredictor(input, all, package));
+  }
   SKERRY_RETURN_IF_ERROR(FitDetector(input, all, package));
-  if (input.holdout.rows() > 0)
-    JudgeOnHoldout(input, std::span(scores).subspan(input.training.rows()), package);
+  if (predicts && input.holdout.rows() > 0)
+    JudgeOnHoldout(input, std::span(scores).subspan(input.training.rows() * all.outputs()),
+                   package);
 
   TrainReport& report = package.report;
+  report.task = input.schema.task;
+  report.classes = input.schema.classes;
   report.seed = input.seed;
   report.training_rows = input.training.rows();
   report.holdout_rows = input.holdout.rows();

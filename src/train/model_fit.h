@@ -45,6 +45,10 @@ constexpr std::size_t kMinRowsPerClass = 10;
 constexpr double kMaxOnnxDifference = 1e-5;
 Result<FittedPackage> FitPackage(const FitInput& input);
 
+// The float32 output `output` [N, out_columns], for every row, row-major.
+Result<std::vector<float>> RunWholeGraph(const OnnxSession& session, const FeatureMatrix& rows,
+                                         std::string_view output, std::size_t out_columns);
+
 // Column `column` of the float32 output `output` [N, out_columns], for every row.
 Result<std::vector<float>> RunGraph(const OnnxSession& session, const FeatureMatrix& rows,
                                     std::string_view output, std::size_t out_columns,

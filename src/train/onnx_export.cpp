@@ -4,8 +4,10 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <onnx-ml.pb.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <span>
 
 namespace skerry {
 namespace {
@@ -17,10 +19,12 @@ constexpr std::int64_t kMlOpset = 3;
 // The parallel arrays that TreeEnsembleRegressor wants (ONNX operators, ai.onnx.ml, version 3).
 class TreeEnsembleNode {
  public:
-  explicit TreeEnsembleNode(onnx::NodeProto& node) : node_(node) {
+  // Tree i is of target i % targets.
+  explicit TreeEnsembleNode(onnx::NodeProto& node, std::size_t targets = 1)
+      : node_(node), targets_(targets) {
     node_.set_op_type("TreeEnsembleRegressor");
     node_.set_domain("ai.onnx.ml");
-    AddInt("n_targets", 1);
+    AddInt("n_targets", static_cast<std::int64_t>(targets));
   }
 
   void AddText(const char* name, const char* value) {
@@ -30,7 +34,7 @@ class TreeEnsembleNode {
   void AddInt(const char* name, std::int64_t value) {
     Add(name, onnx::AttributeProto::INT).set_i(value);
   }
-  void AddFloats(const char* name, std::initializer_list<float> values) {
+  void AddFloats(const char* name, std::span<const float> values) {
     onnx::AttributeProto& attribute = Add(name, onnx::AttributeProto::FLOATS);
     for (const float value : values) attribute.add_floats(value);
   }
@@ -65,7 +69,7 @@ class TreeEnsembleNode {
         if (!leaf) continue;
         target_trees.add_ints(static_cast<std::int64_t>(tree));
         target_nodes.add_ints(static_cast<std::int64_t>(i));
-        target_ids.add_ints(0);
+        target_ids.add_ints(static_cast<std::int64_t>(tree % targets_));
         weights.add_floats(node.value);
       }
     }
@@ -85,6 +89,7 @@ class TreeEnsembleNode {
     return attribute;
   }
   onnx::NodeProto& node_;
+  const std::size_t targets_;
 };
 
 void DescribeMatrix(onnx::ValueInfoProto& value, const char* name, std::size_t columns) {
@@ -127,6 +132,21 @@ onnx::NodeProto& AddNode(onnx::GraphProto& graph, const char* op,
   return node;
 }
 
+void AddAxis(onnx::NodeProto& node) {
+  onnx::AttributeProto& axis = *node.add_attribute();
+  axis.set_name("axis");
+  axis.set_type(onnx::AttributeProto::INT);
+  axis.set_i(1);
+}
+
+// Nodes of their own: ONNX Runtime leaves post_transform LOGISTIC out where there is one target.
+void AddLogistic(onnx::GraphProto& graph) {
+  AddNode(graph, "Sigmoid", {"margin"}, "positive");
+  AddConstant(graph, "one", 1);
+  AddNode(graph, "Sub", {"one", "positive"}, "negative");
+  AddAxis(AddNode(graph, "Concat", {"negative", "positive"}, "probabilities"));
+}
+
 std::string Serialize(const onnx::ModelProto& model) {
   std::string bytes;
   {
@@ -143,20 +163,23 @@ std::string Serialize(const onnx::ModelProto& model) {
 std::string ExportBoostedTrees(const BoostedTrees& ensemble, std::size_t features) {
   onnx::ModelProto model = StartModel("boosted_trees", features);
   onnx::GraphProto& graph = *model.mutable_graph();
-  TreeEnsembleNode trees(AddNode(graph, "TreeEnsembleRegressor", {"input"}, "margin"));
+  const std::size_t outputs = ensemble.base_margins.size();
+  const bool identity = ensemble.link == Link::kIdentity;
+  TreeEnsembleNode trees(
+      AddNode(graph, "TreeEnsembleRegressor", {"input"}, identity ? "value" : "margin"), outputs);
   trees.AddText("post_transform", "NONE");
-  trees.AddFloats("base_values", {static_cast<float>(ensemble.base_margin)});
+  trees.AddFloats("base_values", ensemble.base_margins);
   trees.AddTrees(ensemble.trees);
-  // A node of its own: ONNX Runtime leaves post_transform LOGISTIC out where there is one target.
-  AddNode(graph, "Sigmoid", {"margin"}, "positive");
-  AddConstant(graph, "one", 1);
-  AddNode(graph, "Sub", {"one", "positive"}, "negative");
-  onnx::NodeProto& concat = AddNode(graph, "Concat", {"negative", "positive"}, "probabilities");
-  onnx::AttributeProto& axis = *concat.add_attribute();
-  axis.set_name("axis");
-  axis.set_type(onnx::AttributeProto::INT);
-  axis.set_i(1);
-  DescribeMatrix(*graph.add_output(), "probabilities", 2);
+  switch (ensemble.link) {
+    case Link::kLogistic: AddLogistic(graph); break;
+    case Link::kSoftmax: AddAxis(AddNode(graph, "Softmax", {"margin"}, "probabilities")); break;
+    case Link::kExp: AddNode(graph, "Exp", {"margin"}, "value"); break;
+    case Link::kIdentity: break;
+  }
+  if (ensemble.link == Link::kLogistic || ensemble.link == Link::kSoftmax)
+    DescribeMatrix(*graph.add_output(), "probabilities", std::max<std::size_t>(outputs, 2));
+  else
+    DescribeMatrix(*graph.add_output(), "value", 1);
   return Serialize(model);
 }
 

@@ -10,8 +10,9 @@
 
 namespace skerry {
 
-// "input" float32 [N, features] -> "probabilities" float32 [N, 2]: class 0, class 1. A missing
-// value (NaN) takes each node's own side.
+// "input" float32 [N, features] -> by the link "probabilities" float32 [N, 2] (class 0, class 1),
+// "probabilities" float32 [N, classes], or "value" float32 [N, 1]. A missing value (NaN) takes each
+// node's own side.
 std::string ExportBoostedTrees(const BoostedTrees& ensemble, std::size_t features);
 
 // "input" float32 [N, features] -> "anomaly_score" float32 [N, 1].

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "storage/file.h"
+#include "train/task_report.h"
 
 namespace skerry {
 namespace {
@@ -25,6 +26,13 @@ std::string ScoresRow(std::string_view name, const ModelScores& scores) {
 constexpr std::string_view kScoresHead =
     "| model | AUC | average precision | F1 at the threshold | TP / FP / FN / TN |\n"
     "| --- | --- | --- | --- | --- |\n";
+
+Status SystemFailure(std::string_view doing, const std::filesystem::path& path,
+                     const std::error_code& error) {
+  return Fail(ErrorCode::kInternal, "{} {}: {}", doing, path.string(), error.message());
+}
+
+}  // namespace
 
 std::string FieldRows(const ModelSchema& schema) {
   std::string text = "| field | column | role | type |\n| --- | --- | --- | --- |\n";
@@ -50,16 +58,10 @@ std::string SplitSentence(const TrainReport& report) {
   return text;
 }
 
-Status SystemFailure(std::string_view doing, const std::filesystem::path& path,
-                     const std::error_code& error) {
-  return Fail(ErrorCode::kInternal, "{} {}: {}", doing, path.string(), error.message());
-}
-
-}  // namespace
-
 std::string RenderCard(const FittedPackage& package, const std::vector<std::string>& data) {
   const TrainReport& report = package.report;
   const ModelSchema& schema = package.schema;
+  if (schema.task != ModelTask::kBinary) return RenderTaskCard(package, data);
   std::string card = fmt::format("# {}:{}\n\n", report.name, report.version);
   card += fmt::format(
       "Tells whether `{}` is '{}' (class 1) or '{}' (class 0), by {} gradient-boosted trees; "
@@ -134,7 +136,8 @@ Status WritePackage(const FittedPackage& package, const std::vector<std::string>
       {"report.json", DumpJsonPretty(package.report.ToJson()) + "\n"},
   };
   for (const auto& [name, bytes] : files)
-    SKERRY_RETURN_IF_ERROR(WriteFileDurably(directory.path() / name, bytes));
+    if (!bytes.empty())  // a detector alone has no model.onnx
+      SKERRY_RETURN_IF_ERROR(WriteFileDurably(directory.path() / name, bytes));
   std::error_code error;
   std::filesystem::permissions(directory.path(), std::filesystem::perms(0755), error);
   if (error) return SystemFailure("opening to readers", directory.path(), error);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "train/task_report.h"
 #include "train/trainer.h"
 
 namespace skerry {
@@ -37,7 +38,8 @@ Json HyperParameters::ToJson() const {
           {"feature_fraction", feature_fraction},
           {"l2", l2},
           {"early_stopping_rounds", early_stopping_rounds},
-          {"threads", threads}};
+          {"threads", threads},
+          {"objective", objective}};
 }
 
 Result<HyperParameters> HyperParameters::FromJson(const Json& json) {
@@ -65,6 +67,7 @@ Result<HyperParameters> HyperParameters::FromJson(const Json& json) {
     SKERRY_ASSIGN_OR_RETURN(*value, object.NumberOr(key, *value));
     if (!(*value >= 0)) return Fail(ErrorCode::kInvalidArgument, "parameters.{} is negative", key);
   }
+  SKERRY_ASSIGN_OR_RETURN(parameters.objective, object.StringOr("objective", ""));
   return parameters;
 }
 
@@ -124,6 +127,11 @@ Json TrainReport::ToJson() const {
                {"seconds", seconds},
                {"parameters", parameters.ToJson()},
                {"detector", detector.ToJson()}};
+  json["task"] = ModelTaskName(task);
+  if (task != ModelTask::kBinary) {
+    AddTaskFigures(*this, json);
+    return json;
+  }
   if (holdout_rows > 0)
     json["holdout"] = {{"model", model.ToJson()},
                        {"logistic_regression", logistic_regression.ToJson()},
@@ -134,6 +142,7 @@ Json TrainReport::ToJson() const {
 }
 
 std::string TrainReport::ToText() const {
+  if (task != ModelTask::kBinary) return TaskReportText(*this);
   std::string text =
       fmt::format("{}:{}  {} trees on {} rows ({} of class 1), seed {}, {:.1f} s\n", name, version,
                   trees, training_rows, training_positives, seed, seconds);

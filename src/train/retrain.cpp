@@ -139,6 +139,11 @@ Result<TrainReport> Retrain(const RetrainOptions& options) {
     return Fail(ErrorCode::kInvalidArgument, "released_weight is {}; it is over 0",
                 options.released_weight);
   SKERRY_ASSIGN_OR_RETURN(const auto champion, LoadPackage(options.champion, {}), "champion");
+  if (champion->schema.task != ModelTask::kBinary)
+    return Fail(ErrorCode::kUnimplemented,
+                "the champion answers a {} task; binary models are retrained, train this one anew "
+                "by skerry train",
+                ModelTaskName(champion->schema.task));
   SKERRY_ASSIGN_OR_RETURN(const Recipe recipe, ReadRecipe(options.champion));
 
   FitInput input{.schema = champion->schema,

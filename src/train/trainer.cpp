@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <iterator>
@@ -26,7 +27,19 @@ Status CheckOptions(const TrainOptions& options) {
   SKERRY_RETURN_IF_ERROR(CheckVersion("model version", options.version));
   SKERRY_RETURN_IF_ERROR(CheckOutput(options.out));
   if (options.data.empty()) return Fail(ErrorCode::kInvalidArgument, "name the data to train on");
-  if (options.label.empty())
+  constexpr std::array<std::string_view, 5> kTasks = {"", "classification", "multiclass",
+                                                      "regression", "anomaly"};
+  if (std::ranges::find(kTasks, options.task) == kTasks.end())
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "there is no task '{}'; there are classification, multiclass, regression and anomaly",
+        options.task);
+  if (options.task == "anomaly" && !options.label.empty())
+    return Fail(ErrorCode::kInvalidArgument,
+                "an anomaly detector learns without a label: leave out --label {}, and ignore the "
+                "column if it is no feature (--ignore)",
+                options.label);
+  if (options.label.empty() && options.task != "anomaly")
     return Fail(ErrorCode::kInvalidArgument, "name the column that is to be learnt (label)");
   if (!(options.holdout >= 0 && options.holdout < 1))
     return Fail(ErrorCode::kInvalidArgument, "holdout is {}; it is a share from 0 to under 1",

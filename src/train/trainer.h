@@ -13,7 +13,9 @@
 #include "base/error.h"
 #include "codec/columns.h"
 #include "codec/json.h"
+#include "model/schema.h"
 #include "train/metrics.h"
+#include "train/task_metrics.h"
 
 namespace skerry {
 
@@ -34,6 +36,8 @@ struct HyperParameters {
   double l2 = 1;
   int early_stopping_rounds = 40;
   int threads = 2;
+  // Of a regression: squared-error (also ""), absolute-error, poisson, gamma or tweedie.
+  std::string objective{};
 
   Json ToJson() const;
   static Result<HyperParameters> FromJson(const Json& json);  // absent members keep their default
@@ -51,6 +55,9 @@ struct DetectorParameters {
 struct TrainOptions {
   // CSV, Parquet or NDJSON with the same columns; their rows are taken together, in this order.
   std::vector<std::filesystem::path> data{};
+  // classification, multiclass, regression or anomaly, which has no label. Empty: classification
+  // where the label has two values or is text, else kInvalidArgument asks.
+  std::string task{};
   std::string label{};
   // Columns by the name in the data. Ignored ones are not in the schema; context and id columns are
   // carried, not learnt from. A text column of more than max_categories values is taken for an id.
@@ -106,6 +113,11 @@ struct TrainReport {
   double max_model_difference = 0, max_detector_difference = 0;
   // On held-out rows; all zero when there are none (holdout_rows == 0).
   ModelScores model, logistic_regression, majority;
+  // Of any other task instead of those: of this model, of the training rows' class frequencies or
+  // mean, and of the inner folds. Of a detector: how often it raises alarms.
+  ModelTask task = ModelTask::kBinary;
+  std::vector<std::string> classes{};
+  TaskScores task_model{}, task_baseline{}, task_folds{};
   // Of the training rows, each scored by a model of the inner folds that did not see it.
   ModelScores cross_validation;
   // Of a retraining: the labelled rows that came back, and how well the inner folds told them apart

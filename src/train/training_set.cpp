@@ -62,21 +62,56 @@ Result<std::map<std::string, std::size_t>> CountLabels(const Column& label) {
   return counts;
 }
 
-// The two classes, negative first.
-Result<std::array<std::string, 2>> ChooseClasses(const Column& label, const std::string& positive) {
-  SKERRY_ASSIGN_OR_RETURN(const auto counts, CountLabels(label));
-  if (counts.size() == 1)
+using LabelCounts = std::map<std::string, std::size_t>;
+
+bool IsNumber(const Column& column) {
+  return column.type == ColumnType::kInt64 || column.type == ColumnType::kDouble;
+}
+
+// What the label is for: as the options say, else by its values.
+Result<ModelTask> ChooseTask(const Column& label, const LabelCounts& counts,
+                             const TrainOptions& options) {
+  const std::string& task = options.task;
+  const std::string values = counts.size() > limits::kCategoriesPerField
+                                 ? fmt::format("over {}", limits::kCategoriesPerField)
+                                 : std::to_string(counts.size());
+  if (task == "regression" && !IsNumber(label))
     return Fail(ErrorCode::kInvalidArgument,
-                "label '{}' has one class only: every row says '{}', so there is nothing to learn",
-                label.name, counts.begin()->first);
-  if (counts.size() != 2)
-    return Fail(
-        ErrorCode::kInvalidArgument,
-        "label '{}' has {} different values; it needs exactly two (is it the right column?)",
-        label.name,
-        counts.size() > limits::kCategoriesPerField
-            ? fmt::format("over {}", limits::kCategoriesPerField)
-            : std::to_string(counts.size()));
+                "label '{}' is {}, and a regression predicts numbers: is it the right column?",
+                label.name, ColumnTypeName(label.type));
+  if (task == "regression") return ModelTask::kRegression;
+  if (counts.size() == 2 && task != "multiclass") return ModelTask::kBinary;
+  if (task.empty() && IsNumber(label))
+    return Fail(ErrorCode::kInvalidArgument,
+                "label '{}' has {} different numbers: say whether to predict the number (--task "
+                "regression) or one of so many classes (--task multiclass)",
+                label.name, values);
+  if (counts.size() <= limits::kClasses) return ModelTask::kMulticlass;
+  return Fail(ErrorCode::kInvalidArgument,
+              "label '{}' has {} different values, at most {} can be classes (kClasses): is it the "
+              "right column?",
+              label.name, values, limits::kClasses);
+}
+
+// In the order of their numbers where all are numbers, else of their texts.
+std::vector<std::string> OrderClasses(const LabelCounts& counts) {
+  std::vector<std::string> classes;
+  bool numbers = true;
+  for (const auto& [word, rows] : counts) {
+    classes.push_back(word);
+    numbers = numbers && EncodeNumber(word).has_value() && !std::isnan(*EncodeNumber(word));
+  }
+  if (numbers)
+    std::stable_sort(classes.begin(), classes.end(),
+                     [](const std::string& a, const std::string& b) {
+                       return *EncodeNumber(a) < *EncodeNumber(b);
+                     });
+  return classes;
+}
+
+// The two classes, negative first.
+Result<std::array<std::string, 2>> ChooseClasses(const Column& label, const LabelCounts& counts,
+                                                 const std::string& positive) {
   const auto& [first, first_rows] = *counts.begin();
   const auto& [second, second_rows] = *counts.rbegin();
   if (!positive.empty() && positive != first && positive != second)
@@ -127,15 +162,9 @@ class SchemaChooser {
 
   Result<ChosenSchema> Choose() {
     SKERRY_RETURN_IF_ERROR(CheckNamed());
-    SKERRY_ASSIGN_OR_RETURN(const Column* label,
-                            FindColumn(table_, options_.label, "label column"));
-    SKERRY_ASSIGN_OR_RETURN(const auto classes, ChooseClasses(*label, options_.positive));
     ModelSchema& schema = chosen_.schema;
     schema.model = options_.name;
-    schema.task = "binary";
-    schema.label_column = options_.label;
-    schema.positive = classes[1];
-    schema.classes = {classes[0], classes[1]};
+    SKERRY_RETURN_IF_ERROR(ChooseLabel(schema));
     for (const Column& column : table_.columns) SKERRY_RETURN_IF_ERROR(AddField(column));
     if (schema.feature_count() == 0)
       return Fail(ErrorCode::kInvalidArgument,
@@ -145,9 +174,36 @@ class SchemaChooser {
   }
 
  private:
+  // Task, label and classes.
+  Status ChooseLabel(ModelSchema& schema) {
+    schema.task = ModelTask::kAnomaly;
+    if (options_.task == "anomaly") return {};
+    SKERRY_ASSIGN_OR_RETURN(const Column* label,
+                            FindColumn(table_, options_.label, "label column"));
+    SKERRY_ASSIGN_OR_RETURN(const LabelCounts counts, CountLabels(*label));
+    if (counts.size() == 1)
+      return Fail(
+          ErrorCode::kInvalidArgument,
+          "label '{}' has one class only: every row says '{}', so there is nothing to learn",
+          label->name, counts.begin()->first);
+    SKERRY_ASSIGN_OR_RETURN(schema.task, ChooseTask(*label, counts, options_));
+    schema.label_column = options_.label;
+    if (schema.task != ModelTask::kBinary && !options_.positive.empty())
+      return Fail(ErrorCode::kInvalidArgument,
+                  "'{}' was named as the positive value, and a {} task has none", options_.positive,
+                  ModelTaskName(schema.task));
+    if (schema.task == ModelTask::kMulticlass) schema.classes = OrderClasses(counts);
+    if (schema.task != ModelTask::kBinary) return {};
+    SKERRY_ASSIGN_OR_RETURN(const auto classes, ChooseClasses(*label, counts, options_.positive));
+    schema.positive = classes[1];
+    schema.classes = {classes[0], classes[1]};
+    return {};
+  }
+
   // Every column that the options name is there, and named once.
   Status CheckNamed() {
-    std::vector<std::pair<std::string, const char*>> named = {{options_.label, "label column"}};
+    std::vector<std::pair<std::string, const char*>> named;
+    if (options_.task != "anomaly") named.emplace_back(options_.label, "label column");
     if (!options_.weight_column.empty())
       named.emplace_back(options_.weight_column, "weight column");
     for (const auto& name : options_.ignore) named.emplace_back(name, "column to ignore");
@@ -276,6 +332,45 @@ Status ReadWeights(const Table& table, const std::string& name, std::vector<floa
   return {};
 }
 
+Status EncodeClasses(const Column& label, const ModelSchema& schema, LabelledRows& rows) {
+  rows.classes = schema.classes.size();
+  std::vector<std::size_t> unknown;
+  for (std::size_t row = 0; row < label.rows(); ++row) {
+    const std::string text = CellText(label, row);
+    const auto found = std::find(schema.classes.begin(), schema.classes.end(), text);
+    if (found == schema.classes.end()) unknown.push_back(row);
+    rows.labels.push_back(static_cast<std::uint8_t>(found - schema.classes.begin()));
+  }
+  if (unknown.empty()) return {};
+  if (schema.classes.size() > 2)
+    return Fail(ErrorCode::kInvalidArgument, "label '{}' is none of {} in row {}", label.name,
+                NameList(schema.classes), RowList(unknown));
+  return Fail(ErrorCode::kInvalidArgument, "label '{}' is neither '{}' nor '{}' in row {}",
+              label.name, schema.classes[0], schema.classes[1], RowList(unknown));
+}
+
+// Labels, or targets, by the schema's task.
+Status EncodeLabels(const Table& table, const ModelSchema& schema, LabelledRows& rows) {
+  if (schema.task == ModelTask::kBinary || schema.task == ModelTask::kMulticlass) {
+    SKERRY_ASSIGN_OR_RETURN(const Column* label,
+                            FindColumn(table, schema.label_column, "label column"));
+    return EncodeClasses(*label, schema, rows);
+  }
+  rows.labels.assign(table.rows(), 0);
+  if (schema.task == ModelTask::kAnomaly) return {};
+  SKERRY_ASSIGN_OR_RETURN(const Column* label,
+                          FindColumn(table, schema.label_column, "label column"));
+  SKERRY_ASSIGN_OR_RETURN(
+      rows.targets,
+      EncodeColumn(*label, {.name = label->name, .column = label->name, .categories = {}}));
+  std::vector<std::size_t> blank;
+  for (std::size_t row = 0; row < rows.targets.size(); ++row)
+    if (std::isnan(rows.targets[row])) blank.push_back(row);
+  if (blank.empty()) return {};
+  return Fail(ErrorCode::kInvalidArgument, "label '{}' is blank in row {}", label->name,
+              RowList(blank));
+}
+
 }  // namespace
 
 std::string RowList(const std::vector<std::size_t>& rows) {
@@ -347,19 +442,8 @@ Result<FeatureMatrix> EncodeFeatures(const Table& table, const ModelSchema& sche
 
 Result<LabelledRows> EncodeRows(const Table& table, const ModelSchema& schema,
                                 const std::string& weight_column) {
-  LabelledRows rows;
-  SKERRY_ASSIGN_OR_RETURN(const Column* label,
-                          FindColumn(table, schema.label_column, "label column"));
-  std::vector<std::size_t> unknown;
-  for (std::size_t row = 0; row < label->rows(); ++row) {
-    const std::string text = CellText(*label, row);
-    const auto found = std::find(schema.classes.begin(), schema.classes.end(), text);
-    if (found == schema.classes.end()) unknown.push_back(row);
-    rows.labels.push_back(found != schema.classes.begin() ? 1 : 0);
-  }
-  if (!unknown.empty())
-    return Fail(ErrorCode::kInvalidArgument, "label '{}' is neither '{}' nor '{}' in row {}",
-                label->name, schema.classes[0], schema.classes[1], RowList(unknown));
+  LabelledRows rows{.task = schema.task};
+  SKERRY_RETURN_IF_ERROR(EncodeLabels(table, schema, rows));
   SKERRY_ASSIGN_OR_RETURN(rows.features, EncodeFeatures(table, schema));
   rows.weights.assign(rows.rows(), 1);
   if (!weight_column.empty())

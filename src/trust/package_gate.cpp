@@ -58,6 +58,13 @@ Status CheckSchema(const ModelRef& package, const std::filesystem::path& directo
                           ReadFile(directory / "schema.json", limits::kJsonBytes));
   SKERRY_ASSIGN_OR_RETURN(const Json json, ParseJson(text), "schema.json");
   SKERRY_ASSIGN_OR_RETURN(const ModelSchema schema, ModelSchema::FromJson(json), "schema.json");
+  // What leaves of a row, drift and retraining speak of two classes.
+  if (schema.task != ModelTask::kBinary)
+    return Fail(
+        ErrorCode::kUnimplemented,
+        "{} answers a {} task, and sites carry binary models; score with it by skerry serve "
+        "or skerry score",
+        package.name, ModelTaskName(schema.task));
   if (schema.model == package.name) return {};
   return Fail(ErrorCode::kInvalidArgument, "schema.json is of model {}, not of {}", schema.model,
               package.name);

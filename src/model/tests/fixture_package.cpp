@@ -161,7 +161,7 @@ std::string ManyTensorsModelBytes() {
 ModelSchema Schema() {
   ModelSchema schema;
   schema.model = "milling";
-  schema.task = "binary";
+  schema.task = ModelTask::kBinary;
   schema.label_column = "Machine failure";
   schema.positive = "1";
   schema.classes = {"0", "1"};

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/limits.h"
 #include "model/reference.h"
 #include "model/tests/fixture_package.h"
 
@@ -44,6 +45,38 @@ TEST(Schema, UnknownMajorVersionIsRefused) {
   ASSERT_FALSE(schema);
   EXPECT_EQ(schema.error().code(), ErrorCode::kUnimplemented);
   EXPECT_NE(schema.error().message().find("skerry-schema/1"), std::string::npos);
+}
+
+TEST(Schema, EveryTaskSurvivesItsJson) {
+  for (const ModelTask task :
+       {ModelTask::kBinary, ModelTask::kMulticlass, ModelTask::kRegression, ModelTask::kAnomaly}) {
+    ModelSchema schema = fixture::Schema();
+    schema.task = task;
+    if (task != ModelTask::kBinary) schema.positive.clear();
+    if (task == ModelTask::kMulticlass) schema.classes = {"low", "mid", "high"};
+    if (task == ModelTask::kRegression || task == ModelTask::kAnomaly) schema.classes.clear();
+    if (task == ModelTask::kAnomaly) schema.label_column.clear();
+    const auto read = ModelSchema::FromJson(schema.ToJson());
+    ASSERT_TRUE(read) << read.error().message();
+    EXPECT_EQ(*read, schema) << ModelTaskName(task);
+  }
+}
+
+TEST(Schema, ClassesAreLimitedAndDistinct) {
+  ModelSchema schema = fixture::Schema();
+  schema.task = ModelTask::kMulticlass;
+  schema.positive.clear();
+  schema.classes.clear();
+  for (std::size_t i = 0; i < limits::kClasses; ++i)
+    schema.classes.push_back(fmt::format("c{}", i));
+  EXPECT_TRUE(ModelSchema::FromJson(schema.ToJson()));
+  schema.classes.back() = "c0";
+  EXPECT_NE(ModelSchema::FromJson(schema.ToJson()).error().message().find("twice"),
+            std::string::npos);
+  schema.classes.back() = "last";
+  schema.classes.emplace_back("one more");
+  EXPECT_NE(ModelSchema::FromJson(schema.ToJson()).error().message().find("kClasses"),
+            std::string::npos);
 }
 
 struct BadSchema {

@@ -109,5 +109,14 @@ TEST_F(ModelPackTest, RefusesWhatIsNoPackage) {
   EXPECT_NE(PackModel(package_, "m", "1").error().message().find("model.onnx"), std::string::npos);
 }
 
+TEST_F(ModelPackTest, DetectorNeedsNoPredictor) {
+  ASSERT_TRUE(RemoveFile(package_ / "model.onnx"));
+  ASSERT_TRUE(WriteFileDurably(package_ / "schema.json", R"({"task": "anomaly"})"));
+  EXPECT_TRUE(PackModel(package_, "m", "1"));
+  ASSERT_TRUE(RemoveFile(package_ / "detector.onnx"));
+  EXPECT_NE(PackModel(package_, "m", "1").error().message().find("detector.onnx"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace skerry

@@ -21,7 +21,7 @@ inline std::shared_ptr<ModelPackage> MillingPackage() {
   package->digest = Digest::Sha256("milling:1");
   ModelSchema& schema = package->schema;
   schema.model = "milling";
-  schema.task = "binary";
+  schema.task = ModelTask::kBinary;
   schema.classes = {"0", "1"};
   const auto number = [&](const char* name, double min, double max) {
     schema.fields.push_back({name, name, FieldRole::kFeature, FieldType::kNumber, {}});

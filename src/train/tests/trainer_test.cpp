@@ -301,8 +301,9 @@ TEST_F(TrainerTest, OneClassAloneIsRefused) {
   EXPECT_THAT(Refusal(Options("x,Failed\n1,0\n2,0\n")), HasSubstr("one class only"));
 }
 
-TEST_F(TrainerTest, MoreThanTwoClassesAreRefused) {
-  EXPECT_THAT(Refusal(Options("x,Failed\n1,0\n2,1\n3,2\n")), HasSubstr("3 different values"));
+TEST_F(TrainerTest, NumbersThatMayBeClassesAreAskedAbout) {
+  EXPECT_THAT(Refusal(Options("x,Failed\n1,0\n2,1\n3,2\n")),
+              AllOf(HasSubstr("3 different numbers"), HasSubstr("--task regression")));
 }
 
 TEST_F(TrainerTest, BlankLabelsAreRefusedWithTheirRows) {

@@ -106,6 +106,16 @@ TEST_F(PackageGateTest, FailedPackageLeavesTheFloorWhereItWas) {
   EXPECT_TRUE(CheckManifest({SignedBy(model_key_, artifact_.manifest)}));
 }
 
+TEST_F(PackageGateTest, TasksThatSitesDoNotCarryAreRefused) {
+  ModelSchema schema = fixture::Schema();
+  schema.task = ModelTask::kMulticlass;
+  ASSERT_TRUE(WriteFileDurably(package_ / "schema.json", DumpJson(schema.ToJson())));
+  const Status checked = gate_.CheckPackage(ref_, package_);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code(), ErrorCode::kUnimplemented);
+  EXPECT_THAT(checked.error().message(), HasSubstr("sites carry binary models"));
+}
+
 TEST_F(PackageGateTest, SchemaOfAnotherModelIsRefused) {
   ref_.name = "drilling";
   const Status checked = gate_.CheckPackage(ref_, package_);

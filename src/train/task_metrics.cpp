@@ -1,0 +1,124 @@
+#include "train/task_metrics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
+
+#include "base/random.h"
+
+namespace skerry {
+namespace {
+
+// The figures on rows that are each taken so many times.
+using Figures = std::function<std::vector<double>(std::span<const std::uint32_t> times)>;
+
+std::vector<Interval> Bootstrap(std::size_t rows, const Figures& figures,
+                                const BootstrapOptions& options) {
+  std::vector<std::uint32_t> times(rows, 1);
+  const std::vector<double> values = figures(times);
+  std::vector<std::vector<double>> drawn(values.size());
+  SeededRandom random(options.seed);
+  for (int i = 0; i < options.resamples; ++i) {
+    std::fill(times.begin(), times.end(), 0U);
+    for (std::size_t row = 0; row < rows; ++row) ++times[random.NextBelow(rows)];
+    const std::vector<double> resampled = figures(times);
+    for (std::size_t k = 0; k < resampled.size(); ++k)
+      if (!std::isnan(resampled[k])) drawn[k].push_back(resampled[k]);
+  }
+  std::vector<Interval> intervals;
+  for (std::size_t k = 0; k < values.size(); ++k)
+    intervals.push_back(PercentileInterval(values[k], std::move(drawn[k])));
+  return intervals;
+}
+
+using Matrix = std::vector<std::vector<std::uint64_t>>;
+
+double MacroF1(const Matrix& confusion) {
+  double sum = 0;
+  std::size_t occurring = 0;
+  for (std::size_t k = 0; k < confusion.size(); ++k) {
+    std::uint64_t predicted = 0;
+    for (const auto& row : confusion) predicted += row[k];
+    const std::uint64_t actual =
+        std::accumulate(confusion[k].begin(), confusion[k].end(), std::uint64_t{0});
+    if (predicted + actual == 0) continue;
+    ++occurring;
+    sum += 2 * static_cast<double>(confusion[k][k]) / static_cast<double>(predicted + actual);
+  }
+  return occurring == 0 ? 0 : sum / static_cast<double>(occurring);
+}
+
+}  // namespace
+
+Json TaskScores::ToJson() const {
+  Json json = Json::object();
+  for (const auto& [name, interval] : figures) json[name] = interval.ToJson();
+  if (!confusion.empty()) json["confusion"] = confusion;
+  return json;
+}
+
+TaskScores JudgeClasses(std::span<const float> probabilities, std::span<const std::uint8_t> labels,
+                        std::size_t classes, const BootstrapOptions& options) {
+  const std::size_t rows = labels.size();
+  std::vector<double> losses;
+  std::vector<std::uint8_t> predicted;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const auto of_row = probabilities.subspan(row * classes, classes);
+    losses.push_back(-std::log(std::clamp<double>(of_row[labels[row]], 1e-16, 1 - 1e-16)));
+    predicted.push_back(
+        static_cast<std::uint8_t>(std::max_element(of_row.begin(), of_row.end()) - of_row.begin()));
+  }
+  Matrix confusion;
+  const Figures figures = [&](std::span<const std::uint32_t> times) -> std::vector<double> {
+    confusion.assign(classes, std::vector<std::uint64_t>(classes, 0));
+    double loss = 0;
+    double right = 0;
+    for (std::size_t row = 0; row < rows; ++row) {
+      loss += times[row] * losses[row];
+      right += predicted[row] == labels[row] ? times[row] : 0;
+      confusion[labels[row]][predicted[row]] += times[row];
+    }
+    const auto all = static_cast<double>(rows);
+    return {loss / all, right / all, MacroF1(confusion)};
+  };
+  const std::vector<Interval> intervals = Bootstrap(rows, figures, options);
+  figures(std::vector<std::uint32_t>(rows, 1));
+  return {{{"log_loss", intervals[0]}, {"accuracy", intervals[1]}, {"macro_f1", intervals[2]}},
+          std::move(confusion)};
+}
+
+TaskScores JudgeValues(std::span<const float> values, std::span<const float> targets,
+                       const BootstrapOptions& options) {
+  const Figures figures = [&](std::span<const std::uint32_t> times) -> std::vector<double> {
+    double squares = 0, absolutes = 0, sum = 0, spread = 0;
+    for (std::size_t row = 0; row < values.size(); ++row) {
+      const double error = static_cast<double>(values[row]) - targets[row];
+      squares += times[row] * error * error;
+      absolutes += times[row] * std::abs(error);
+      sum += times[row] * static_cast<double>(targets[row]);
+    }
+    const auto rows = static_cast<double>(values.size());
+    const double mean = sum / rows;
+    for (std::size_t row = 0; row < values.size(); ++row)
+      spread += times[row] * (targets[row] - mean) * (targets[row] - mean);
+    const double r2 = spread > 0 ? 1 - squares / spread : std::numeric_limits<double>::quiet_NaN();
+    return {std::sqrt(squares / rows), absolutes / rows, r2};
+  };
+  const std::vector<Interval> intervals = Bootstrap(values.size(), figures, options);
+  return {{{"rmse", intervals[0]}, {"mae", intervals[1]}, {"r2", intervals[2]}}, {}};
+}
+
+TaskScores JudgeAlarms(std::span<const float> scores, double threshold,
+                       const BootstrapOptions& options) {
+  const Figures figures = [&](std::span<const std::uint32_t> times) -> std::vector<double> {
+    double alarms = 0;
+    for (std::size_t row = 0; row < scores.size(); ++row)
+      alarms += scores[row] >= static_cast<float>(threshold) ? times[row] : 0;
+    return {alarms / static_cast<double>(scores.size())};
+  };
+  return {{{"alarm_rate", Bootstrap(scores.size(), figures, options)[0]}}, {}};
+}
+
+}  // namespace skerry

@@ -1,0 +1,201 @@
+"""Trains, evaluates, scores and serves a model of each task from the outside. Prints "N passed, N failed, N skipped"."""
+import csv
+import json
+import math
+import pathlib
+import random
+import tempfile
+import unittest
+import urllib.error
+import urllib.request
+
+from skerry_process import Served, run, run_tests
+
+FEATURES = ["a", "b", "kind"]
+
+
+def write_rows(path, rows, seed):
+    """A label of three words, a number, and whether the row is strange; with missing cells."""
+    rng = random.Random(seed)
+    with path.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow([*FEATURES, "species", "yield", "grade"])
+        for _ in range(rows):
+            kind = rng.choice("xyz")
+            a, b = rng.gauss(0, 1), rng.gauss(0, 1)
+            margin = a + 0.5 * b + {"x": -1, "y": 0, "z": 1}[kind] + rng.gauss(0, 0.3)
+            species = "low" if margin < -0.7 else "mid" if margin < 0.7 else "the high one"
+            number = 100 + 10 * margin
+            cell = "" if rng.random() < 0.05 else f"{a:.4f}"
+            writer.writerow([cell, f"{b:.4f}", kind, species, f"{number:.3f}", 1 + (margin > -0.7) + (margin > 0.7)])
+
+
+def post(url, body, content_type="application/json"):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": content_type})) as answer:
+        return json.load(answer)
+
+
+class Tasks(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-tasks-")
+        cls.dir = pathlib.Path(cls.temporary.name)
+        write_rows(cls.dir / "train.csv", 900, 1)
+        write_rows(cls.dir / "later.csv", 300, 2)
+        cls.reports = {
+            "species": cls.train("species", "--label", "species", "--ignore", "yield,grade"),
+            "yield": cls.train("yield", "--label", "yield", "--task", "regression", "--ignore", "species,grade"),
+            "strange": cls.train("strange", "--task", "anomaly", "--ignore", "species,yield,grade"),
+        }
+        with (cls.dir / "later.csv").open() as rows:
+            cls.rows = list(csv.DictReader(rows))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    @classmethod
+    def train(cls, name, *options):
+        done = run("train", cls.dir / "train.csv", "--name", name, "--out", cls.dir / name, "--json", *options)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def refused(self, *options):
+        done = run("train", self.dir / "train.csv", "--out", self.dir / "none", *options)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertFalse((self.dir / "none").exists())
+        return done.stderr
+
+    def scored(self, name, suffix="csv"):
+        out = self.dir / f"{name}-scored.{suffix}"
+        done = run("score", self.dir / "later.csv", self.dir / name, "--out", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("positive", done.stdout)
+        with out.open() as rows:
+            return list(csv.DictReader(rows)) if suffix == "csv" else None
+
+    def named_rows(self, count):
+        return [{"a": float(r["a"]) if r["a"] else None, "b": float(r["b"]), "kind": r["kind"]} for r in self.rows[:count]]
+
+    def test_reports_have_the_tasks_figures_with_intervals(self):
+        species, number, strange = (self.reports[name] for name in ("species", "yield", "strange"))
+        self.assertEqual(species["task"], "multiclass")
+        self.assertEqual(species["classes"], ["low", "mid", "the high one"])
+        self.assertGreater(species["holdout"]["model"]["accuracy"]["value"], 0.7)
+        self.assertLess(species["holdout"]["model"]["log_loss"]["value"], species["holdout"]["baseline"]["log_loss"]["value"])
+        self.assertEqual(sum(map(sum, species["holdout"]["model"]["confusion"])), 180)
+        self.assertGreater(number["holdout"]["model"]["r2"]["value"], 0.7)
+        for report, figures in ((species, ("log_loss", "accuracy", "macro_f1")), (number, ("rmse", "mae", "r2"))):
+            for figure in figures:
+                interval = report["holdout"]["model"][figure]
+                self.assertLessEqual(interval["low"], interval["value"])
+                self.assertLessEqual(interval["value"], interval["high"])
+                self.assertLess(interval["low"], interval["high"])
+            self.assertIn("cross_validation", report)
+        self.assertAlmostEqual(strange["training"]["alarm_rate"]["value"], 0.01, delta=0.005)
+        self.assertNotIn("trees", strange)
+        self.assertFalse((self.dir / "strange" / "model.onnx").exists())
+        for name in self.reports:
+            schema = json.loads((self.dir / name / "schema.json").read_text())
+            self.assertEqual(schema["task"], self.reports[name]["task"])
+            self.assertIn("Figures, with 95 %", (self.dir / name / "card.md").read_text())
+
+    def test_evaluate_gives_the_figures_that_scored_rows_have(self):
+        answers = {}
+        for name in self.reports:
+            done = run("evaluate", self.dir / name, self.dir / "later.csv", "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            answers[name] = json.loads(done.stdout)
+        rows = self.scored("species")
+        right = sum(r["prediction"] == r["species"] for r in rows) / len(rows)
+        loss = -sum(math.log(float(r["probability_" + r["species"]])) for r in rows) / len(rows)
+        self.assertAlmostEqual(answers["species"]["accuracy"]["value"], right, delta=1e-9)
+        self.assertAlmostEqual(answers["species"]["log_loss"]["value"], loss, delta=1e-5)
+        rows = self.scored("yield")
+        rmse = math.sqrt(sum((float(r["value"]) - float(r["yield"])) ** 2 for r in rows) / len(rows))
+        self.assertAlmostEqual(answers["yield"]["rmse"]["value"], rmse, delta=1e-4)
+        rows = self.scored("strange")
+        reference = json.loads((self.dir / "strange" / "reference.json").read_text())
+        alarms = sum(float(r["anomaly_score"]) >= reference["anomaly_threshold"] for r in rows)
+        self.assertAlmostEqual(answers["strange"]["alarm_rate"]["value"], alarms / len(rows), delta=1e-9)
+        self.assertGreaterEqual(sum(r["anomaly"] == "true" for r in rows), alarms)
+        text = run("evaluate", self.dir / "species", self.dir / "later.csv").stdout
+        self.assertIn("accuracy", text)
+        self.assertIn("the high one", text)
+
+    def test_score_writes_a_column_a_class_also_into_parquet(self):
+        rows = self.scored("species")
+        self.assertEqual(list(rows[0])[-6:], ["prediction", "score", "anomaly_score", "probability_low", "probability_mid", "probability_the high one"])
+        for row in rows:
+            shares = {word: float(row["probability_" + word]) for word in ("low", "mid", "the high one")}
+            self.assertAlmostEqual(sum(shares.values()), 1, delta=1e-5)
+            self.assertEqual(row["prediction"], max(shares, key=shares.get))
+            self.assertEqual(float(row["score"]), max(shares.values()))
+        for name in self.reports:
+            self.scored(name, "parquet")
+            back = run("score", self.dir / f"{name}-scored.parquet", self.dir / "strange", "--out", self.dir / "twice.csv")
+            self.assertEqual(back.returncode, 1)
+            self.assertIn("already", back.stderr)
+
+    def test_the_server_answers_each_task_as_score_does(self):
+        with Served("serve", "--http", "127.0.0.1:0", *(f"{name}={self.dir / name}" for name in self.reports)) as server:
+            documents = {m["name"]: m for m in json.load(urllib.request.urlopen(f"{server.url}/v1/models"))["models"]}
+            for name, report in self.reports.items():
+                self.assertEqual(documents[name]["task"], report["task"])
+                answer = post(f"{server.url}/v1/score?model={name}", self.named_rows(40))
+                self.assertEqual(len(answer["results"]), 40)
+                matrix = [[math.nan if v is None else v for v in (r["a"], r["b"], float("xyz".index(r["kind"])))] for r in self.named_rows(40)]
+                flat = [None if isinstance(v, float) and math.isnan(v) else v for r in matrix for v in r]
+                outputs = {o["name"]: o for o in post(f"{server.url}/v2/models/{name}/infer", {
+                    "inputs": [{"name": "input", "datatype": "FP32", "shape": [40, 3], "data": flat}]})["outputs"]}
+                metadata = json.load(urllib.request.urlopen(f"{server.url}/v2/models/{name}"))
+                self.assertEqual([o["name"] for o in metadata["outputs"]], list(outputs))
+                file_rows = self.scored(name)
+                csv_lines = (self.dir / "later.csv").read_bytes().split(b"\n")[:41]
+                request = urllib.request.Request(f"{server.url}/v1/score?model={name}", b"\n".join(csv_lines), {"Content-Type": "text/csv"})
+                lines = [json.loads(line) for line in urllib.request.urlopen(request)]
+                for i, result in enumerate(answer["results"]):
+                    one = file_rows[i]
+                    self.assertEqual(result["anomaly_score"], float(one["anomaly_score"]))
+                    self.assertEqual({k: v for k, v in lines[i].items() if k != "row"}, {k: v for k, v in result.items() if k != "row"})
+                    if name == "species":
+                        self.assertEqual(result["prediction"], one["prediction"])
+                        self.assertEqual(result["probabilities"], {w: float(one["probability_" + w]) for w in report["classes"]})
+                        self.assertEqual(outputs["probabilities"]["data"][3 * i:3 * i + 3], list(result["probabilities"].values()))
+                        self.assertEqual(outputs["prediction"]["data"][i], one["prediction"])
+                    elif name == "yield":
+                        self.assertEqual(result["value"], float(one["value"]))
+                        self.assertEqual(outputs["value"]["data"][i], result["value"])
+                        self.assertNotIn("prediction", result)
+                    else:
+                        self.assertEqual(list(outputs), ["anomaly_score"])
+                        self.assertEqual(str(result["anomaly"]).lower(), one["anomaly"])
+                        self.assertNotIn("score", result)
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                post(f"{server.url}/v2/models/yield/infer", {
+                    "inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 3], "data": [0, 0, 0]}], "outputs": [{"name": "probabilities"}]})
+            self.assertEqual(refused.exception.code, 400)
+            self.assertIn("value", json.load(refused.exception)["error"])
+
+    def test_objectives_of_numbers(self):
+        for objective in ("absolute-error", "poisson", "gamma", "tweedie"):
+            report = self.train(f"yield-{objective}", "--label", "yield", "--task", "regression", "--objective", objective, "--ignore", "species,grade")
+            self.assertGreater(report["holdout"]["model"]["r2"]["value"], 0.6, objective)
+        self.assertIn("objective", self.refused("--label", "yield", "--task", "regression", "--objective", "rank"))
+        self.assertIn("regression", self.refused("--label", "species", "--objective", "poisson"))
+        self.assertIn("takes numbers from 0", self.refused("--label", "b", "--task", "regression", "--objective", "poisson"))
+
+    def test_numbers_may_be_classes_and_an_unclear_label_is_asked_about(self):
+        report = self.train("grade", "--label", "grade", "--task", "classification", "--ignore", "species,yield")
+        self.assertEqual(report["classes"], ["1", "2", "3"])
+        self.assertIn("--task", self.refused("--label", "grade"))
+        self.assertIn("at most 100", self.refused("--label", "yield", "--task", "multiclass"))
+        self.assertIn("predicts numbers", self.refused("--label", "species", "--task", "regression"))
+        self.assertIn("without a label", self.refused("--label", "species", "--task", "anomaly"))
+        self.assertIn("no task", self.refused("--label", "species", "--task", "ranking"))
+        self.assertIn("multiclass", self.refused("--label", "species", "--positive", "low"))
+
+
+if __name__ == "__main__":
+    run_tests(__name__)
