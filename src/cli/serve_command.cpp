@@ -1,7 +1,6 @@
 // serve: the scoring server alone, without outbox and exchange.
 #include <chrono>
 #include <cstdio>
-#include <future>
 #include <memory>
 #include <thread>
 
@@ -11,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/terminal.h"
 #include "http/url.h"
+#include "rpc/drain.h"
 #include "rpc/server.h"
 #include "serve/model_library.h"
 #include "serve/run_queue.h"
@@ -18,8 +18,6 @@
 
 namespace skerry {
 namespace {
-
-int Cores() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
 
 struct ServeOptions {
   std::string http = "127.0.0.1:8000";
@@ -33,7 +31,8 @@ struct ServeOptions {
   std::int64_t batch_delay_us = 0;
   std::int64_t inline_limit_us = kDefaultInlineLimit.count();
   std::int64_t drain_seconds = limits::kSiteDrain.count();
-  int loops = Cores();
+  // A core is left to the clients of this machine, and to the runs of slow models.
+  int loops = std::max(1, Cores() - 1);
 };
 
 Status LoadModels(const ServeOptions& options, ModelLibrary& library,
@@ -47,8 +46,7 @@ Status LoadModels(const ServeOptions& options, ModelLibrary& library,
 }
 
 RunQueueOptions QueueOptions(const ServeOptions& options) {
-  return {.threads = Cores(),
-          .requests_per_model = options.queue_limit,
+  return {.requests_per_model = options.queue_limit,
           .batch_rows = options.batch_size,
           .batch_delay = std::chrono::microseconds(options.batch_delay_us),
           .inline_limit = std::chrono::microseconds(options.inline_limit_us)};
@@ -116,15 +114,7 @@ Status RunServe(const ServeOptions& options) {
   }
   std::fflush(stdout);
   WaitForEndSignal();
-  queue.Flush();
-  const std::chrono::seconds drain(options.drain_seconds);
-  const auto until = std::chrono::steady_clock::now() + drain;
-  const auto rpc_drained = std::async(std::launch::async, [&rpc, drain] {
-    if (rpc) rpc->Drain(drain);
-  });
-  server->Drain(drain);
-  rpc_drained.wait_until(until);
-  queue.Stop();  // gRPC's drain ends only when no call waits any more
+  DrainScoring(*server, rpc.get(), queue, std::chrono::seconds(options.drain_seconds));
   return {};
 }
 

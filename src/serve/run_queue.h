@@ -36,8 +36,11 @@ namespace skerry {
 constexpr std::size_t kDefaultQueueLimit = 1'000;
 constexpr std::chrono::microseconds kDefaultInlineLimit{1'000};
 
+// As many as run at once: std::thread::hardware_concurrency(), at least 1.
+int Cores();
+
 struct RunQueueOptions {
-  int threads = 1;
+  int threads = Cores();
   std::size_t requests_per_model = kDefaultQueueLimit;
   std::size_t batch_rows = 1;  // 1: requests are not batched
   std::chrono::microseconds batch_delay{0};

@@ -9,14 +9,15 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "codec/config.h"
 #include "codec/json.h"
 #include "http/url.h"
 #include "model/smoke.h"
 #include "outbox/outbox.h"
+#include "rpc/drain.h"
 #include "rpc/server.h"
 #include "serve/repository.h"
 #include "serve/row_numbers.h"
+#include "serve/run_queue.h"
 #include "serve/scoring_server.h"
 #include "site/active_model.h"
 #include "site/control_routes.h"
@@ -42,72 +43,6 @@ class OutboxCapture final : public CaptureSink {
   const ActiveModel* active_;
 };
 
-// What the config file sets beside the command line; one place for both directions.
-struct ConfigBinding {
-  explicit ConfigBinding(const SiteOptions& options)
-      : hub_url(options.hub_url),
-        token_file(options.token_file.string()),
-        name(options.name),
-        address(options.http_address),
-        grpc_address(options.grpc_address),
-        capture(CaptureModeName(options.capture)),
-        tls_cert(options.access.tls_cert.string()),
-        tls_key(options.access.tls_key.string()),
-        client_ca(options.access.client_ca.string()),
-        api_keys(options.access.api_keys.string()),
-        plain_http(options.access.plain_http),
-        port(options.http_port),
-        grpc_port(options.grpc_port),
-        loops(options.http_loops),
-        quota_bytes(static_cast<std::int64_t>(options.quota_bytes)),
-        segment_rows(static_cast<std::int64_t>(options.segment_rows)),
-        smoke_memory_bytes(static_cast<std::int64_t>(options.smoke_memory_bytes)),
-        upload_chunk_bytes(static_cast<std::int64_t>(options.upload_chunk_bytes)),
-        segment_age(options.segment_age),
-        interval(options.sync_interval) {
-    spec.Add("name", &name, "", "The site's name; the token's when empty.")
-        .Add("hub.url", &hub_url, "", "Where the hub is reached; the token's when empty.")
-        .Add("hub.token_file", &token_file, "", "The one-time join token.")
-        .Add("hub.interval", &interval, "duration", "Between rounds of the exchange.")
-        .Add("hub.upload_chunk_bytes", &upload_chunk_bytes, "bytes",
-             "Larger blobs go in pieces of so many; after a cut they go on at the byte.")
-        .Add("http.address", &address, "", "Where scoring and control routes listen.")
-        .Add("http.port", &port, "", "0 takes a free one.")
-        .Add("http.loops", &loops, "threads", "Event loops that score; one a core at most.")
-        .Add("grpc.address", &grpc_address, "", "Where gRPC scoring listens; none when empty.")
-        .Add("grpc.port", &grpc_port, "", "0 takes a free one.")
-        .Add("access.tls_cert", &tls_cert, "",
-             "Certificate chain (PEM): scoring speaks TLS, over HTTP and gRPC.")
-        .Add("access.tls_key", &tls_key, "", "Its private key (PEM, mode 0600).")
-        .Add("access.client_ca", &client_ca, "",
-             "Clients need a certificate that this authority (PEM) signed.")
-        .Add("access.api_keys", &api_keys, "",
-             "Clients need a key of this file, made by 'skerry api-key'.")
-        .Add("access.plain_http", &plain_http, "", "No TLS also on addresses that others reach.")
-        .Add("capture", &capture, "", "off, async or sync: what an answer waits for.")
-        .Add("model.smoke_memory_bytes", &smoke_memory_bytes, "bytes",
-             "What the child may take that tries a new package; 0 sets no limit.")
-        .Add("outbox.quota_bytes", &quota_bytes, "bytes",
-             "What the outbox may occupy; beyond it the least valuable records become a gap.")
-        .Add("outbox.segment_rows", &segment_rows, "rows", "Seal a segment at this size.")
-        .Add("outbox.segment_age", &segment_age, "duration", "Seal a segment at this age.");
-  }
-
-  std::string hub_url, token_file, name, address, grpc_address, capture;
-  std::string tls_cert, tls_key, client_ca, api_keys;
-  bool plain_http;
-  std::int64_t port, grpc_port, loops, quota_bytes, segment_rows, smoke_memory_bytes,
-      upload_chunk_bytes;
-  std::chrono::milliseconds segment_age, interval;
-  ConfigSpec spec;
-};
-
-Status CheckRange(std::string_view what, std::int64_t value, std::int64_t least,
-                  std::int64_t most) {
-  if (value >= least && value <= most) return {};
-  return Fail(ErrorCode::kInvalidArgument, "{} is {}, must be {} to {}", what, value, least, most);
-}
-
 Result<std::string> LoadOrCreateControlToken(const std::filesystem::path& path) {
   if (auto held = ReadFile(path, 1024); held && !held->empty()) return held;
   std::string token = RandomHex(32);
@@ -116,47 +51,6 @@ Result<std::string> LoadOrCreateControlToken(const std::filesystem::path& path) 
 }
 
 }  // namespace
-
-Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
-  SKERRY_ASSIGN_OR_RETURN(const std::string yaml, ReadFile(file, limits::kYamlBytes));
-  ConfigBinding config(*this);
-  SKERRY_RETURN_IF_ERROR(config.spec.Load(yaml), file.string());
-  SKERRY_ASSIGN_OR_RETURN(const CaptureMode mode, ParseCaptureMode(config.capture),
-                          file.string() + ": capture");
-  SKERRY_RETURN_IF_ERROR(CheckRange("http.port", config.port, 0, 65'535), file.string());
-  SKERRY_RETURN_IF_ERROR(CheckRange("grpc.port", config.grpc_port, 0, 65'535), file.string());
-  SKERRY_RETURN_IF_ERROR(CheckRange("http.loops", config.loops, 1, 256), file.string());
-  SKERRY_RETURN_IF_ERROR(
-      CheckRange("outbox.quota_bytes", config.quota_bytes, 1 << 20, std::int64_t{1} << 50),
-      file.string());
-  SKERRY_RETURN_IF_ERROR(
-      CheckRange("model.smoke_memory_bytes", config.smoke_memory_bytes, 0, std::int64_t{1} << 50),
-      file.string());
-  SKERRY_RETURN_IF_ERROR(CheckRange("outbox.segment_rows", config.segment_rows, 1, 10'000'000),
-                         file.string());
-  SKERRY_RETURN_IF_ERROR(CheckRange("hub.upload_chunk_bytes", config.upload_chunk_bytes,
-                                    limits::kLeastUploadChunkBytes, limits::kUploadChunkBytes),
-                         file.string());
-  hub_url = config.hub_url;
-  token_file = config.token_file;
-  name = config.name;
-  http_address = config.address;
-  http_port = static_cast<std::uint16_t>(config.port);
-  http_loops = static_cast<int>(config.loops);
-  grpc_address = config.grpc_address;
-  grpc_port = static_cast<std::uint16_t>(config.grpc_port);
-  access = {config.tls_cert, config.tls_key, config.client_ca, config.api_keys, config.plain_http};
-  capture = mode;
-  quota_bytes = static_cast<std::uint64_t>(config.quota_bytes);
-  segment_rows = static_cast<std::uint64_t>(config.segment_rows);
-  smoke_memory_bytes = static_cast<std::uint64_t>(config.smoke_memory_bytes);
-  segment_age = config.segment_age;
-  sync_interval = config.interval;
-  upload_chunk_bytes = static_cast<std::size_t>(config.upload_chunk_bytes);
-  return {};
-}
-
-std::string SiteOptions::ConfigReference() { return ConfigBinding(SiteOptions()).spec.Reference(); }
 
 // In the order of their making; taken down from the last to the first.
 struct Site::Parts {
@@ -194,6 +88,7 @@ struct Site::Parts {
   std::unique_ptr<Deployer> deployer;
   std::atomic<std::uint64_t> applied_desired_version{0};
   std::unique_ptr<Exchange> exchange;
+  std::optional<RunQueue> queue;
   std::unique_ptr<ScoringServer> server;
   std::unique_ptr<RpcServer> rpc;       // null without a grpc.address
   std::unique_ptr<HttpServer> control;  // null when `server` has the control routes
@@ -324,6 +219,8 @@ Status Site::Parts::StartServers() {
   scoring.metrics = &metrics;
   scoring.capture = capture.get();
   scoring.api_keys = access.api_keys();
+  queue.emplace(scoring, options.queue);
+  scoring.queue = &*queue;
   server_options.parts = scoring;
   if (shared) server_options.more_routes = ControlRoutes(MakeControl());
   SKERRY_ASSIGN_OR_RETURN(server, ScoringServer::Start(std::move(server_options)));
@@ -411,13 +308,9 @@ void Site::Stop() {
   if (const Status removed = RemoveFile(parts_->options.data / "endpoint.json"); !removed)
     LogWarning("{}", removed.error().message());
   if (parts_->exchange) parts_->exchange->Stop();
-  {
-    const std::jthread rpc_drain([this] {
-      if (parts_->rpc) parts_->rpc->Drain(limits::kSiteDrain);
-    });
-    parts_->server->Drain(limits::kSiteDrain);
-    if (parts_->control) parts_->control->Drain(limits::kSiteDrain);
-  }
+  if (parts_->queue)
+    DrainScoring(*parts_->server, parts_->rpc.get(), *parts_->queue, parts_->options.drain);
+  if (parts_->control) parts_->control->Drain(limits::kSiteDrain);
   parts_->outbox->Close();
   LogInfo("site stopped site={}", parts_->identity->site());
 }

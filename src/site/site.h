@@ -31,6 +31,7 @@
 #include "base/limits.h"
 #include "serve/access.h"
 #include "serve/capture.h"
+#include "serve/run_queue.h"
 
 namespace skerry {
 
@@ -46,6 +47,8 @@ struct SiteOptions {
   std::uint16_t grpc_port = 8001;  // 0: the kernel's choice
   AccessOptions access;            // to scoring, over HTTP and gRPC alike
   CaptureMode capture = CaptureMode::kSync;
+  RunQueueOptions queue;  // of slow models, and of all where requests are batched
+  std::chrono::milliseconds drain{limits::kSiteDrain};  // of scoring, after Stop
   std::uint64_t quota_bytes = std::uint64_t{4} << 30U;  // the outbox's
   std::uint64_t segment_rows = limits::kSegmentRows;
   std::chrono::milliseconds segment_age{30'000};

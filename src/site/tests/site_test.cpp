@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "base/ids.h"
@@ -131,6 +132,63 @@ class SiteTest : public testing::Test {
   TemporaryDirectory directory_ = TemporaryDirectory::Create("site").value();
   std::unique_ptr<Site> site_;
 };
+
+TEST_F(SiteTest, BatchedRowsWaitForTheirTurnAreRefusedBeyondTheLimitAndAreCapturedAtTheDrain) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  StartJoined(hub);
+  SiteOptions options = Options();
+  options.queue.batch_rows = 64;
+  options.queue.batch_delay = std::chrono::hours(1);
+  options.queue.requests_per_model = 1;
+  site_.reset();
+  StartSite(options);
+  constexpr const char* kInfer = R"({"inputs":[
+      {"name":"type","datatype":"BYTES","shape":[1],"data":["M"]},
+      {"name":"torque_nm","datatype":"FP32","shape":[1],"data":[42]},
+      {"name":"tool_wear_min","datatype":"FP32","shape":[1],"data":[108]}]})";
+  const auto infer = [&] {
+    return Call("POST", site_->url() + "/v2/models/milling/infer", kInfer);
+  };
+  auto waiting = std::async(std::launch::async, infer);
+  const std::string pending =
+      R"(nv_inference_pending_request_count{model="milling",version="1"} 1)";
+  while (Call("GET", site_->url() + "/metrics").body.find(pending) == std::string::npos)
+    std::this_thread::yield();
+  const HttpReply refused = infer();
+  EXPECT_EQ(refused.status, 503) << refused.body;
+  EXPECT_FALSE(refused.Header("Retry-After").empty());
+  site_->Stop();
+  const HttpReply answer = waiting.get();
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  site_.reset();
+  StartSite(Options());
+  const Json parameters = ParseJson(answer.body).value()["parameters"];
+  const std::string row = parameters["instance"].get<std::string>() + "-" +
+                          std::to_string(parameters["first_n"].get<std::uint64_t>());
+  const Json fate = Control("POST", "/v1/rows/lookup", Json{{"rows", Json::array({row})}});
+  EXPECT_EQ(fate["found"], 1) << fate.dump(2);
+}
+
+TEST_F(SiteTest, TheQueueIsSetInTheConfigurationFile) {
+  SiteOptions options = Options();
+  const auto load = [&](const std::string& yaml) {
+    std::ofstream(Path("site.yaml")) << yaml;
+    return options.LoadConfig(Path("site.yaml"));
+  };
+  Must(
+      load("scoring: {threads: 3, queue_limit: 7, batch_size: 32, batch_delay_us: 500,\n"
+           "  inline_limit_us: 0, drain: 4s}"));
+  EXPECT_EQ(options.queue.threads, 3);
+  EXPECT_EQ(options.queue.requests_per_model, 7U);
+  EXPECT_EQ(options.queue.batch_rows, 32U);
+  EXPECT_EQ(options.queue.batch_delay, std::chrono::microseconds(500));
+  EXPECT_EQ(options.queue.inline_limit, std::chrono::microseconds(0));
+  EXPECT_EQ(options.drain, std::chrono::seconds(4));
+  const Status refused = load("scoring: {batch_size: 0}");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(),
+              HasSubstr("scoring.batch_size is 0, must be 1 to 1000000"));
+}
 
 TEST_F(SiteTest, StartsWithNoHubAndNoModelAndSaysThatItIsNotReady) {
   StartSite(Options());

@@ -1,0 +1,150 @@
+// The settings of --config: which keys there are, and how they become SiteOptions.
+#include "codec/config.h"
+#include "site/site.h"
+#include "storage/file.h"
+
+namespace skerry {
+namespace {
+
+Status CheckRange(std::string_view what, std::int64_t value, std::int64_t least,
+                  std::int64_t most) {
+  if (value >= least && value <= most) return {};
+  return Fail(ErrorCode::kInvalidArgument, "{} is {}, must be {} to {}", what, value, least, most);
+}
+
+// What the config file sets beside the command line; one place for both directions.
+struct ConfigBinding {
+  explicit ConfigBinding(const SiteOptions& options)
+      : hub_url(options.hub_url),
+        token_file(options.token_file.string()),
+        name(options.name),
+        address(options.http_address),
+        grpc_address(options.grpc_address),
+        capture(CaptureModeName(options.capture)),
+        tls_cert(options.access.tls_cert.string()),
+        tls_key(options.access.tls_key.string()),
+        client_ca(options.access.client_ca.string()),
+        api_keys(options.access.api_keys.string()),
+        plain_http(options.access.plain_http),
+        port(options.http_port),
+        grpc_port(options.grpc_port),
+        loops(options.http_loops),
+        quota_bytes(static_cast<std::int64_t>(options.quota_bytes)),
+        segment_rows(static_cast<std::int64_t>(options.segment_rows)),
+        smoke_memory_bytes(static_cast<std::int64_t>(options.smoke_memory_bytes)),
+        upload_chunk_bytes(static_cast<std::int64_t>(options.upload_chunk_bytes)),
+        queue_limit(static_cast<std::int64_t>(options.queue.requests_per_model)),
+        batch_rows(static_cast<std::int64_t>(options.queue.batch_rows)),
+        batch_delay_us(options.queue.batch_delay.count()),
+        inline_limit_us(options.queue.inline_limit.count()),
+        threads(options.queue.threads),
+        segment_age(options.segment_age),
+        interval(options.sync_interval),
+        drain(options.drain) {
+    spec.Add("name", &name, "", "The site's name; the token's when empty.")
+        .Add("hub.url", &hub_url, "", "Where the hub is reached; the token's when empty.")
+        .Add("hub.token_file", &token_file, "", "The one-time join token.")
+        .Add("hub.interval", &interval, "duration", "Between rounds of the exchange.")
+        .Add("hub.upload_chunk_bytes", &upload_chunk_bytes, "bytes",
+             "Larger blobs go in pieces of so many; after a cut they go on at the byte.")
+        .Add("http.address", &address, "", "Where scoring and control routes listen.")
+        .Add("http.port", &port, "", "0 takes a free one.")
+        .Add("http.loops", &loops, "threads", "Event loops that score; one a core at most.")
+        .Add("grpc.address", &grpc_address, "", "Where gRPC scoring listens; none when empty.")
+        .Add("grpc.port", &grpc_port, "", "0 takes a free one.")
+        .Add("access.tls_cert", &tls_cert, "",
+             "Certificate chain (PEM): scoring speaks TLS, over HTTP and gRPC.")
+        .Add("access.tls_key", &tls_key, "", "Its private key (PEM, mode 0600).")
+        .Add("access.client_ca", &client_ca, "",
+             "Clients need a certificate that this authority (PEM) signed.")
+        .Add("access.api_keys", &api_keys, "",
+             "Clients need a key of this file, made by 'skerry api-key'.")
+        .Add("access.plain_http", &plain_http, "", "No TLS also on addresses that others reach.")
+        .Add("capture", &capture, "", "off, async or sync: what an answer waits for.")
+        .Add("scoring.threads", &threads, "threads", "Run what does not run on an event loop.")
+        .Add("scoring.queue_limit", &queue_limit, "requests",
+             "That may wait for a thread, of each model; more are refused with 503.")
+        .Add("scoring.batch_size", &batch_rows, "rows",
+             "Of waiting requests that share a run of the model; 1 is no batching.")
+        .Add("scoring.batch_delay_us", &batch_delay_us, "us",
+             "How long a request waits for others to fill its batch.")
+        .Add("scoring.inline_limit_us", &inline_limit_us, "us",
+             "Models whose run takes longer leave the event loops for threads of their own.")
+        .Add("scoring.drain", &drain, "duration",
+             "How long requests under way may take after SIGTERM.")
+        .Add("model.smoke_memory_bytes", &smoke_memory_bytes, "bytes",
+             "What the child may take that tries a new package; 0 sets no limit.")
+        .Add("outbox.quota_bytes", &quota_bytes, "bytes",
+             "What the outbox may occupy; beyond it the least valuable records become a gap.")
+        .Add("outbox.segment_rows", &segment_rows, "rows", "Seal a segment at this size.")
+        .Add("outbox.segment_age", &segment_age, "duration", "Seal a segment at this age.");
+  }
+
+  Status CheckQueue() const {
+    SKERRY_RETURN_IF_ERROR(CheckRange("scoring.threads", threads, 1, 1'024));
+    SKERRY_RETURN_IF_ERROR(CheckRange("scoring.queue_limit", queue_limit, 1, 1'000'000));
+    SKERRY_RETURN_IF_ERROR(CheckRange("scoring.batch_size", batch_rows, 1, 1'000'000));
+    SKERRY_RETURN_IF_ERROR(CheckRange("scoring.batch_delay_us", batch_delay_us, 0, 60'000'000));
+    return CheckRange("scoring.inline_limit_us", inline_limit_us, 0, 60'000'000);
+  }
+
+  std::string hub_url, token_file, name, address, grpc_address, capture;
+  std::string tls_cert, tls_key, client_ca, api_keys;
+  bool plain_http;
+  std::int64_t port, grpc_port, loops, quota_bytes, segment_rows, smoke_memory_bytes,
+      upload_chunk_bytes, queue_limit, batch_rows, batch_delay_us, inline_limit_us, threads;
+  std::chrono::milliseconds segment_age, interval, drain;
+  ConfigSpec spec;
+};
+
+}  // namespace
+
+Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string yaml, ReadFile(file, limits::kYamlBytes));
+  ConfigBinding config(*this);
+  SKERRY_RETURN_IF_ERROR(config.spec.Load(yaml), file.string());
+  SKERRY_ASSIGN_OR_RETURN(const CaptureMode mode, ParseCaptureMode(config.capture),
+                          file.string() + ": capture");
+  SKERRY_RETURN_IF_ERROR(CheckRange("http.port", config.port, 0, 65'535), file.string());
+  SKERRY_RETURN_IF_ERROR(CheckRange("grpc.port", config.grpc_port, 0, 65'535), file.string());
+  SKERRY_RETURN_IF_ERROR(CheckRange("http.loops", config.loops, 1, 256), file.string());
+  SKERRY_RETURN_IF_ERROR(
+      CheckRange("outbox.quota_bytes", config.quota_bytes, 1 << 20, std::int64_t{1} << 50),
+      file.string());
+  SKERRY_RETURN_IF_ERROR(
+      CheckRange("model.smoke_memory_bytes", config.smoke_memory_bytes, 0, std::int64_t{1} << 50),
+      file.string());
+  SKERRY_RETURN_IF_ERROR(CheckRange("outbox.segment_rows", config.segment_rows, 1, 10'000'000),
+                         file.string());
+  SKERRY_RETURN_IF_ERROR(CheckRange("hub.upload_chunk_bytes", config.upload_chunk_bytes,
+                                    limits::kLeastUploadChunkBytes, limits::kUploadChunkBytes),
+                         file.string());
+  SKERRY_RETURN_IF_ERROR(config.CheckQueue(), file.string());
+  hub_url = config.hub_url;
+  token_file = config.token_file;
+  name = config.name;
+  http_address = config.address;
+  http_port = static_cast<std::uint16_t>(config.port);
+  http_loops = static_cast<int>(config.loops);
+  grpc_address = config.grpc_address;
+  grpc_port = static_cast<std::uint16_t>(config.grpc_port);
+  access = {config.tls_cert, config.tls_key, config.client_ca, config.api_keys, config.plain_http};
+  capture = mode;
+  quota_bytes = static_cast<std::uint64_t>(config.quota_bytes);
+  segment_rows = static_cast<std::uint64_t>(config.segment_rows);
+  smoke_memory_bytes = static_cast<std::uint64_t>(config.smoke_memory_bytes);
+  segment_age = config.segment_age;
+  sync_interval = config.interval;
+  upload_chunk_bytes = static_cast<std::size_t>(config.upload_chunk_bytes);
+  queue = {.threads = static_cast<int>(config.threads),
+           .requests_per_model = static_cast<std::size_t>(config.queue_limit),
+           .batch_rows = static_cast<std::size_t>(config.batch_rows),
+           .batch_delay = std::chrono::microseconds(config.batch_delay_us),
+           .inline_limit = std::chrono::microseconds(config.inline_limit_us)};
+  drain = config.drain;
+  return {};
+}
+
+std::string SiteOptions::ConfigReference() { return ConfigBinding(SiteOptions()).spec.Reference(); }
+
+}  // namespace skerry
