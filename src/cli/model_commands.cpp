@@ -1,4 +1,4 @@
-// train, evaluate, score: what makes and runs models.
+// evaluate, score: what judges and runs models.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -14,52 +14,8 @@
 #include "serve/score_file.h"
 #include "tabular/engine.h"
 #include "train/gate.h"
-#include "train/trainer.h"
 
 namespace skerry {
-
-CommandRun DeclareTrain(CLI::App& app) {
-  struct Arguments {
-    TrainOptions options;
-    bool json = false;
-  };
-  auto args = std::make_shared<Arguments>();
-  TrainOptions& options = args->options;
-  app.add_option("data", options.data, "CSV, Parquet or NDJSON files")->required();
-  app.add_option("--label", options.label, "the column to predict; a task anomaly has none");
-  app.add_option("--task", options.task,
-                 "classification (two values, or more: a class each), multiclass, regression or "
-                 "anomaly; default: by the label");
-  app.add_option("--objective", options.parameters.objective,
-                 "of a regression: squared-error, absolute-error, poisson, gamma or tweedie");
-  app.add_option("--out", options.out, "the model package's directory, made new")->required();
-  app.add_option("--name", options.name, "the model's name")->capture_default_str();
-  app.add_option("--version", options.version, "its version")->capture_default_str();
-  app.add_option("--ignore", options.ignore, "columns to leave out")->delimiter(',');
-  app.add_option("--context", options.context, "columns carried along, not learnt from")
-      ->delimiter(',');
-  app.add_option("--id", options.id, "columns that name a unit or person; carried along")
-      ->delimiter(',');
-  app.add_option("--group", options.group_column,
-                 "a column whose rows of one value stay on one side of every split");
-  app.add_option("--time", options.time_column,
-                 "a column of times: the latest rows are held out, inner folds follow it");
-  app.add_option("--weight", options.weight_column, "a column of weights, over 0; not learnt from");
-  app.add_option("--positive", options.positive, "the label's value that is to be found");
-  app.add_option("--seed", options.seed, "of the one shuffle and of training")
-      ->capture_default_str();
-  app.add_option("--holdout", options.holdout, "share of rows held out for the report")
-      ->check(CLI::Range(0.0, 0.9))
-      ->capture_default_str();
-  app.add_flag("--json", args->json, "print the report as JSON");
-  return [args]() -> Status {
-    args->options.progress = [](std::string_view line) { PrintProgress(line); };
-    SKERRY_ASSIGN_OR_RETURN(const TrainReport report, Train(args->options));
-    std::fputs(args->json ? DumpJsonPretty(report.ToJson()).c_str() : report.ToText().c_str(),
-               stdout);
-    return {};
-  };
-}
 
 CommandRun DeclareEvaluate(CLI::App& app) {
   struct Arguments {

@@ -88,18 +88,27 @@ struct Source {
   std::string checking_call;  // CSV: nothing sniffed, so that an error tells the line; else empty
 };
 
+bool IsIn(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 std::string CsvCall(const std::filesystem::path& path, const CsvHeader& header,
                     const ReadOptions& options) {
   // The delimiter is told and not sniffed: else a ragged file is taken for one wide column. All
   // rows are looked at for types: else a late word in a column of numbers fails the whole read.
   // Truth values stay as written: "yes", "True" and "t" are words that whoever scores will send.
+  std::string told;
+  for (const std::string& name : header.fields)
+    if (options.header && IsIn(options.text_columns, name))
+      told += fmt::format("{}{}: 'VARCHAR'", told.empty() ? "" : ", ", QuoteLiteral(name));
   return fmt::format(
       "read_csv({}, delim={}, quote='\"', escape='\"', header={}, all_varchar={}, sample_size=-1, "
       "max_line_size={}, auto_type_candidates=['BIGINT', 'DOUBLE', 'TIME', 'DATE', 'TIMESTAMP', "
-      "'TIMESTAMPTZ', 'VARCHAR'])",
+      "'TIMESTAMPTZ', 'VARCHAR']{})",
       QuoteLiteral(path.string()), QuoteLiteral(std::string(1, header.delimiter)), options.header,
       options.csv_types == CsvTypes::kText,
-      std::max(limits::kFieldBytes * 2, limits::kCsvHeaderBytes));
+      std::max(limits::kFieldBytes * 2, limits::kCsvHeaderBytes),
+      told.empty() ? "" : fmt::format(", types={{{}}}", told));
 }
 
 std::string CheckingCsvCall(const std::filesystem::path& path, const CsvHeader& header) {
@@ -311,7 +320,8 @@ Result<Table> TabularEngine::Impl::ReadSource(const Source& source, const std::s
                         types[i].starts_with("MAP") || types[i].starts_with("UNION");
     const bool as_text = nested || types[i] == "TIME" || types[i].starts_with("TIME ") ||
                          types[i] == "INTERVAL" || types[i] == "BLOB" || types[i] == "UUID" ||
-                         types[i] == "BIT" || types[i] == "JSON" || types[i] == "\"NULL\"";
+                         types[i] == "BIT" || types[i] == "JSON" || types[i] == "\"NULL\"" ||
+                         IsIn(options.text_columns, given[i]);
     select += fmt::format("{}{}{}", select.empty() ? "" : ", ", QuoteIdentifier(names[i]),
                           as_text ? "::VARCHAR" : "");
   }

@@ -38,6 +38,9 @@ struct ReadOptions {
   // CSV: whether the first line names the columns (else column0, column1, ...).
   bool header = true;
   CsvTypes csv_types = CsvTypes::kSniffed;
+  // Read as text (CSV: exactly as written) whatever they hold; those that are not there are no
+  // error.
+  std::vector<std::string> text_columns{};
 };
 
 // "a ""b""" and 'it''s', for SQL.

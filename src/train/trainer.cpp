@@ -5,14 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cmath>
-#include <iterator>
 #include <numeric>
 
 #include "base/ids.h"
 #include "base/random.h"
-#include "crypto/digest.h"
 #include "tabular/engine.h"
+#include "train/column_file.h"
+#include "train/data_source.h"
 #include "train/leakage.h"
 #include "train/model_fit.h"
 #include "train/package_writer.h"
@@ -55,65 +54,6 @@ Status CheckOptions(const TrainOptions& options) {
   return {};
 }
 
-// Appends `more` below `table`: the same columns in any order; whole numbers become fractions where
-// one of the two has fractions.
-Status AppendTable(Table& table, const Table& more, const std::string& file) {
-  for (Column& column : table.columns) {
-    const Column* other = more.Find(column.name);
-    if (other == nullptr)
-      return Fail(ErrorCode::kInvalidArgument, "{} has no column '{}', which the first file has",
-                  file, column.name);
-    const bool widen = column.type == ColumnType::kInt64 && other->type == ColumnType::kDouble;
-    if (widen) {
-      column.type = ColumnType::kDouble;
-      column.doubles.assign(column.ints.begin(), column.ints.end());
-      column.ints.clear();
-    }
-    const bool narrow = column.type == ColumnType::kDouble && other->type == ColumnType::kInt64;
-    if (column.type != other->type && !narrow)
-      return Fail(ErrorCode::kInvalidArgument, "column '{}' is {} in {}, and {} in the first file",
-                  column.name, ColumnTypeName(other->type), file, ColumnTypeName(column.type));
-    if (narrow) column.doubles.insert(column.doubles.end(), other->ints.begin(), other->ints.end());
-    if (!narrow) {
-      column.ints.insert(column.ints.end(), other->ints.begin(), other->ints.end());
-      column.doubles.insert(column.doubles.end(), other->doubles.begin(), other->doubles.end());
-      column.texts.insert(column.texts.end(), other->texts.begin(), other->texts.end());
-    }
-    column.valid.insert(column.valid.end(), other->valid.begin(), other->valid.end());
-  }
-  return {};
-}
-
-Result<Table> ReadTables(TabularEngine& engine, const std::vector<std::filesystem::path>& paths) {
-  Table table;
-  for (const std::filesystem::path& path : paths) {
-    SKERRY_ASSIGN_OR_RETURN(Table more, engine.ReadFile(path, {}));
-    if (table.columns.empty())
-      table = std::move(more);
-    else
-      SKERRY_RETURN_IF_ERROR(AppendTable(table, more, path.string()));
-  }
-  return table;
-}
-
-struct DataFacts {
-  std::string digest{};
-  std::vector<std::string> lines{};  // for the card
-};
-
-Result<DataFacts> DescribeData(const std::vector<std::filesystem::path>& paths) {
-  DataFacts facts;
-  std::string digests;
-  for (const std::filesystem::path& path : paths) {
-    SKERRY_ASSIGN_OR_RETURN(const Digest digest, DigestOfFile(path));
-    facts.lines.push_back(fmt::format("{} ({})", path.filename().string(), digest.ToString()));
-    digests += digest.ToString() + "\n";
-    facts.digest = digest.ToString();
-  }
-  if (paths.size() > 1) facts.digest = Digest::Sha256(digests).ToString();
-  return facts;
-}
-
 // Fills training and held-out rows of `input`.
 Status SplitRows(const TrainOptions& options, TabularEngine& engine, const LabelledRows& rows,
                  RowPlan plan, FitInput& input) {
@@ -121,8 +61,9 @@ Status SplitRows(const TrainOptions& options, TabularEngine& engine, const Label
   input.holdout = rows.Select(plan.rows.holdout);
   input.folds = std::move(plan.folds);
   if (options.holdout_data.empty()) return {};
-  SKERRY_ASSIGN_OR_RETURN(const Table table, ReadTables(engine, options.holdout_data));
-  SKERRY_ASSIGN_OR_RETURN(input.holdout, EncodeRows(table, input.schema, ""), "held-out rows");
+  SKERRY_ASSIGN_OR_RETURN(const SourceData data,
+                          ReadSourceData(engine, options.holdout_data, TextColumns(options), {}));
+  SKERRY_ASSIGN_OR_RETURN(input.holdout, EncodeRows(data.table, input.schema, ""), "held-out rows");
   return {};
 }
 
@@ -143,10 +84,13 @@ Result<TrainReport> Train(const TrainOptions& options) {
     if (options.progress) options.progress(line);
   };
   SKERRY_ASSIGN_OR_RETURN(const auto engine, TabularEngine::Open({}));
-  SKERRY_ASSIGN_OR_RETURN(const Table table, ReadTables(*engine, options.data));
-  SKERRY_ASSIGN_OR_RETURN(const DataFacts facts, DescribeData(options.data));
+  SKERRY_ASSIGN_OR_RETURN(
+      const SourceData data,
+      ReadSourceData(*engine, options.data, TextColumns(options), options.progress));
+  const Table& table = data.table;
   say(fmt::format("{} rows of {} columns", table.rows(), table.columns.size()));
   SKERRY_ASSIGN_OR_RETURN(ChosenSchema chosen, ChooseSchema(table, options));
+  say(ColumnFactsText(DescribeColumns(table, chosen.schema, options)));
   for (const std::string& note : chosen.notes) say(note);
   SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows,
                           EncodeRows(table, chosen.schema, options.weight_column));
@@ -166,13 +110,16 @@ Result<TrainReport> Train(const TrainOptions& options) {
   SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage(input));
   package.report.name = options.name;
   package.report.version = options.version;
-  package.report.data_digest = facts.digest;
+  package.report.data_digest = data.digest;
   package.report.split = split;
   package.report.warnings = std::move(warnings);
   package.report.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (options.cancelled && options.cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
-  SKERRY_RETURN_IF_ERROR(WritePackage(package, facts.lines, options.out));
+  std::vector<std::string> sources;
+  for (const auto& [file, digest] : data.files)
+    sources.push_back(fmt::format("{} ({})", file, digest));
+  SKERRY_RETURN_IF_ERROR(WritePackage(package, sources, options.out));
   return package.report;
 }
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -52,6 +54,11 @@ struct DetectorParameters {
   static Result<DetectorParameters> FromJson(const Json& json);
 };
 
+struct ToldColumn {     // what a person said of a column of the data
+  std::string where{};  // "schema.yaml, line 3, column 9", for errors
+  std::optional<FieldType> type{};
+};
+
 struct TrainOptions {
   // CSV, Parquet or NDJSON with the same columns; their rows are taken together, in this order.
   std::vector<std::filesystem::path> data{};
@@ -79,6 +86,9 @@ struct TrainOptions {
   // carried, not learnt from, unless they are named otherwise.
   std::string group_column{}, time_column{};
   std::size_t max_categories = 100;
+  // By column: types of features as told, not as inferred; each column must be there
+  // (train/column_file.h reads them from a file).
+  std::map<std::string, ToldColumn> told{};
   HyperParameters parameters{};
   DetectorParameters detector{};
   ProgressSink progress{};

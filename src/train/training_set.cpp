@@ -125,6 +125,31 @@ Result<std::array<std::string, 2>> ChooseClasses(const Column& label, const Labe
   return second_is_positive ? std::array{first, second} : std::array{second, first};
 }
 
+// The different texts of a column, or `limit` + 1 of them.
+std::set<std::string> FirstTexts(const Column& column, std::size_t limit) {
+  std::set<std::string> values;
+  for (std::size_t row = 0; row < column.rows() && values.size() <= limit; ++row)
+    if (std::string text = CellText(column, row); !text.empty()) values.insert(std::move(text));
+  return values;
+}
+
+// Whether a column can be read as the numbers that it is told to be.
+Status CheckNumbers(const Column& column, const std::string& where) {
+  if (column.type == ColumnType::kInt64 || column.type == ColumnType::kDouble) return {};
+  if (column.type == ColumnType::kTimestamp)
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "{}: column '{}' holds times, not numbers: make a number of them in the data (hours "
+        "since the last service), or use the role time",
+        where, column.name);
+  for (std::size_t row = 0; row < column.rows(); ++row)
+    if (const std::string text = CellText(column, row); !EncodeNumber(text))
+      return Fail(ErrorCode::kInvalidArgument,
+                  "{}: column '{}' is told to be a number, but row {} says '{}'", where,
+                  column.name, row + 1, text);
+  return {};
+}
+
 bool HasBlanks(const Column& column) {
   for (std::size_t row = 0; row < column.rows(); ++row)
     if (CellText(column, row).empty()) return true;
@@ -164,7 +189,8 @@ class SchemaChooser {
     SKERRY_RETURN_IF_ERROR(CheckNamed());
     ModelSchema& schema = chosen_.schema;
     schema.model = options_.name;
-    SKERRY_RETURN_IF_ERROR(ChooseLabel(schema));
+    if (!options_.label.empty() || options_.task == "anomaly")
+      SKERRY_RETURN_IF_ERROR(ChooseLabel(schema));
     for (const Column& column : table_.columns) SKERRY_RETURN_IF_ERROR(AddField(column));
     if (schema.feature_count() == 0)
       return Fail(ErrorCode::kInvalidArgument,
@@ -202,8 +228,10 @@ class SchemaChooser {
 
   // Every column that the options name is there, and named once.
   Status CheckNamed() {
+    for (const auto& [name, told] : options_.told)
+      SKERRY_RETURN_IF_ERROR(FindColumn(table_, name, "column"), told.where);
     std::vector<std::pair<std::string, const char*>> named;
-    if (options_.task != "anomaly") named.emplace_back(options_.label, "label column");
+    if (!options_.label.empty()) named.emplace_back(options_.label, "label column");
     if (!options_.weight_column.empty())
       named.emplace_back(options_.weight_column, "weight column");
     for (const auto& name : options_.ignore) named.emplace_back(name, "column to ignore");
@@ -239,6 +267,8 @@ class SchemaChooser {
       if (what == "id column" || what == kGroupColumn) AddText(column, FieldRole::kId);
       return {};
     }
+    const auto told = options_.told.find(column.name);
+    if (told != options_.told.end() && told->second.type) return AddTold(column, told->second);
     if (column.type == ColumnType::kInt64 || column.type == ColumnType::kDouble) {
       if (LeftOutAsConstant(column)) return {};
       Add(column, FieldRole::kFeature, FieldType::kNumber, {});
@@ -251,6 +281,25 @@ class SchemaChooser {
       return {};
     }
     return AddTextOrCategory(column);
+  }
+
+  Status AddTold(const Column& column, const ToldColumn& told) {
+    if (*told.type == FieldType::kNumber) {
+      SKERRY_RETURN_IF_ERROR(CheckNumbers(column, told.where));
+      Add(column, FieldRole::kFeature, FieldType::kNumber, {});
+      return {};
+    }
+    std::set<std::string> values = FirstTexts(column, limits::kCategoriesPerField);
+    if (values.empty() || values.size() > limits::kCategoriesPerField)
+      return Fail(
+          ErrorCode::kInvalidArgument,
+          "{}: column '{}' has {} different texts; a category has 1 to {}: carry it as an id "
+          "or context",
+          told.where, column.name,
+          values.empty() ? "no" : fmt::format("over {}", limits::kCategoriesPerField),
+          limits::kCategoriesPerField);
+    Add(column, FieldRole::kFeature, FieldType::kCategory, {values.begin(), values.end()});
+    return {};
   }
 
   // Numbers that are all the same, or all missing, tell nothing.
@@ -268,9 +317,7 @@ class SchemaChooser {
 
   Status AddTextOrCategory(const Column& column) {
     const std::size_t limit = std::min(options_.max_categories, limits::kCategoriesPerField);
-    std::set<std::string> values;
-    for (std::size_t row = 0; row < column.rows() && values.size() <= limit; ++row)
-      if (std::string text = CellText(column, row); !text.empty()) values.insert(std::move(text));
+    std::set<std::string> values = FirstTexts(column, limit);
     if (values.empty()) {
       chosen_.notes.push_back(
           fmt::format("column '{}' is blank throughout: left out", column.name));
@@ -393,6 +440,13 @@ std::string CellText(const Column& column, std::size_t row) {
     case ColumnType::kText: break;
   }
   return column.texts[row];
+}
+
+std::vector<std::string> TextColumns(const TrainOptions& options) {
+  std::vector<std::string> columns;
+  for (const auto& [name, told] : options.told)
+    if (told.type == FieldType::kCategory) columns.push_back(name);
+  return columns;
 }
 
 Result<ChosenSchema> ChooseSchema(const Table& table, const TrainOptions& options) {

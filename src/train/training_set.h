@@ -18,8 +18,12 @@ struct ChosenSchema {
   std::vector<std::string> notes{};  // what was decided about columns, for a person
 };
 
-// Chooses the fields of a table for training. The errors are those of Train.
+// Chooses the fields of a table for training; without options.label, all but label and classes. The
+// errors are those of Train.
 Result<ChosenSchema> ChooseSchema(const Table& table, const TrainOptions& options);
+
+// Columns that are told to be categories are read as they are written.
+std::vector<std::string> TextColumns(const TrainOptions& options);
 
 // The features, labels and weights of every row, by the schema's column names. Weights are scaled
 // to mean 1; `weight_column` may be empty. Errors (kInvalidArgument): a missing column, a label

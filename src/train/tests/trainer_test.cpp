@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <iostream>
 #include <numeric>
 
@@ -266,6 +267,38 @@ TEST_F(TrainerTest, AFeatureThatGivesTheLabelAwayIsWarnedAbout) {
   ASSERT_TRUE(report) << report.error().ToString();
   EXPECT_THAT(report->ToText(),
               HasSubstr("warning: label 'Failed' is a function of column 'repaired'"));
+}
+
+TEST_F(TrainerTest, FilesThatDisagreeAreRefusedWithTheColumn) {
+  TrainOptions options = Options("x,z,Failed\n1,2,0\n2,3,1\n");
+  options.data.push_back(path("more.csv"));
+  WriteText(path("more.csv"), "x,Failed\n1,0\n");
+  EXPECT_THAT(Refusal(options), HasSubstr("more.csv has no column 'z'"));
+  WriteText(path("more.csv"), "x,y,z,Failed\n1,1,1,0\n");
+  EXPECT_THAT(Refusal(options), HasSubstr("more.csv has a column 'y', which the files before"));
+  WriteText(path("more.csv"), "x,z,Failed\n1,high,0\n");
+  EXPECT_THAT(Refusal(options), HasSubstr("column 'z' is text in "));
+}
+
+TEST_F(TrainerTest, AColumnThatOneFileMissesThroughoutTakesTheOthersType) {
+  TrainOptions options = Options(MachineCsv(300, 5));
+  std::string csv = "Speed [rpm],Torque [Nm],Grade,Unit,Failed\n";
+  for (int i = 0; i < 20; ++i) csv += fmt::format("{},,B,u{},0\n", 1'200 + i, i);
+  WriteText(path("more.csv"), csv);
+  options.data.push_back(path("more.csv"));
+  const auto report = Train(options);
+  ASSERT_TRUE(report) << report.error().ToString();
+  EXPECT_EQ(report->rows, 320U);
+}
+
+TEST_F(TrainerTest, AFileThatChangesMeanwhileIsRefused) {
+  TrainOptions options = Options(MachineCsv(300, 5));
+  options.progress = [&](std::string_view line) {
+    if (line.starts_with("reading"))
+      std::ofstream(path("data.csv"), std::ios::app) << "1,2,A,late,0\n";
+  };
+  EXPECT_THAT(Refusal(options, ErrorCode::kFailedPrecondition),
+              HasSubstr("data.csv changed while it was read"));
 }
 
 TEST_F(TrainerTest, WordsAreClassesAndTrueIsPositive) {

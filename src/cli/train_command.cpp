@@ -1,0 +1,85 @@
+// train: from files to a model package.
+#include <cstdio>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/terminal.h"
+#include "tabular/file_list.h"
+#include "train/column_file.h"
+#include "train/trainer.h"
+
+namespace skerry {
+namespace {
+
+Status PrintColumns(const TrainOptions& options, bool json) {
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<ColumnFacts> facts, InspectColumns(options));
+  Json list = Json::array();
+  for (const ColumnFacts& fact : facts) list.push_back(fact.ToJson());
+  std::fputs(json ? DumpJsonPretty({{"columns", list}}).c_str() : ColumnFileText(facts).c_str(),
+             stdout);
+  return {};
+}
+
+}  // namespace
+
+CommandRun DeclareTrain(CLI::App& app) {
+  struct Arguments {
+    TrainOptions options;
+    std::vector<std::string> data;
+    std::string schema;
+    bool print_schema = false;
+    bool json = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  TrainOptions& options = args->options;
+  app.add_option("data", args->data, "CSV, Parquet or NDJSON files, or patterns ('data/*.csv')")
+      ->required();
+  app.add_option("--label", options.label, "the column to predict; a task anomaly has none");
+  app.add_option("--task", options.task,
+                 "classification (two values, or more: a class each), multiclass, regression or "
+                 "anomaly; default: by the label");
+  app.add_option("--objective", options.parameters.objective,
+                 "of a regression: squared-error, absolute-error, poisson, gamma or tweedie");
+  app.add_option("--out", options.out, "the model package's directory, made new");
+  app.add_option("--schema", args->schema, "a file that tells roles and types of columns");
+  app.add_flag("--print-schema", args->print_schema,
+               "print such a file, as inferred, and train nothing");
+  app.add_option("--name", options.name, "the model's name")->capture_default_str();
+  app.add_option("--version", options.version, "its version")->capture_default_str();
+  app.add_option("--ignore", options.ignore, "columns to leave out")->delimiter(',');
+  app.add_option("--context", options.context, "columns carried along, not learnt from")
+      ->delimiter(',');
+  app.add_option("--id", options.id, "columns that name a unit or person; carried along")
+      ->delimiter(',');
+  app.add_option("--group", options.group_column,
+                 "a column whose rows of one value stay on one side of every split");
+  app.add_option("--time", options.time_column,
+                 "a column of times: the latest rows are held out, inner folds follow it");
+  app.add_option("--weight", options.weight_column, "a column of weights, over 0; not learnt from");
+  app.add_option("--positive", options.positive, "the label's value that is to be found");
+  app.add_option("--seed", options.seed, "of the one shuffle and of training")
+      ->capture_default_str();
+  app.add_option("--holdout", options.holdout, "share of rows held out for the report")
+      ->check(CLI::Range(0.0, 0.9))
+      ->capture_default_str();
+  app.add_flag("--json", args->json, "print the report as JSON");
+  app.parse_complete_callback([args] {
+    if (args->print_schema) return;
+    if (args->options.out.empty()) throw CLI::RequiredError("--out");
+    if (args->options.label.empty() && args->schema.empty() && args->options.task != "anomaly")
+      throw CLI::RequiredError("--label");
+  });
+  return [args]() -> Status {
+    TrainOptions& told = args->options;
+    told.progress = [](std::string_view line) { PrintProgress(line); };
+    SKERRY_ASSIGN_OR_RETURN(told.data, ExpandFiles(args->data));
+    if (!args->schema.empty()) SKERRY_RETURN_IF_ERROR(ReadColumnFile(args->schema, told));
+    if (args->print_schema) return PrintColumns(told, args->json);
+    SKERRY_ASSIGN_OR_RETURN(const TrainReport report, Train(told));
+    std::fputs(args->json ? DumpJsonPretty(report.ToJson()).c_str() : report.ToText().c_str(),
+               stdout);
+    return {};
+  };
+}
+
+}  // namespace skerry
