@@ -2,10 +2,13 @@
 import json
 import pathlib
 import random
+import resource
+import signal
+import subprocess
 import tempfile
 import unittest
 
-from skerry_process import run, run_tests
+from skerry_process import SKERRY, run, run_tests
 
 
 def machine_rows(rows, seed=1):
@@ -70,6 +73,97 @@ class Train(unittest.TestCase):
         self.assertIn("label 'failed' is a function of column 'repaired'", text)
         self.assertIn("60 of 660 rows have the features of an earlier row", text)
         self.assertIn("function of column 'repaired'", (self.dir / "model/card.md").read_text())
+
+    def test_patterns_and_a_schema_file(self):
+        rows = list(machine_rows(800))
+        self.data.unlink()
+        write_csv(self.dir / "part-1.csv", rows[:500])
+        write_csv(self.dir / "part-2.csv", rows[500:])
+        parts = [self.dir / "part-*.csv"]
+        printed = run("train", *parts, "--label", "failed", "--print-schema")
+        self.assertEqual(printed.returncode, 0, printed.stderr)
+        self.assertIn('"torque": {role: feature, type: number}', printed.stdout)
+        text = printed.stdout.replace('"weight": {role: feature, type: number}', '"weight": {role: weight}')
+        text = text.replace('"unit": {role: feature, type: category}', '"unit": {role: group}')
+        text = text.replace('"day": {role: context}', '"day": {role: ignore}')
+        schema = self.dir / "schema.yaml"
+        schema.write_text(text)
+        report = self.report("--schema", schema, data=parts, label=None)
+        self.assertEqual(report["rows"], 800)
+        self.assertEqual(report["split"]["group"]["column"], "unit")
+        fields = json.loads((self.dir / "model/schema.json").read_text())["fields"]
+        self.assertEqual({f["column"] for f in fields}, {"speed", "torque", "grade", "unit"})
+        schema.write_text(text + '  "pressure": {role: ignore}\n')
+        line = len(text.splitlines()) + 1
+        self.assertIn(f"schema.yaml, line {line}, ", self.refused("--schema", schema, data=parts, label=None, out="not"))
+        facts = json.loads(run("train", *parts, "--label", "failed", "--print-schema", "--json").stdout)["columns"]
+        self.assertEqual({f["column"]: f["role"] for f in facts}["failed"], "label")
+        self.assertIn("no file matches", self.refused(data=[self.dir / "*.tsv"], out="not"))
+
+    def test_parquet_and_ndjson_train_the_same_model(self):
+        rows = list(machine_rows(400))
+        lines = [json.dumps({**row, "speed": float(row["speed"]), "torque": float(row["torque"])}) for row in rows]
+        (self.dir / "rows.ndjson").write_text("\n".join(lines) + "\n")
+        write_csv(self.data, rows)
+        self.report("--ignore", "day,weight,unit")
+        self.report("--ignore", "day,weight,unit", data=[self.dir / "rows.ndjson"], out="other")
+        for name in ("model.onnx", "detector.onnx", "schema.json", "reference.json"):
+            self.assertEqual((self.dir / "model" / name).read_bytes(), (self.dir / "other" / name).read_bytes(), name)
+
+    def test_bad_input_is_told_and_leaves_nothing(self):
+        rows = list(machine_rows(300))
+
+        def table(change):
+            write_csv(self.data, [change(i, dict(row)) for i, row in enumerate(rows)])
+
+        table(lambda i, row: {**row, "failed": 0})
+        self.assertIn("one class only", self.refused())
+        table(lambda i, row: {**row, "failed": "NaN" if i == 4 else i % 2})
+        self.assertIn("'failed' is blank in 1 of 300 rows (row 5)", self.refused())
+        table(lambda i, row: {**row, "torque": "inf" if i == 6 else row["torque"]})
+        self.assertIn("column 'torque', row 7: infinite", self.refused())
+        table(lambda i, row: {**row, "torque": "broken" if i == 8 else row["torque"]})
+        self.assertIn("column 'torque' holds numbers, but row 9 says 'broken'", self.refused())
+        table(lambda i, row: {"speed": "", "failed": i % 2})
+        self.assertIn("no column is left to learn from", self.refused())
+        table(lambda i, row: {"speed": "5", "failed": i % 2})
+        self.assertIn("no column is left to learn from", self.refused())
+        with self.data.open("w") as out:
+            out.write("x,failed\n" + "".join(f"{i % 7},c{i}\n" for i in range(1_000_000)))
+        message = self.refused()
+        self.assertIn("label 'failed'", message)
+        self.assertIn("different values", message)
+
+    def test_a_column_of_100000_texts_is_an_id(self):
+        with self.data.open("w") as out:
+            out.write("x,name,failed\n" + "".join(f"{i * 37 % 1000},n{i},{int(i * 37 % 1000 > 700)}\n" for i in range(100_000)))
+        done = self.train()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("column 'name' has over 100 different texts: carried as an id", done.stderr)
+
+    def test_a_full_disk_leaves_nothing(self):
+        def small_files():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+        before = sorted(p.name for p in self.dir.iterdir())
+        done = subprocess.run([SKERRY, "train", self.data, "--label", "failed", "--out", self.dir / "model"],
+                              capture_output=True, text=True, preexec_fn=small_files, timeout=120, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before, done.stderr)
+
+    def test_an_interrupted_training_leaves_nothing(self):
+        write_csv(self.data, machine_rows(20_000))
+        before = sorted(p.name for p in self.dir.iterdir())
+        process = subprocess.Popen([SKERRY, "train", self.data, "--label", "failed", "--out", self.dir / "model"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:
+            if line.startswith("choosing the number of trees"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        process.stderr.close()
+        self.assertEqual(process.wait(60), 1)
+        self.assertIn("interrupted", rest)
+        self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <functional>
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/interrupts.h"
 #include "cli/report_text.h"
 #include "cli/terminal.h"
 #include "model/package.h"
@@ -40,19 +40,6 @@ CommandRun DeclareEvaluate(CLI::App& app) {
 }
 
 namespace {
-
-// Ctrl-C (or SIGTERM) ends the command after the rows in hand, so that it can clean up; the second
-// one ends it at once.
-volatile std::sig_atomic_t interrupted = 0;
-
-void CatchInterrupts() {
-  struct sigaction action{};
-  action.sa_handler = [](int) { interrupted = 1; };
-  // What is being read or written goes on: else its error would come in the interruption's place.
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
 
 // At most some lines a second.
 std::function<void(std::uint64_t, double)> ScoringProgress() {
@@ -108,7 +95,7 @@ CommandRun DeclareScore(CLI::App& app) {
         const auto package,
         LoadPackage(args->package, {.name = "", .version = "0", .digest = {}, .files = {}}));
     CatchInterrupts();
-    args->options.cancelled = [] { return interrupted != 0; };
+    args->options.cancelled = Interrupted;
     args->options.progress = ScoringProgress();
     const Result<ScoreFileReport> report = ScoreFile(args->options, package);
     if (ShowsProgress()) PrintProgress("");

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/interrupts.h"
 #include "cli/terminal.h"
 #include "tabular/file_list.h"
 #include "train/column_file.h"
@@ -75,6 +76,8 @@ CommandRun DeclareTrain(CLI::App& app) {
     SKERRY_ASSIGN_OR_RETURN(told.data, ExpandFiles(args->data));
     if (!args->schema.empty()) SKERRY_RETURN_IF_ERROR(ReadColumnFile(args->schema, told));
     if (args->print_schema) return PrintColumns(told, args->json);
+    CatchInterrupts();
+    told.cancelled = Interrupted;
     SKERRY_ASSIGN_OR_RETURN(const TrainReport report, Train(told));
     std::fputs(args->json ? DumpJsonPretty(report.ToJson()).c_str() : report.ToText().c_str(),
                stdout);
