@@ -147,7 +147,8 @@ class Train(unittest.TestCase):
         before = sorted(p.name for p in self.dir.iterdir())
         done = subprocess.run([SKERRY, "train", self.data, "--label", "failed", "--out", self.dir / "model"],
                               capture_output=True, text=True, preexec_fn=small_files, timeout=120, check=False)
-        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("File too large", done.stderr)
         self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before, done.stderr)
 
     def test_an_interrupted_training_leaves_nothing(self):

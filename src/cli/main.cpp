@@ -11,6 +11,8 @@ int main(int argc, char** argv) {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
   std::signal(SIGPIPE, SIG_IGN);
+  // A file over its limit (ulimit -f) is an error as a full disk is: what was begun is taken back.
+  std::signal(SIGXFSZ, SIG_IGN);
   // Training threads that wait give their core away. Read by the OpenMP runtime when it is loaded.
   setenv("OMP_WAIT_POLICY", "passive", 0);
   if (argc > 1) {
