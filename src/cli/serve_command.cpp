@@ -2,9 +2,9 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
-#include <thread>
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/limits.h"
 #include "cli/access_command.h"
 #include "cli/command.h"

@@ -43,6 +43,7 @@ struct Column {
 
   std::size_t rows() const { return valid.size(); }
   bool IsNull(std::size_t row) const { return valid[row] == 0; }
+  bool holds_numbers() const { return type == ColumnType::kInt64 || type == ColumnType::kDouble; }
 
   void AppendNull();
   void AppendInt(std::int64_t value);  // kBool, kInt64 and kTimestamp only (asserted)

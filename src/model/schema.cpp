@@ -22,8 +22,8 @@ constexpr std::array<std::string_view, 4> kTaskNames = {"binary", "multiclass", 
 constexpr std::array<std::string_view, 3> kTypeNames = {"number", "category", "text"};
 
 template <std::size_t N>
-Result<std::size_t> IndexOfName(const std::array<std::string_view, N>& names, std::string_view name,
-                                std::string_view path) {
+Result<std::size_t> IndexOfName(const std::array<std::string_view, N>& names,
+                                const std::string& name, std::string_view path) {
   const auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end())
     return Fail(ErrorCode::kInvalidArgument, "{} is \"{}\", expected one of {}", path, name,
@@ -129,10 +129,6 @@ bool IsMissingWord(std::string_view text) {
 
 std::string_view ModelTaskName(ModelTask task) {
   return kTaskNames[static_cast<std::size_t>(task)];
-}
-Result<ModelTask> ParseModelTask(std::string_view name) {
-  SKERRY_ASSIGN_OR_RETURN(const std::size_t index, IndexOfName(kTaskNames, name, "task"));
-  return static_cast<ModelTask>(index);
 }
 std::string_view FieldRoleName(FieldRole role) {
   return kRoleNames[static_cast<std::size_t>(role)];

@@ -29,8 +29,6 @@ enum class FieldType : std::uint8_t { kNumber, kCategory, kText };
 enum class ModelTask : std::uint8_t { kBinary, kMulticlass, kRegression, kAnomaly };
 
 std::string_view ModelTaskName(ModelTask task);  // "binary", "multiclass", ...
-// kInvalidArgument lists the tasks that there are.
-Result<ModelTask> ParseModelTask(std::string_view name);
 std::string_view FieldRoleName(FieldRole role);  // "feature", "context", "id"
 std::string_view FieldTypeName(FieldType type);  // "number", "category", "text"
 

@@ -1,13 +1,13 @@
 #include "serve/answers.h"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 
 #include "insight/reasons.h"
 #include "serve/binary_tensors.h"
 #include "serve/classification.h"
 #include "serve/json_text.h"
+#include "serve/package_outputs.h"
 
 namespace skerry {
 namespace {
@@ -55,22 +55,12 @@ void AppendOutputRows(std::string& out, std::size_t rows, Append append) {
   out += "]}";
 }
 
-using OutputWriter = void (*)(std::string& out, const RowBatch& batch);
-struct PackageOutput {
-  std::string_view name;
-  OutputWriter write;
-};
-
-void WriteSeveralProbabilities(std::string& out, const RowBatch& batch) {
-  const std::size_t classes = batch.package->schema.classes.size();
-  AppendOutputHead(out, "probabilities", "FP32", batch.rows, fmt::format(",{}", classes));
-  AppendOutputRows(out, batch.probabilities.size(),
-                   [&](std::size_t i) { AppendJsonNumber(out, batch.probabilities[i]); });
-}
-
 void WriteProbabilities(std::string& out, const RowBatch& batch) {
-  if (!batch.probabilities.empty()) return WriteSeveralProbabilities(out, batch);
-  AppendOutputHead(out, "probabilities", "FP32", batch.rows, ",2");
+  AppendOutputHead(out, "probabilities", "FP32", batch.rows,
+                   fmt::format(",{}", batch.package->schema.classes.size()));
+  if (!batch.probabilities.empty())
+    return AppendOutputRows(out, batch.probabilities.size(),
+                            [&](std::size_t i) { AppendJsonNumber(out, batch.probabilities[i]); });
   AppendOutputRows(out, batch.rows, [&](std::size_t row) {
     AppendJsonNumber(out, 1.0F - batch.score[row]);
     out += ',';
@@ -85,42 +75,20 @@ void WritePrediction(std::string& out, const RowBatch& batch) {
   });
 }
 
-void WriteScore(std::string& out, const RowBatch& batch) {
-  AppendOutputHead(out, "score", "FP32", batch.rows, "");
-  AppendOutputRows(out, batch.rows,
-                   [&](std::size_t row) { AppendJsonNumber(out, batch.score[row]); });
+void WriteNumbers(std::string& out, std::string_view name, const std::vector<float>& numbers) {
+  AppendOutputHead(out, name, "FP32", numbers.size(), "");
+  AppendOutputRows(out, numbers.size(),
+                   [&](std::size_t row) { AppendJsonNumber(out, numbers[row]); });
 }
 
-void WriteValue(std::string& out, const RowBatch& batch) {
-  AppendOutputHead(out, "value", "FP32", batch.rows, "");
-  AppendOutputRows(out, batch.rows,
-                   [&](std::size_t row) { AppendJsonNumber(out, batch.score[row]); });
-}
-
-void WriteAnomalyScore(std::string& out, const RowBatch& batch) {
-  AppendOutputHead(out, "anomaly_score", "FP32", batch.rows, "");
-  AppendOutputRows(out, batch.rows,
-                   [&](std::size_t row) { AppendJsonNumber(out, batch.anomaly_score[row]); });
-}
-
-constexpr std::array<PackageOutput, 4> kClassOutputs = {{{"probabilities", WriteProbabilities},
-                                                         {"prediction", WritePrediction},
-                                                         {"score", WriteScore},
-                                                         {"anomaly_score", WriteAnomalyScore}}};
-constexpr std::array<PackageOutput, 2> kValueOutputs = {
-    {{"value", WriteValue}, {"anomaly_score", WriteAnomalyScore}}};
-
-std::span<const PackageOutput> OutputsOf(const ModelPackage& package) {
-  std::span<const PackageOutput> outputs = kClassOutputs;
-  if (package.schema.classes.empty()) outputs = kValueOutputs;
-  if (!package.predictor) outputs = outputs.last(1);
-  return package.detector ? outputs : outputs.first(outputs.size() - 1);
-}
-
-const PackageOutput* FindOutput(const ModelPackage& package, std::string_view name) {
-  for (const PackageOutput& output : OutputsOf(package))
-    if (output.name == name) return &output;
-  return nullptr;
+void WriteOutput(std::string& out, const PackageOutput& output, const RowBatch& batch) {
+  switch (output.kind) {
+    case PackageOutputKind::kProbabilities: return WriteProbabilities(out, batch);
+    case PackageOutputKind::kPrediction: return WritePrediction(out, batch);
+    case PackageOutputKind::kScore: return WriteNumbers(out, output.name, batch.score);
+    case PackageOutputKind::kAnomalyScore:
+      return WriteNumbers(out, output.name, batch.anomaly_score);
+  }
 }
 
 void AppendContributions(std::string& out, const Contributions& explained, std::size_t row,
@@ -214,7 +182,7 @@ bool ArePlain(const InferRequest& request) {
 void AppendPackageOutputs(std::string& out, const RowBatch& batch, const InferRequest& request) {
   const auto append = [&](const PackageOutput& output) {
     if (out.back() != '[') out += ',';
-    output.write(out, batch);
+    WriteOutput(out, output, batch);
   };
   if (request.outputs.empty())
     for (const PackageOutput& output : OutputsOf(*batch.package)) append(output);

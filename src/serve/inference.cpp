@@ -1,9 +1,9 @@
 #include "serve/inference.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
+#include "serve/package_outputs.h"
 #include "serve/queued_run.h"
 #include "serve/row_answer.h"
 #include "serve/run_queue.h"
@@ -90,19 +90,14 @@ Tensor PredictionOf(const RowBatch& batch) {
   return tensor;
 }
 
-constexpr std::array<std::string_view, 5> kPackageOutputs = {"probabilities", "prediction", "score",
-                                                             "value", "anomaly_score"};
-
-void AppendOutput(const RowBatch& batch, std::string_view name, std::vector<Tensor>& outputs) {
-  const ModelSchema& schema = batch.package->schema;
-  const bool classifies = !schema.classes.empty();
-  if (classifies && name == "probabilities") outputs.push_back(ProbabilitiesOf(batch));
-  if (classifies && name == "prediction") outputs.push_back(PredictionOf(batch));
-  if (classifies && name == "score") outputs.push_back(FloatsOf(name, batch.score));
-  if (schema.task == ModelTask::kRegression && name == "value")
-    outputs.push_back(FloatsOf(name, batch.score));
-  if (name == "anomaly_score" && batch.package->detector)
-    outputs.push_back(FloatsOf(name, batch.anomaly_score));
+Tensor TensorOf(const PackageOutput& output, const RowBatch& batch) {
+  switch (output.kind) {
+    case PackageOutputKind::kProbabilities: return ProbabilitiesOf(batch);
+    case PackageOutputKind::kPrediction: return PredictionOf(batch);
+    case PackageOutputKind::kScore: return FloatsOf(output.name, batch.score);
+    case PackageOutputKind::kAnomalyScore: break;
+  }
+  return FloatsOf(output.name, batch.anomaly_score);
 }
 
 }  // namespace
@@ -157,9 +152,12 @@ void Inference::Infer(std::shared_ptr<const ServedModel> model, InferRequest req
 
 std::vector<Tensor> PackageOutputs(const RowBatch& batch, const std::vector<std::string>& wanted) {
   std::vector<Tensor> outputs;
-  for (const std::string& name : wanted) AppendOutput(batch, name, outputs);
   if (wanted.empty())
-    for (const std::string_view name : kPackageOutputs) AppendOutput(batch, name, outputs);
+    for (const PackageOutput& output : OutputsOf(*batch.package))
+      outputs.push_back(TensorOf(output, batch));
+  for (const std::string& name : wanted)
+    if (const PackageOutput* output = FindOutput(*batch.package, name))
+      outputs.push_back(TensorOf(*output, batch));
   return outputs;
 }
 

@@ -1,5 +1,7 @@
 #include "serve/model_document.h"
 
+#include "serve/package_outputs.h"
+
 namespace skerry {
 namespace {
 
@@ -14,17 +16,15 @@ Json SpecDocuments(const std::vector<TensorSpec>& specs) {
   return documents;
 }
 
-Json PackageOutputs(const ModelPackage& package) {
-  Json outputs = Json::array();
-  if (!package.schema.classes.empty())
-    outputs = {TensorDocument("probabilities", "FP32", {-1, PredictorColumns(package.schema)}),
-               TensorDocument("prediction", "BYTES", Json::array({-1})),
-               TensorDocument("score", "FP32", Json::array({-1}))};
-  if (package.schema.task == ModelTask::kRegression)
-    outputs.push_back(TensorDocument("value", "FP32", Json::array({-1})));
-  if (package.detector)
-    outputs.push_back(TensorDocument("anomaly_score", "FP32", Json::array({-1})));
-  return outputs;
+Json PackageOutputDocuments(const ModelPackage& package) {
+  Json documents = Json::array();
+  for (const PackageOutput& output : OutputsOf(package)) {
+    Json shape = Json::array({-1});
+    if (output.kind == PackageOutputKind::kProbabilities)
+      shape.push_back(PredictorColumns(package.schema));
+    documents.push_back(TensorDocument(output.name, TensorTypeName(output.type), std::move(shape)));
+  }
+  return documents;
 }
 
 // "TYPE_FP32"; BYTES is TYPE_STRING there.
@@ -52,8 +52,8 @@ Json OipMetadata(const ModelPackage& package, const std::vector<std::string>& ve
           {"versions", versions.empty() ? Json::array({package.version}) : Json(versions)},
           {"platform", "onnxruntime_onnx"},
           {"inputs", SpecDocuments(package.graph().inputs())},
-          {"outputs",
-           package.bare ? SpecDocuments(package.predictor->outputs()) : PackageOutputs(package)}};
+          {"outputs", package.bare ? SpecDocuments(package.predictor->outputs())
+                                   : PackageOutputDocuments(package)}};
 }
 
 Json ModelConfig(const ServedModel& model) {

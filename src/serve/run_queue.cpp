@@ -11,8 +11,6 @@ RunQueue::RunQueue(const ScoringParts& parts, const RunQueueOptions& options)
   for (int i = 0; i < std::max(options_.threads, 1); ++i) threads_.emplace_back([this] { Work(); });
 }
 
-int Cores() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
-
 RunQueue::~RunQueue() { Stop(); }
 
 void RunQueue::Flush() {

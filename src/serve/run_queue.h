@@ -28,6 +28,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/cores.h"
 #include "serve/queued_run.h"
 #include "serve/repository.h"
 
@@ -35,9 +36,6 @@ namespace skerry {
 
 constexpr std::size_t kDefaultQueueLimit = 1'000;
 constexpr std::chrono::microseconds kDefaultInlineLimit{1'000};
-
-// As many as run at once: std::thread::hardware_concurrency(), at least 1.
-int Cores();
 
 struct RunQueueOptions {
   int threads = Cores();

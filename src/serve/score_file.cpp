@@ -4,11 +4,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/cores.h"
 #include "model/scorer.h"
 #include "serve/file_rows.h"
 #include "serve/scored_file.h"
@@ -106,20 +106,6 @@ class BlockLoop {
   ScoreFileReport report_;
 };
 
-// What of a file shows that it was changed.
-struct FileState {
-  std::uintmax_t bytes = 0;
-  std::filesystem::file_time_type written{};
-  bool operator==(const FileState&) const = default;
-};
-FileState StateOf(const std::filesystem::path& path) {
-  std::error_code none;  // what cannot be looked at is told when it is opened
-  FileState state;
-  state.bytes = std::filesystem::file_size(path, none);
-  state.written = std::filesystem::last_write_time(path, none);
-  return state;
-}
-
 }  // namespace
 
 Result<ScoreFileReport> ScoreFile(const ScoreFileOptions& options,
@@ -129,21 +115,19 @@ Result<ScoreFileReport> ScoreFile(const ScoreFileOptions& options,
     return Fail(ErrorCode::kFailedPrecondition,
                 "model {} is a bare ONNX file without a schema: a table needs a model package",
                 package->name);
-  const ModelSchema schema = package->schema;
-  const FileState before = StateOf(options.in);
+  std::vector<ScoredColumn> scored = ScoredColumnsOf(package->schema);
+  const Result<FileState> before = ReadFileState(options.in);
   const std::string name = options.in.string();
   SKERRY_ASSIGN_OR_RETURN(const auto input, OpenRowInput(options.in, std::move(package)), name);
   const std::filesystem::path out = std::filesystem::absolute(options.out).lexically_normal();
   SKERRY_ASSIGN_OR_RETURN(
       const TemporaryDirectory directory,
       TemporaryDirectory::Create("." + out.filename().string(), out.parent_path()));
-  const auto threads = static_cast<std::size_t>(
-      options.threads > 0 ? options.threads
-                          : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
+  const auto threads = static_cast<std::size_t>(options.threads > 0 ? options.threads : Cores());
   SKERRY_ASSIGN_OR_RETURN(const auto output,
                           OpenScoredOutput({.in = options.in,
                                             .columns = input->columns(),
-                                            .scored = ScoredColumnsOf(schema),
+                                            .scored = std::move(scored),
                                             .parquet = IsParquet(out),
                                             .directory = directory.path(),
                                             .threads = static_cast<int>(threads)}),
@@ -154,7 +138,8 @@ Result<ScoreFileReport> ScoreFile(const ScoreFileOptions& options,
   if (report.rows == 0) return Fail(ErrorCode::kInvalidArgument, "{} has no rows", name);
   SKERRY_ASSIGN_OR_RETURN(const std::filesystem::path written, output->Finish());
   if (options.cancelled && options.cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
-  if (StateOf(options.in) != before)
+  const Result<FileState> after = ReadFileState(options.in);
+  if (!before || !after || *before != *after)
     return Fail(ErrorCode::kFailedPrecondition, "{} was changed while it was read: score it again",
                 name);
   SKERRY_RETURN_IF_ERROR(PublishFileDurably(written, out));

@@ -308,8 +308,7 @@ void Site::Stop() {
   if (const Status removed = RemoveFile(parts_->options.data / "endpoint.json"); !removed)
     LogWarning("{}", removed.error().message());
   if (parts_->exchange) parts_->exchange->Stop();
-  if (parts_->queue)
-    DrainScoring(*parts_->server, parts_->rpc.get(), *parts_->queue, parts_->options.drain);
+  DrainScoring(*parts_->server, parts_->rpc.get(), *parts_->queue, parts_->options.drain);
   if (parts_->control) parts_->control->Drain(limits::kSiteDrain);
   parts_->outbox->Close();
   LogInfo("site stopped site={}", parts_->identity->site());

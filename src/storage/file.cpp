@@ -162,6 +162,16 @@ Status RemoveFile(const fs::path& path) {
   return {};
 }
 
+Result<FileState> ReadFileState(const fs::path& path) {
+  struct stat facts{};
+  if (stat(path.c_str(), &facts) != 0) return SystemError("looking at", path);
+  return FileState{.bytes = static_cast<std::uint64_t>(facts.st_size),
+                   .device = facts.st_dev,
+                   .inode = facts.st_ino,
+                   .modified_s = facts.st_mtim.tv_sec,
+                   .modified_ns = facts.st_mtim.tv_nsec};
+}
+
 Result<std::uint64_t> FreeBytes(const fs::path& directory) {
   struct statvfs facts{};
   if (statvfs(directory.c_str(), &facts) != 0) return SystemError("asking the size of", directory);

@@ -33,6 +33,14 @@ Status SyncDirectory(const std::filesystem::path& path);
 Status CreateDirectories(const std::filesystem::path& path, unsigned mode = 0755);
 // Removes a file; absent is fine.
 Status RemoveFile(const std::filesystem::path& path);
+// What of a file shows that it was changed, or that another is in its place.
+struct FileState {
+  std::uint64_t bytes = 0, device = 0, inode = 0;
+  std::int64_t modified_s = 0, modified_ns = 0;
+  bool operator==(const FileState&) const = default;
+};
+// kNotFound, kPermissionDenied.
+Result<FileState> ReadFileState(const std::filesystem::path& path);
 Result<std::uint64_t> FreeBytes(const std::filesystem::path& directory);
 
 // A private directory below the system's temporary one (or below `parent`), removed with all its

@@ -5,6 +5,8 @@
 #include <set>
 #include <system_error>
 
+#include "base/limits.h"
+
 namespace skerry {
 namespace {
 
@@ -51,9 +53,10 @@ Result<std::vector<fs::path>> ExpandFiles(const std::vector<std::string>& names)
                     file.string());
       files.push_back(file);
     }
-    if (files.size() > kFilesPerTable)
-      return Fail(ErrorCode::kTooLarge, "more than {} files: put them together first",
-                  kFilesPerTable);
+    if (files.size() > limits::kFilesPerTable)
+      return Fail(ErrorCode::kTooLarge,
+                  "more than {} files (kFilesPerTable): put them together first",
+                  limits::kFilesPerTable);
   }
   return files;
 }

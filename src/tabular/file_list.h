@@ -1,7 +1,6 @@
 // The files that a person means by names and patterns.
 #pragma once
 
-#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -10,12 +9,10 @@
 
 namespace skerry {
 
-constexpr std::size_t kFilesPerTable = 10'000;  // that one command may name
-
 // A name that exists is that file, whatever characters it has; any other with *, ? or [ is a
 // pattern (POSIX glob) whose matches follow in the order of their names. kNotFound: a name or a
 // pattern without a file. kInvalidArgument: a directory, a file that is named twice, more than
-// kFilesPerTable files.
+// limits::kFilesPerTable files.
 Result<std::vector<std::filesystem::path>> ExpandFiles(const std::vector<std::string>& names);
 
 }  // namespace skerry

@@ -69,7 +69,7 @@ ColumnFacts DescribeColumn(const Column& column) {
       values.insert(std::move(text));
   }
   facts.distinct = values.size();
-  if (column.type == ColumnType::kInt64 || column.type == ColumnType::kDouble)
+  if (column.holds_numbers())
     facts.values = RangeOf(column);
   else if (column.type != ColumnType::kTimestamp)
     facts.values = FirstOf({values.begin(), values.end()}, values.size());

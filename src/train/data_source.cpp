@@ -1,33 +1,14 @@
 #include "train/data_source.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <system_error>
 
 #include "crypto/digest.h"
+#include "storage/file.h"
 
 namespace skerry {
 namespace {
-
-struct FileState {
-  std::uint64_t bytes = 0, inode = 0;
-  std::int64_t modified_s = 0, modified_ns = 0;
-  bool operator==(const FileState&) const = default;
-};
-
-Result<FileState> StateOf(const std::filesystem::path& path) {
-  struct stat info{};
-  if (::stat(path.c_str(), &info) != 0)
-    return Fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kInvalidArgument, "{}: {}",
-                path.string(), std::generic_category().message(errno));
-  return FileState{.bytes = static_cast<std::uint64_t>(info.st_size),
-                   .inode = info.st_ino,
-                   .modified_s = info.st_mtim.tv_sec,
-                   .modified_ns = info.st_mtim.tv_nsec};
-}
 
 bool MissingThroughout(const Column& column) {
   return std::all_of(column.valid.begin(), column.valid.end(),
@@ -97,7 +78,7 @@ Result<SourceData> ReadSourceData(TabularEngine& engine,
   std::vector<FileState> states;
   std::string digests;
   for (const std::filesystem::path& path : paths) {
-    SKERRY_ASSIGN_OR_RETURN(FileState state, StateOf(path));
+    SKERRY_ASSIGN_OR_RETURN(FileState state, ReadFileState(path));
     states.push_back(state);
     SKERRY_ASSIGN_OR_RETURN(const Digest digest, DigestOfFile(path));
     data.files.emplace_back(path.filename().string(), digest.ToString());
@@ -116,7 +97,7 @@ Result<SourceData> ReadSourceData(TabularEngine& engine,
       SKERRY_RETURN_IF_ERROR(AppendTable(data.table, std::move(more), path.string()));
   }
   for (std::size_t i = 0; i < paths.size(); ++i) {
-    const Result<FileState> now = StateOf(paths[i]);
+    const Result<FileState> now = ReadFileState(paths[i]);
     if (!now || *now != states[i])
       return Fail(ErrorCode::kFailedPrecondition,
                   "{} changed while it was read: train on a copy that nothing writes to",

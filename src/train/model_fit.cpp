@@ -99,7 +99,7 @@ void KeepScoreReference(std::span<const float> held_out, std::span<const float> 
   reference.score_counts = CountBins(reference.score_edges, scores);
 }
 
-// Threshold and figures of a binary classifier, from the inner folds.
+// Figures from the inner folds; of a binary classifier the threshold too.
 void JudgeFolds(const FitInput& input, const CrossValidation& inner, FittedPackage& package) {
   const BootstrapOptions options{.seed = input.seed};
   const LabelledRows& rows = input.training;

@@ -20,11 +20,4 @@ Status CheckOutput(const std::filesystem::path& out);
 Status WritePackage(const FittedPackage& package, const std::vector<std::string>& data,
                     const std::filesystem::path& out);
 
-// Parts of a card: the table of the fields, and how the rows were split.
-std::string FieldRows(const ModelSchema& schema);
-std::string SplitSentence(const TrainReport& report);
-
-// card.md: purpose, data, figures with intervals, limits. Depends on nothing but its arguments.
-std::string RenderCard(const FittedPackage& package, const std::vector<std::string>& data);
-
 }  // namespace skerry

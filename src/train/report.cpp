@@ -1,15 +1,11 @@
 // How TrainReport and what it holds are written, read and printed.
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "train/task_report.h"
 #include "train/trainer.h"
 
 namespace skerry {
 namespace {
-
-constexpr std::size_t kGainsShown = 8;
 
 std::string ScoresLine(std::string_view name, const ModelScores& scores) {
   const auto text = [](const Interval& interval) {
@@ -161,12 +157,7 @@ std::string TrainReport::ToText() const {
   }
   text += ScoresLine("inner folds", cross_validation);
   for (const std::string& warning : warnings) text += fmt::format("\nwarning: {}\n", warning);
-  text += "\ngain by feature\n";
-  for (std::size_t i = 0; i < std::min(gains.size(), kGainsShown); ++i)
-    text += fmt::format("{:>12.0f}  {}\n", gains[i].second, gains[i].first);
-  if (gains.size() > kGainsShown)
-    text += fmt::format("{:>12}  {} more: report.json\n", "", gains.size() - kGainsShown);
-  return text;
+  return text + GainsText(*this);
 }
 
 }  // namespace skerry

@@ -5,12 +5,9 @@
 #include <algorithm>
 #include <string_view>
 
-#include "train/package_writer.h"
-
 namespace skerry {
 namespace {
 
-constexpr std::size_t kGainsShown = 8;
 constexpr std::size_t kClassesShown = 12;  // of a confusion matrix on a terminal
 
 std::string_view FigureName(std::string_view name) {
@@ -54,24 +51,6 @@ std::string ConfusionText(const TrainReport& report) {
   return text;
 }
 
-std::string Purpose(const FittedPackage& package) {
-  const ModelSchema& schema = package.schema;
-  const TrainReport& report = package.report;
-  const std::string detector =
-      fmt::format("an isolation forest of {} trees", report.detector.trees);
-  if (schema.task == ModelTask::kAnomaly)
-    return fmt::format("Scores how unusual a row is, by {}. It learnt without a label.", detector);
-  if (schema.task == ModelTask::kRegression)
-    return fmt::format(
-        "Predicts the number `{}` by {} gradient-boosted trees; beside it {} scores "
-        "how unusual a row is.",
-        schema.label_column, report.trees, detector);
-  return fmt::format(
-      "Tells which of {} classes `{}` is, by {} gradient-boosted trees for each; "
-      "beside it {} scores how unusual a row is.",
-      schema.classes.size(), schema.label_column, report.trees, detector);
-}
-
 std::string ConfusionTable(const TrainReport& report) {
   const auto& confusion = report.task_model.confusion;
   if (confusion.empty()) return {};
@@ -111,6 +90,18 @@ std::string FiguresTable(const TrainReport& report) {
 }
 
 }  // namespace
+
+std::string GainsText(const TrainReport& report) {
+  constexpr std::size_t kShown = 8;
+  const auto& gains = report.gains;
+  if (gains.empty()) return {};
+  std::string text = "\ngain by feature\n";
+  for (std::size_t i = 0; i < std::min(gains.size(), kShown); ++i)
+    text += fmt::format("{:>12.0f}  {}\n", gains[i].second, gains[i].first);
+  if (gains.size() > kShown)
+    text += fmt::format("{:>12}  {} more: report.json\n", "", gains.size() - kShown);
+  return text;
+}
 
 void AddTaskFigures(const TrainReport& report, Json& json) {
   for (const char* binary :
@@ -157,44 +148,11 @@ std::string TaskReportText(const TrainReport& report) {
   for (const std::string& warning : report.warnings)
     text += fmt::format("\nwarning: {}\n", warning);
   text += ConfusionText(report);
-  if (report.gains.empty()) return text;
-  text += "\ngain by feature\n";
-  for (std::size_t i = 0; i < std::min(report.gains.size(), kGainsShown); ++i)
-    text += fmt::format("{:>12.0f}  {}\n", report.gains[i].second, report.gains[i].first);
-  if (report.gains.size() > kGainsShown)
-    text += fmt::format("{:>12}  {} more: report.json\n", "", report.gains.size() - kGainsShown);
-  return text;
+  return text + GainsText(report);
 }
 
-std::string RenderTaskCard(const FittedPackage& package, const std::vector<std::string>& data) {
-  const TrainReport& report = package.report;
-  std::string card =
-      fmt::format("# {}:{}\n\n{}\n\n## Data\n\n", report.name, report.version, Purpose(package));
-  for (const std::string& line : data) card += fmt::format("- {}\n", line);
-  card += fmt::format("- {} training rows, {} held-out rows; seed {}\n- {}\n", report.training_rows,
-                      report.holdout_rows, report.seed, SplitSentence(report));
-  for (const std::string& warning : report.warnings)
-    card += fmt::format("- **warning**: {}\n", warning);
-  card += "\n## Fields\n\n" + FieldRows(package.schema);
-  card += "\n## Figures, with 95 % bootstrap intervals\n\n";
-  card += FiguresTable(report) + ConfusionTable(report);
-  card += fmt::format(
-      "An anomaly is an anomaly score of {:.6g} or more, a threshold that was set for alarms on "
-      "{:.2g} % of the training rows.\n\n",
-      report.anomaly_threshold, report.detector.alarm_rate * 100);
-  card += fmt::format(
-      "The ONNX graphs were compared with their trainers on every row: largest difference {:.2g} "
-      "(prediction), {:.2g} (anomaly score).\n\n",
-      report.max_model_difference, report.max_detector_difference);
-  card +=
-      "## Limits\n\n"
-      "- The figures hold for rows like these. `reference.json` has the range and distribution of "
-      "each feature; values outside are marked when they are scored.\n"
-      "- A missing value is taken as such; a category that is not in `schema.json` was never "
-      "seen.\n"
-      "- Sites and retraining carry binary models; score with this one by `skerry serve` and "
-      "`skerry score`.\n";
-  return card;
+std::string TaskFigures(const TrainReport& report) {
+  return FiguresTable(report) + ConfusionTable(report);
 }
 
 }  // namespace skerry

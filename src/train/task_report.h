@@ -1,11 +1,11 @@
-// How the reports and cards of other tasks than the binary one are written. Inside train.
+// What reports and cards say of other tasks than the binary one, and what all of them share. Inside
+// train.
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "codec/json.h"
-#include "train/model_fit.h"
+#include "train/trainer.h"
 
 namespace skerry {
 
@@ -13,7 +13,9 @@ namespace skerry {
 void AddTaskFigures(const TrainReport& report, Json& json);
 // The table that `skerry train` prints.
 std::string TaskReportText(const TrainReport& report);
-// card.md; `data` says where the rows are from, a line each.
-std::string RenderTaskCard(const FittedPackage& package, const std::vector<std::string>& data);
+// The same for card.md, in Markdown.
+std::string TaskFigures(const TrainReport& report);
+// Of any task: the features that gained most, for a terminal; empty without a predictor.
+std::string GainsText(const TrainReport& report);
 
 }  // namespace skerry

@@ -41,6 +41,12 @@ Result<std::vector<float>> EncodeColumn(const Column& column, const Field& field
 // "2, 3, 8 and 12 more" of rows counted from 0, said from 1.
 std::string RowList(const std::vector<std::size_t>& rows);
 
+std::vector<std::string> ColumnNames(const Table& table);
+// "'a', 'b' and 7 more"; for errors.
+std::string NameList(const std::vector<std::string>& names);
+// kInvalidArgument says that there is no such `what` ("label column"), and which columns there are.
+Result<const Column*> FindColumn(const Table& table, const std::string& name, const char* what);
+
 // A cell as text, as CSV would write it: "" when missing or NaN; 1.0 is "1".
 std::string CellText(const Column& column, std::size_t row);
 

@@ -152,8 +152,11 @@ TEST_F(SiteTest, BatchedRowsWaitForTheirTurnAreRefusedBeyondTheLimitAndAreCaptur
   auto waiting = std::async(std::launch::async, infer);
   const std::string pending =
       R"(nv_inference_pending_request_count{model="milling",version="1"} 1)";
-  while (Call("GET", site_->url() + "/metrics").body.find(pending) == std::string::npos)
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (Call("GET", site_->url() + "/metrics").body.find(pending) == std::string::npos &&
+         std::chrono::steady_clock::now() < patience)
     std::this_thread::yield();
+  EXPECT_THAT(Call("GET", site_->url() + "/metrics").body, HasSubstr(pending));
   const HttpReply refused = infer();
   EXPECT_EQ(refused.status, 503) << refused.body;
   EXPECT_FALSE(refused.Header("Retry-After").empty());

@@ -56,6 +56,19 @@ TEST(CheckPrivateFile, RefusesWhatOthersMayReadOrWriteAndSaysHowToCloseIt) {
   }
 }
 
+TEST(ReadFileState, TellsAFileFromOneThatGrewAndOneThatTookItsPlace) {
+  const auto directory = TemporaryDirectory::Create("state");
+  ASSERT_TRUE(directory);
+  const std::filesystem::path path = directory->path() / "f";
+  EXPECT_EQ(ReadFileState(path).error().code(), ErrorCode::kNotFound);
+  ASSERT_TRUE(WriteFileDurably(path, "one"));
+  const FileState first = ReadFileState(path).value();
+  EXPECT_EQ(first.bytes, 3U);
+  EXPECT_EQ(ReadFileState(path).value(), first);
+  ASSERT_TRUE(WriteFileDurably(path, "two"));
+  EXPECT_NE(ReadFileState(path).value(), first);
+}
+
 TEST(PublishFileDurably, MovesAWrittenFileIntoPlace) {
   const auto directory = MakeDirectory();
   ASSERT_TRUE(WriteFileDurably(directory.path() / "a", "x"));

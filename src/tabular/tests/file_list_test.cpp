@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "base/limits.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -60,9 +61,9 @@ TEST_F(FileListTest, AFileNamedTwiceIsRefused) {
 
 TEST_F(FileListTest, TooManyFilesAreRefused) {
   std::filesystem::create_directory(path("many"));
-  for (std::size_t i = 0; i <= kFilesPerTable; ++i) Touch(fmt::format("many/{}.csv", i));
+  for (std::size_t i = 0; i <= limits::kFilesPerTable; ++i) Touch(fmt::format("many/{}.csv", i));
   EXPECT_THAT(Refusal({path("many/*.csv").string()}, ErrorCode::kTooLarge),
-              HasSubstr(std::to_string(kFilesPerTable)));
+              HasSubstr(std::to_string(limits::kFilesPerTable)));
 }
 
 }  // namespace

@@ -1,0 +1,141 @@
+#include "train/card.h"
+
+#include <fmt/format.h>
+
+#include "train/task_report.h"
+
+namespace skerry {
+namespace {
+
+std::string IntervalText(const Interval& interval) {
+  return fmt::format("{:.3f} ({:.3f}–{:.3f})", interval.value, interval.low, interval.high);
+}
+
+std::string ScoresRow(std::string_view name, const ModelScores& scores) {
+  const Confusion& c = scores.confusion;
+  return fmt::format("| {} | {} | {} | {} | {} / {} / {} / {} |\n", name, IntervalText(scores.auc),
+                     IntervalText(scores.average_precision), IntervalText(scores.f1),
+                     c.true_positive, c.false_positive, c.false_negative, c.true_negative);
+}
+
+constexpr std::string_view kScoresHead =
+    "| model | AUC | average precision | F1 at the threshold | TP / FP / FN / TN |\n"
+    "| --- | --- | --- | --- | --- |\n";
+
+std::string FieldRows(const ModelSchema& schema) {
+  std::string text = "| field | column | role | type |\n| --- | --- | --- | --- |\n";
+  for (const Field& field : schema.fields)
+    text += fmt::format("| {} | {} | {} | {} |\n", field.name, field.column,
+                        FieldRoleName(field.role), FieldTypeName(field.type));
+  return text;
+}
+
+std::string SplitSentence(const TrainReport& report) {
+  const SplitFacts& split = report.split;
+  std::string text;
+  if (!split.time_column.empty())
+    text = fmt::format("the latest rows by `{}` were held out", split.time_column);
+  if (!split.group_column.empty())
+    text += fmt::format("{}no group of `{}` ({} groups) is on two sides",
+                        text.empty() ? "" : ", and ", split.group_column, split.groups);
+  if (text.empty()) text = "split after one shuffle";
+  text += fmt::format("; {} rows have the features of an earlier one", split.copies);
+  if (split.left_out > 0)
+    text +=
+        fmt::format("; {} rows were left out, since they would be on both sides", split.left_out);
+  return text;
+}
+
+std::string Purpose(const FittedPackage& package) {
+  const ModelSchema& schema = package.schema;
+  const TrainReport& report = package.report;
+  const std::string detector =
+      fmt::format("an isolation forest of {} trees", report.detector.trees);
+  const std::string beside = fmt::format("; beside it {} scores how unusual a row is.", detector);
+  if (schema.task == ModelTask::kAnomaly)
+    return fmt::format("Scores how unusual a row is, by {}. It learnt without a label.", detector);
+  if (schema.task == ModelTask::kBinary)
+    return fmt::format(
+        "Tells whether `{}` is '{}' (class 1) or '{}' (class 0), by {} "
+        "gradient-boosted trees{}",
+        schema.label_column, schema.classes[1], schema.classes[0], report.trees, beside);
+  if (schema.task == ModelTask::kRegression)
+    return fmt::format("Predicts the number `{}` by {} gradient-boosted trees{}",
+                       schema.label_column, report.trees, beside);
+  return fmt::format("Tells which of {} classes `{}` is, by {} gradient-boosted trees for each{}",
+                     schema.classes.size(), schema.label_column, report.trees, beside);
+}
+
+std::string DataSection(const TrainReport& report, const std::vector<std::string>& data) {
+  const bool binary = report.task == ModelTask::kBinary;
+  const auto rows = [binary](std::uint64_t all, std::uint64_t positives, std::string_view what) {
+    return fmt::format("{} {} rows{}", all, what,
+                       binary ? fmt::format(" ({} of class 1)", positives) : "");
+  };
+  std::string text = "## Data\n\n";
+  for (const std::string& line : data) text += fmt::format("- {}\n", line);
+  text += fmt::format("- {}, {}; seed {}\n- {}\n",
+                      rows(report.training_rows, report.training_positives, "training"),
+                      rows(report.holdout_rows, report.holdout_positives, "held-out"), report.seed,
+                      SplitSentence(report));
+  for (const std::string& warning : report.warnings)
+    text += fmt::format("- **warning**: {}\n", warning);
+  return text + "\n";
+}
+
+std::string BinaryFigures(const TrainReport& report) {
+  std::string text;
+  if (report.holdout_rows > 0) {
+    text += "On held-out rows, which had no part in training or in the threshold:\n\n";
+    text += kScoresHead;
+    text += ScoresRow("this model", report.model);
+    text += ScoresRow("logistic regression", report.logistic_regression);
+    text += ScoresRow("majority", report.majority) + "\n";
+  }
+  text += "On training rows, each scored by a model of the inner folds that did not see it:\n\n";
+  text += kScoresHead;
+  text += ScoresRow("this model", report.cross_validation) + "\n";
+  return text + fmt::format(
+                    "Class 1 is predicted from a score of {:.6g} on (chosen for F1 on the "
+                    "inner folds).\n\n",
+                    report.threshold);
+}
+
+std::string Limits(ModelTask task) {
+  std::string text =
+      "## Limits\n\n"
+      "- The figures hold for rows like these. `reference.json` has the range and distribution of "
+      "each feature; values outside are marked when they are scored.\n"
+      "- A missing value is taken as such; a category that is not in `schema.json` was never "
+      "seen.\n";
+  if (task == ModelTask::kBinary || task == ModelTask::kMulticlass)
+    text += "- A score ranks rows and is not calibrated to be a probability elsewhere.\n";
+  if (task != ModelTask::kBinary)
+    text +=
+        "- Sites and retraining carry binary models; score with this one by `skerry serve` and "
+        "`skerry score`.\n";
+  return text;
+}
+
+}  // namespace
+
+std::string RenderCard(const FittedPackage& package, const std::vector<std::string>& data) {
+  const TrainReport& report = package.report;
+  std::string card =
+      fmt::format("# {}:{}\n\n{}\n\n", report.name, report.version, Purpose(package));
+  card += DataSection(report, data);
+  card += "## Fields\n\n" + FieldRows(package.schema) + "\n";
+  card += "## Figures, with 95 % bootstrap intervals\n\n";
+  card += report.task == ModelTask::kBinary ? BinaryFigures(report) : TaskFigures(report);
+  card += fmt::format(
+      "An anomaly is an anomaly score of {:.6g} or more, a threshold that was set for alarms on "
+      "{:.2g} % of the training rows.\n\n",
+      report.anomaly_threshold, report.detector.alarm_rate * 100);
+  card += "The ONNX graphs were compared with their trainers on every row: largest difference ";
+  if (report.task != ModelTask::kAnomaly)
+    card += fmt::format("{:.2g} (prediction), ", report.max_model_difference);
+  card += fmt::format("{:.2g} (anomaly score).\n\n", report.max_detector_difference);
+  return card + Limits(report.task);
+}
+
+}  // namespace skerry
