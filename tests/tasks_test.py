@@ -93,13 +93,67 @@ class Tasks(unittest.TestCase):
                 self.assertLessEqual(interval["value"], interval["high"])
                 self.assertLess(interval["low"], interval["high"])
             self.assertIn("cross_validation", report)
-        self.assertAlmostEqual(strange["training"]["alarm_rate"]["value"], 0.01, delta=0.005)
+        self.assertAlmostEqual(strange["cross_validation"]["alarm_rate"]["value"], 0.01, delta=0.002)
         self.assertNotIn("trees", strange)
         self.assertFalse((self.dir / "strange" / "model.onnx").exists())
         for name in self.reports:
             schema = json.loads((self.dir / name / "schema.json").read_text())
             self.assertEqual(schema["task"], self.reports[name]["task"])
             self.assertIn("Figures, with 95 %", (self.dir / name / "card.md").read_text())
+
+    def test_thresholds_are_chosen_for_what_is_asked(self):
+        options = ("--label", "broken", "--ignore", "species,yield,grade", "--alarm-rate", "0.05")
+        for name in ("train", "later"):
+            with (self.dir / f"{name}.csv").open() as rows, (self.dir / f"{name}-broken.csv").open("w", newline="") as out:
+                table = [{**row, "broken": int(row["species"] == "low")} for row in csv.DictReader(rows)]
+                writer = csv.DictWriter(out, table[0])
+                writer.writeheader()
+                writer.writerows(table)
+        done = {}
+        for goal in ("f1", "cost=1:20", "alarm-rate=0.1"):
+            model = self.dir / f"broken-{goal[:5].strip('=')}"
+            trained = run("train", self.dir / "train-broken.csv", "--out", model, "--json", *options, "--threshold", goal)
+            self.assertEqual(trained.returncode, 0, trained.stderr)
+            done[goal] = (model, json.loads(trained.stdout))
+            self.assertEqual(done[goal][1]["threshold_goal"], goal)
+            reference = json.loads((model / "reference.json").read_text())
+            self.assertEqual(reference["threshold_goal"], goal)
+            self.assertEqual(reference["anomaly_alarm_rate"], 0.05)
+        self.assertLess(done["cost=1:20"][1]["threshold"], done["f1"][1]["threshold"])
+        self.assertNotIn("cost", done["f1"][1]["holdout"]["model"])
+        rate = done["alarm-rate=0.1"][1]["cross_validation"]["alarm_rate"]["value"]
+        self.assertTrue(0.095 < rate <= 0.1, rate)
+        model, report = done["cost=1:20"]
+        false_alarms = report["alarms"]["cross_validation"]["false_alarm_rate"]["value"]
+        self.assertTrue(0.045 < false_alarms <= 0.05, false_alarms)
+        self.assertIn("least cost at 1 a false alarm and 20 a missed row", (model / "card.md").read_text())
+
+        # What evaluate says is what the answers to other rows come to.
+        answer = json.loads(run("evaluate", model, self.dir / "later-broken.csv", "--json").stdout)
+        scored = run("score", self.dir / "later-broken.csv", model, "--out", self.dir / "broken-scored.csv")
+        self.assertEqual(scored.returncode, 0, scored.stderr)
+        with (self.dir / "broken-scored.csv").open() as rows:
+            rows = list(csv.DictReader(rows))
+        truth = [int(r["broken"]) for r in rows]
+        raised = [float(r["score"]) >= report["threshold"] for r in rows]
+        cost = sum(20 * t * (not r) + (1 - t) * r for t, r in zip(truth, raised)) / len(rows)
+        self.assertAlmostEqual(answer["cost"]["value"], cost, delta=1e-9)
+        self.assertLess(answer["cost"]["low"], answer["cost"]["high"])
+        self.assertAlmostEqual(answer["alarm_rate"]["value"], sum(raised) / len(rows), delta=1e-9)
+        anomalies = [float(r["anomaly_score"]) >= report["anomaly_threshold"] for r in rows]
+        false_alarms = sum(a and not t for a, t in zip(anomalies, truth)) / truth.count(0)
+        self.assertAlmostEqual(answer["alarms"]["false_alarm_rate"]["value"], false_alarms, delta=1e-9)
+        self.assertEqual(answer["asked_alarm_rate"], 0.05)
+        text = run("evaluate", model, self.dir / "later-broken.csv").stdout
+        self.assertIn("least cost at 1 a false alarm and 20 a missed row", text)
+
+    def test_thresholds_that_mean_nothing_are_refused(self):
+        for goal, named in (("cost=1:0", "cost=1:20"), ("alarm-rate=2", "alarm-rate=0.02"), ("recall", "f1, cost=FP:FN")):
+            done = run("train", self.dir / "train.csv", "--label", "species", "--out", self.dir / "none", "--threshold", goal)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(named, done.stderr)
+        self.assertIn("leave out --threshold f1", self.refused("--label", "species", "--threshold", "f1"))
+        self.assertEqual(run("train", self.dir / "train.csv", "--task", "anomaly", "--out", self.dir / "none", "--alarm-rate", "-1").returncode, 2)
 
     def test_evaluate_gives_the_figures_that_scored_rows_have(self):
         answers = {}

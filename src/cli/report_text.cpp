@@ -6,6 +6,7 @@
 #include <array>
 
 #include "cli/terminal.h"
+#include "train/task_report.h"
 
 namespace skerry {
 namespace {
@@ -33,12 +34,24 @@ std::string PartLabel(const Json& part) {
   return kind == name ? kind : kind + " " + name;
 }
 
+// Of the detector; empty where there is none beside a predictor.
+std::string AlarmsLine(const EvaluateReport& report) {
+  std::string out;
+  if (!report.alarms.figures.empty())
+    out = fmt::format("anomaly alarms     {}\n", AlarmFiguresText(report.alarms));
+  if (report.asked_alarm_rate)
+    out += fmt::format("{:<18} {:.4g} of {} rows\n", "asked for", *report.asked_alarm_rate,
+                       report.task == ModelTask::kBinary ? "class 0's" : "the");
+  return out;
+}
+
 std::string TaskEvaluationText(const EvaluateReport& report) {
   std::string out =
       fmt::format("{} rows, {}\n", WithThousands(report.rows), ModelTaskName(report.task));
   for (const auto& [name, figure] : report.figures.figures)
     out += fmt::format("{:<18} {:.4g} [{:.4g}, {:.4g}]\n", name, figure.value, figure.low,
                        figure.high);
+  out += AlarmsLine(report);
   if (report.figures.confusion.empty()) return out;
   std::vector<std::vector<std::string>> rows{{"class"}};
   rows[0].insert(rows[0].end(), report.classes.begin(), report.classes.end());
@@ -147,17 +160,19 @@ std::string EvaluationText(const EvaluateReport& report) {
   if (report.task != ModelTask::kBinary) return TaskEvaluationText(report);
   std::string out = fmt::format("{} rows, {} of them positive\n", WithThousands(report.rows),
                                 WithThousands(report.positives));
+  const ModelScores& judged = report.scores;
   const std::pair<const char*, const Interval*> scores[] = {
-      {"AUC", &report.auc}, {"average precision", &report.average_precision}, {"F1", &report.f1}};
+      {"AUC", &judged.auc}, {"average precision", &judged.average_precision}, {"F1", &judged.f1}};
   for (const auto& [name, score] : scores)
     out += fmt::format("{:<18} {:.3f} [{:.3f}, {:.3f}]\n", name, score->value, score->low,
                        score->high);
-  const Confusion& c = report.confusion;
-  return out + fmt::format(
-                   "at threshold {:.4f}: {} found, {} false alarms, {} missed, {} rightly "
-                   "quiet\n",
-                   report.threshold, c.true_positive, c.false_positive, c.false_negative,
-                   c.true_negative);
+  const Confusion& c = judged.confusion;
+  out += fmt::format(
+      "at threshold {:.4f}: {} found, {} false alarms, {} missed, {} rightly quiet\n",
+      report.threshold, c.true_positive, c.false_positive, c.false_negative, c.true_negative);
+  if (report.threshold_goal)
+    out += fmt::format("{:<18} {}\n", "chosen for", GoalWords(*report.threshold_goal));
+  return out + fmt::format("{}\n", AtThresholdText(judged)) + AlarmsLine(report);
 }
 
 }  // namespace skerry

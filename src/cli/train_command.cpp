@@ -21,13 +21,27 @@ Status PrintColumns(const TrainOptions& options, bool json) {
   return {};
 }
 
+void AddColumnOptions(CLI::App& app, TrainOptions& options) {
+  app.add_option("--ignore", options.ignore, "columns to leave out")->delimiter(',');
+  app.add_option("--context", options.context, "columns carried along, not learnt from")
+      ->delimiter(',');
+  app.add_option("--id", options.id, "columns that name a unit or person; carried along")
+      ->delimiter(',');
+  app.add_option("--group", options.group_column,
+                 "a column whose rows of one value stay on one side of every split");
+  app.add_option("--time", options.time_column,
+                 "a column of times: the latest rows are held out, inner folds follow it");
+  app.add_option("--weight", options.weight_column, "a column of weights, over 0; not learnt from");
+  app.add_option("--positive", options.positive, "the label's value that is to be found");
+}
+
 }  // namespace
 
 CommandRun DeclareTrain(CLI::App& app) {
   struct Arguments {
     TrainOptions options;
     std::vector<std::string> data;
-    std::string schema;
+    std::string schema, threshold;
     bool print_schema = false;
     bool json = false;
   };
@@ -47,17 +61,14 @@ CommandRun DeclareTrain(CLI::App& app) {
                "print such a file, as inferred, and train nothing");
   app.add_option("--name", options.name, "the model's name")->capture_default_str();
   app.add_option("--version", options.version, "its version")->capture_default_str();
-  app.add_option("--ignore", options.ignore, "columns to leave out")->delimiter(',');
-  app.add_option("--context", options.context, "columns carried along, not learnt from")
-      ->delimiter(',');
-  app.add_option("--id", options.id, "columns that name a unit or person; carried along")
-      ->delimiter(',');
-  app.add_option("--group", options.group_column,
-                 "a column whose rows of one value stay on one side of every split");
-  app.add_option("--time", options.time_column,
-                 "a column of times: the latest rows are held out, inner folds follow it");
-  app.add_option("--weight", options.weight_column, "a column of weights, over 0; not learnt from");
-  app.add_option("--positive", options.positive, "the label's value that is to be found");
+  AddColumnOptions(app, options);
+  app.add_option("--threshold", args->threshold,
+                 "what a score's threshold is chosen for, of two classes: f1 (the default), "
+                 "cost=FP:FN (as 1:20) or alarm-rate=R (share of all rows)");
+  app.add_option("--alarm-rate", options.detector.alarm_rate,
+                 "share of normal rows that the anomaly detector may raise alarms on")
+      ->check(CLI::Range(0.0, 0.5))
+      ->capture_default_str();
   app.add_option("--seed", options.seed, "of the one shuffle and of training")
       ->capture_default_str();
   app.add_option("--holdout", options.holdout, "share of rows held out for the report")
@@ -65,6 +76,11 @@ CommandRun DeclareTrain(CLI::App& app) {
       ->capture_default_str();
   app.add_flag("--json", args->json, "print the report as JSON");
   app.parse_complete_callback([args] {
+    if (!args->threshold.empty()) {
+      const Result<ThresholdGoal> goal = ThresholdGoal::Parse(args->threshold);
+      if (!goal) throw CLI::ValidationError("--threshold", goal.error().message());
+      args->options.threshold = *goal;
+    }
     if (args->print_schema) return;
     if (args->options.out.empty()) throw CLI::RequiredError("--out");
     if (args->options.label.empty() && args->schema.empty() && args->options.task != "anomaly")

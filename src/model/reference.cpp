@@ -74,6 +74,23 @@ Result<FeatureReference> ReadFeature(const JsonObject& object) {
   return feature;
 }
 
+// What the thresholds were chosen for; packages of other makers do not tell.
+Status ReadGoals(const JsonObject& object, ModelReference& reference) {
+  if (object.Has("threshold_goal")) {
+    SKERRY_ASSIGN_OR_RETURN(const std::string text, object.String("threshold_goal"));
+    SKERRY_ASSIGN_OR_RETURN(reference.threshold_goal, ThresholdGoal::Parse(text),
+                            "reference.threshold_goal");
+  }
+  if (object.Has("anomaly_alarm_rate")) {
+    SKERRY_ASSIGN_OR_RETURN(const double rate, object.Number("anomaly_alarm_rate"));
+    if (!(rate >= 0 && rate < 1))
+      return Fail(ErrorCode::kInvalidArgument,
+                  "reference.anomaly_alarm_rate is {}; it is from 0 to under 1", rate);
+    reference.anomaly_alarm_rate = rate;
+  }
+  return {};
+}
+
 }  // namespace
 
 const FeatureReference* ModelReference::Find(std::string_view field) const {
@@ -98,6 +115,8 @@ Json ModelReference::ToJson() const {
                                 {"edges", feature.edges},
                                 {"counts", GroupsToJson(feature.counts, min_group)},
                                 {"missing", GroupToJson(feature.missing, min_group)}});
+  if (threshold_goal) json["threshold_goal"] = threshold_goal->ToText();
+  if (anomaly_alarm_rate) json["anomaly_alarm_rate"] = *anomaly_alarm_rate;
   return json;
 }
 
@@ -109,6 +128,7 @@ Result<ModelReference> ModelReference::FromJson(const Json& json) {
   SKERRY_ASSIGN_OR_RETURN(reference.min_group, object.UintOr("min_group", 5));
   SKERRY_ASSIGN_OR_RETURN(reference.threshold, object.Number("threshold"));
   SKERRY_ASSIGN_OR_RETURN(reference.anomaly_threshold, object.NumberOr("anomaly_threshold", 0));
+  SKERRY_RETURN_IF_ERROR(ReadGoals(object, reference));
   SKERRY_ASSIGN_OR_RETURN(const JsonObject score, object.Object("score"));
   SKERRY_ASSIGN_OR_RETURN(reference.score_edges, ReadEdges(score, "edges"));
   SKERRY_ASSIGN_OR_RETURN(reference.score_counts, ReadGroups(score, "counts"));

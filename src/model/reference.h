@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "base/error.h"
 #include "codec/json.h"
 #include "model/schema.h"
+#include "model/threshold_goal.h"
 
 namespace skerry {
 
@@ -39,6 +41,10 @@ struct ModelReference {
   std::vector<std::uint64_t> score_counts;
   double threshold = 0.5;          // score >= threshold is class 1
   double anomaly_threshold = 0.0;  // anomaly_score >= it is an anomaly; only with a detector
+  // What they were chosen for; none where it is not told. Of the detector: the share of normal rows
+  // that may be at or above the threshold.
+  std::optional<ThresholdGoal> threshold_goal{};
+  std::optional<double> anomaly_alarm_rate{};
   std::uint64_t rows = 0;
   std::uint64_t min_group = 5;  // k
 

@@ -95,10 +95,26 @@ std::string BinaryFigures(const TrainReport& report) {
   text += "On training rows, each scored by a model of the inner folds that did not see it:\n\n";
   text += kScoresHead;
   text += ScoresRow("this model", report.cross_validation) + "\n";
-  return text + fmt::format(
-                    "Class 1 is predicted from a score of {:.6g} on (chosen for F1 on the "
-                    "inner folds).\n\n",
-                    report.threshold);
+  text += fmt::format(
+      "Class 1 is predicted from a score of {:.6g} on, which was chosen on the inner folds for: "
+      "{}.\n\n",
+      report.threshold, GoalWords(report.threshold_goal));
+  if (report.holdout_rows > 0)
+    text += fmt::format("- on held-out rows: {}\n", AtThresholdText(report.model));
+  return text +
+         fmt::format("- on the inner folds: {}\n\n", AtThresholdText(report.cross_validation));
+}
+
+std::string AlarmSection(const TrainReport& report) {
+  std::string text = fmt::format(
+      "An anomaly is an anomaly score of {:.6g} or more, a threshold that was set for alarms on "
+      "{:.2g} % of the {} rows of the inner folds.\n\n",
+      report.anomaly_threshold, report.detector.alarm_rate * 100,
+      report.task == ModelTask::kBinary ? "class 0" : "training");
+  if (report.alarm_folds.figures.empty()) return text;  // of task anomaly: the figures above
+  if (!report.alarm_holdout.figures.empty())
+    text += fmt::format("- on held-out rows: {}\n", AlarmFiguresText(report.alarm_holdout));
+  return text + fmt::format("- on the inner folds: {}\n\n", AlarmFiguresText(report.alarm_folds));
 }
 
 std::string Limits(ModelTask task) {
@@ -127,10 +143,7 @@ std::string RenderCard(const FittedPackage& package, const std::vector<std::stri
   card += "## Fields\n\n" + FieldRows(package.schema) + "\n";
   card += "## Figures, with 95 % bootstrap intervals\n\n";
   card += report.task == ModelTask::kBinary ? BinaryFigures(report) : TaskFigures(report);
-  card += fmt::format(
-      "An anomaly is an anomaly score of {:.6g} or more, a threshold that was set for alarms on "
-      "{:.2g} % of the training rows.\n\n",
-      report.anomaly_threshold, report.detector.alarm_rate * 100);
+  card += AlarmSection(report);
   card += "The ONNX graphs were compared with their trainers on every row: largest difference ";
   if (report.task != ModelTask::kAnomaly)
     card += fmt::format("{:.2g} (prediction), ", report.max_model_difference);

@@ -113,6 +113,20 @@ Status CheckNamed(const GateOptions& options) {
   return {};
 }
 
+// Of the detector beside a predictor.
+Status JudgeDetector(const ModelPackage& package, const LabelledRows& rows,
+                     const BootstrapOptions& bootstrap, EvaluateReport& report) {
+  if (!package.detector) return {};
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores,
+                          RunWholeGraph(*package.detector, rows.features, "anomaly_score", 1));
+  const bool labelled = package.schema.task == ModelTask::kBinary;
+  report.alarms =
+      JudgeAlarms(scores, labelled ? std::span(rows.labels) : std::span<const std::uint8_t>{},
+                  package.reference.anomaly_threshold, bootstrap);
+  report.asked_alarm_rate = package.reference.anomaly_alarm_rate;
+  return {};
+}
+
 Result<EvaluateReport> EvaluateTask(const ModelPackage& package, const Table& table,
                                     const BootstrapOptions& bootstrap) {
   if (table.rows() == 0) return Fail(ErrorCode::kInvalidArgument, "the table has no rows");
@@ -122,7 +136,8 @@ Result<EvaluateReport> EvaluateTask(const ModelPackage& package, const Table& ta
   if (schema.task == ModelTask::kAnomaly) {
     SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores,
                             RunWholeGraph(*package.detector, rows.features, "anomaly_score", 1));
-    report.figures = JudgeAlarms(scores, package.reference.anomaly_threshold, bootstrap);
+    report.figures = JudgeAlarms(scores, {}, package.reference.anomaly_threshold, bootstrap);
+    report.asked_alarm_rate = package.reference.anomaly_alarm_rate;
     return report;
   }
   SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores,
@@ -131,26 +146,26 @@ Result<EvaluateReport> EvaluateTask(const ModelPackage& package, const Table& ta
   report.figures = schema.task == ModelTask::kRegression
                        ? JudgeValues(scores, rows.targets, bootstrap)
                        : JudgeClasses(scores, rows.labels, rows.classes, bootstrap);
+  SKERRY_RETURN_IF_ERROR(JudgeDetector(package, rows, bootstrap, report));
   return report;
 }
 
 }  // namespace
 
 Json EvaluateReport::ToJson() const {
-  if (task != ModelTask::kBinary) {
-    Json json = figures.ToJson();
-    json["task"] = ModelTaskName(task);
-    json["rows"] = rows;
-    if (!classes.empty()) json["classes"] = classes;
-    return json;
+  const bool binary = task == ModelTask::kBinary;
+  Json json = binary ? scores.ToJson() : figures.ToJson();
+  json["task"] = ModelTaskName(task);
+  json["rows"] = rows;
+  if (binary) {
+    json["positives"] = positives;
+    json["threshold"] = threshold;
+    if (threshold_goal) json["threshold_goal"] = threshold_goal->ToText();
   }
-  return {{"rows", rows},
-          {"positives", positives},
-          {"threshold", threshold},
-          {"auc", auc.ToJson()},
-          {"average_precision", average_precision.ToJson()},
-          {"f1", f1.ToJson()},
-          {"confusion", confusion.ToJson()}};
+  if (!classes.empty()) json["classes"] = classes;
+  if (!alarms.figures.empty()) json["alarms"] = alarms.ToJson();
+  if (asked_alarm_rate) json["asked_alarm_rate"] = *asked_alarm_rate;
+  return json;
 }
 
 Result<EvaluateReport> Evaluate(const std::filesystem::path& package, const Table& table,
@@ -159,15 +174,16 @@ Result<EvaluateReport> Evaluate(const std::filesystem::path& package, const Tabl
   if (loaded->schema.task != ModelTask::kBinary) return EvaluateTask(*loaded, table, bootstrap);
   SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows, ReadLabelled(*loaded, table));
   SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores, ScoreWith(*loaded, rows.features));
-  const double threshold = loaded->reference.threshold;
-  const ModelScores judged = JudgeScores({scores, rows.labels}, threshold, bootstrap);
-  return EvaluateReport{.rows = rows.rows(),
-                        .positives = rows.positives(),
-                        .threshold = threshold,
-                        .auc = judged.auc,
-                        .average_precision = judged.average_precision,
-                        .f1 = judged.f1,
-                        .confusion = judged.confusion};
+  const ModelReference& reference = loaded->reference;
+  EvaluateReport report{
+      .rows = rows.rows(),
+      .positives = rows.positives(),
+      .threshold = reference.threshold,
+      .threshold_goal = reference.threshold_goal,
+      .scores = JudgeScores({scores, rows.labels}, reference.threshold,
+                            reference.threshold_goal.value_or(ThresholdGoal{}), bootstrap)};
+  SKERRY_RETURN_IF_ERROR(JudgeDetector(*loaded, rows, bootstrap, report));
+  return report;
 }
 
 Json CompareReport::ToJson() const {

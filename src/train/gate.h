@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,11 @@ struct EvaluateReport {
   TaskScores figures{};  // of any task but the binary one, which has those below
   std::uint64_t rows = 0, positives = 0;
   double threshold = 0;
-  Interval auc{}, average_precision{}, f1{};
-  Confusion confusion{};
+  std::optional<ThresholdGoal> threshold_goal{};  // none where the package does not tell
+  ModelScores scores{};
+  // Of a detector beside a predictor; the rate that was asked for, of any detector, if it is told.
+  TaskScores alarms{};
+  std::optional<double> asked_alarm_rate{};
   Json ToJson() const;
 };
 

@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "base/random.h"
-#include "train/metrics.h"
 
 namespace skerry {
 namespace {
@@ -136,15 +135,6 @@ IsolationForest GrowIsolationForest(const FeatureMatrix& rows, const DetectorPar
         order.begin(), order.begin() + static_cast<std::ptrdiff_t>(samples))));
   }
   return forest;
-}
-
-double AlarmThreshold(std::span<const float> scores, double alarm_rate) {
-  std::vector<float> sorted(scores.begin(), scores.end());
-  std::sort(sorted.begin(), sorted.end(), std::greater<>());
-  const auto alarms = static_cast<std::size_t>(alarm_rate * static_cast<double>(sorted.size()));
-  if (sorted.empty() || alarms >= sorted.size()) return 0;
-  const float above = alarms == 0 ? 1.0F : sorted[alarms - 1];
-  return above > sorted[alarms] ? Between(above, sorted[alarms]) : static_cast<double>(above);
 }
 
 }  // namespace skerry

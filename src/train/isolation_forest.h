@@ -30,7 +30,4 @@ double MeanPathLength(std::size_t rows);
 IsolationForest GrowIsolationForest(const FeatureMatrix& rows, const DetectorParameters& parameters,
                                     std::uint64_t seed);
 
-// The score from which on at most `alarm_rate` of these scores lie (ties aside).
-double AlarmThreshold(std::span<const float> scores, double alarm_rate);
-
 }  // namespace skerry

@@ -69,6 +69,13 @@ bool DrawRows(std::span<const std::uint8_t> labels, SeededRandom& random,
   return false;
 }
 
+// A threshold that the rows of the first `groups` scores reach and no others. Requires a score.
+double ThresholdAfter(const ScoreCounts& counts, std::size_t groups) {
+  if (groups == counts.scores.size()) return counts.scores.back();
+  if (groups > 0) return Between(counts.scores[groups - 1], counts.scores[groups]);
+  return std::nextafter(counts.scores[0], std::numeric_limits<float>::infinity());
+}
+
 }  // namespace
 
 Interval PercentileInterval(double value, std::vector<double> values) {
@@ -131,6 +138,25 @@ double Confusion::f1() const {
   return sum == 0 ? 0 : 2 * static_cast<double>(true_positive) / static_cast<double>(sum);
 }
 
+double Confusion::alarm_rate() const {
+  const std::uint64_t rows = true_positive + false_positive + true_negative + false_negative;
+  return rows == 0
+             ? 0
+             : static_cast<double>(true_positive + false_positive) / static_cast<double>(rows);
+}
+
+double Confusion::false_alarm_rate() const {
+  const std::uint64_t negatives = false_positive + true_negative;
+  return negatives == 0 ? 0 : static_cast<double>(false_positive) / static_cast<double>(negatives);
+}
+
+double Confusion::cost(const ThresholdGoal& goal) const {
+  const std::uint64_t rows = true_positive + false_positive + true_negative + false_negative;
+  const double cost = goal.false_positive_cost * static_cast<double>(false_positive) +
+                      goal.false_negative_cost * static_cast<double>(false_negative);
+  return rows == 0 ? 0 : cost / static_cast<double>(rows);
+}
+
 Json Confusion::ToJson() const {
   return {{"true_negative", true_negative},   {"false_positive", false_positive},
           {"false_negative", false_negative}, {"true_positive", true_positive},
@@ -167,8 +193,36 @@ double ThresholdOfMaxF1(const ScoreCounts& counts) {
     best_f1 = f1;
     best = i;
   }
-  if (best + 1 == counts.scores.size()) return counts.scores[best];
-  return Between(counts.scores[best], counts.scores[best + 1]);
+  return ThresholdAfter(counts, best + 1);
+}
+
+double ThresholdOfAlarmRate(const ScoreCounts& counts, double alarm_rate) {
+  // A share of a whole number of rows is that number, whatever the product was rounded to.
+  const double allowed = alarm_rate * (Sum(counts.positives) + Sum(counts.negatives)) * (1 + 1e-12);
+  double taken = 0;
+  std::size_t groups = 0;
+  for (; groups < counts.scores.size(); ++groups) {
+    taken += counts.positives[groups] + counts.negatives[groups];
+    if (taken > allowed) break;
+  }
+  return ThresholdAfter(counts, groups);
+}
+
+double ThresholdFor(const ThresholdGoal& goal, const ScoreCounts& counts) {
+  if (goal.kind == ThresholdGoal::Kind::kF1) return ThresholdOfMaxF1(counts);
+  if (goal.kind == ThresholdGoal::Kind::kAlarmRate)
+    return ThresholdOfAlarmRate(counts, goal.alarm_rate);
+  double cost = goal.false_negative_cost * Sum(counts.positives);
+  double least = cost;
+  std::size_t groups = 0;
+  for (std::size_t i = 0; i < counts.scores.size(); ++i) {
+    cost += goal.false_positive_cost * counts.negatives[i] -
+            goal.false_negative_cost * counts.positives[i];
+    if (!(cost < least)) continue;
+    least = cost;
+    groups = i + 1;
+  }
+  return ThresholdAfter(counts, groups);
 }
 
 Json Interval::ToJson() const { return {{"value", value}, {"low", low}, {"high", high}}; }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "codec/json.h"
+#include "model/threshold_goal.h"
 
 namespace skerry {
 
@@ -38,6 +39,10 @@ struct Confusion {
   double precision() const;  // 0 when nothing was predicted positive
   double recall() const;
   double f1() const;
+  double alarm_rate() const;        // share of all rows that were predicted positive
+  double false_alarm_rate() const;  // share of the negative rows that were
+  // Expected cost of a row by the goal's costs.
+  double cost(const ThresholdGoal& goal) const;
   Json ToJson() const;
 };
 
@@ -50,6 +55,15 @@ double Between(float upper, float lower);
 
 // The threshold of greatest F1, between two neighbouring scores. 0.5 without a positive.
 double ThresholdOfMaxF1(const ScoreCounts& counts);
+
+// The least threshold at or above which at most `alarm_rate` of the rows lie, ties included: just
+// above the greatest score where even that one's rows would be too many.
+double ThresholdOfAlarmRate(const ScoreCounts& counts, double alarm_rate);
+
+// The threshold that reaches the goal on these rows. Of the least expected cost (Elkan 2001, "The
+// Foundations of Cost-Sensitive Learning", by the rows instead of by probabilities that would have
+// to be calibrated) it may be one that every row, or none, reaches.
+double ThresholdFor(const ThresholdGoal& goal, const ScoreCounts& counts);
 
 struct Interval {
   double value = 0;          // on the rows themselves

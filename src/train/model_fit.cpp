@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "model/package.h"
 #include "train/boosted_trees.h"
@@ -109,9 +110,10 @@ void JudgeFolds(const FitInput& input, const CrossValidation& inner, FittedPacka
     package.report.task_folds = JudgeValues(inner.scores, rows.targets, options);
   if (rows.task != ModelTask::kBinary) return;
   const ScoredRows out_of_fold{inner.scores, rows.labels};
-  const double threshold = ThresholdOfMaxF1(CountScores(out_of_fold));
+  const double threshold = ThresholdFor(input.threshold, CountScores(out_of_fold));
   package.reference.threshold = threshold;
-  package.report.cross_validation = JudgeScores(out_of_fold, threshold, options);
+  package.reference.threshold_goal = input.threshold;
+  package.report.cross_validation = JudgeScores(out_of_fold, threshold, input.threshold, options);
   JudgeReleased(input, inner.scores, package.report);
 }
 
@@ -126,15 +128,13 @@ std::vector<float> ScoresOf(std::span<const float> outputs, std::size_t columns)
 
 // Fits, exports and compares the predictor. `all` are the training rows followed by the held-out.
 // The exported graph's answers on them, as FittedTrees::scores.
-Result<std::vector<float>> FitPredictor(const FitInput& input, const LabelledRows& all,
-                                        FittedPackage& package) {
+Result<std::vector<float>> FitPredictor(const FitInput& input, std::span<const std::uint8_t> folds,
+                                        const LabelledRows& all, FittedPackage& package) {
   Say(input,
       fmt::format("choosing the number of trees on inner folds of {} rows", input.training.rows()));
   SKERRY_ASSIGN_OR_RETURN(
       const CrossValidation inner,
-      CrossValidate(input.training,
-                    input.folds.empty() ? FoldsOf(input.training, input.seed) : input.folds,
-                    input.parameters, input.seed, input.cancelled));
+      CrossValidate(input.training, folds, input.parameters, input.seed, input.cancelled));
   JudgeFolds(input, inner, package);
   package.report.trees = inner.rounds;
 
@@ -164,7 +164,37 @@ Result<std::vector<float>> FitPredictor(const FitInput& input, const LabelledRow
   return scores;
 }
 
-Status FitDetector(const FitInput& input, const LabelledRows& all, FittedPackage& package) {
+// Each training row's anomaly score by a detector that did not see it.
+std::vector<float> AnomalyOutOfFold(const FitInput& input, std::span<const std::uint8_t> folds) {
+  std::vector<float> scores(input.training.rows());
+  for (const std::uint8_t fold : std::set<std::uint8_t>(folds.begin(), folds.end())) {
+    std::vector<std::size_t> inside;
+    std::vector<std::size_t> outside;
+    for (std::size_t row = 0; row < scores.size(); ++row)
+      (folds[row] == fold ? outside : inside).push_back(row);
+    if (inside.empty()) inside = outside;  // one fold is all that there is
+    const FeatureMatrix& rows = input.training.features;
+    const IsolationForest forest =
+        GrowIsolationForest(rows.Select(inside), input.detector, input.seed ^ kDetectorSalt);
+    const std::vector<float> scored = forest.Score(rows.Select(outside));
+    for (std::size_t i = 0; i < outside.size(); ++i) scores[outside[i]] = scored[i];
+  }
+  return scores;
+}
+
+// The threshold for the stated rate of alarms on normal rows.
+double AnomalyThreshold(const FitInput& input, std::span<const float> out_of_fold) {
+  const bool labelled = input.schema.task == ModelTask::kBinary;
+  std::vector<float> normal;
+  for (std::size_t row = 0; row < out_of_fold.size(); ++row)
+    if (!labelled || input.training.labels[row] == 0) normal.push_back(out_of_fold[row]);
+  const std::vector<std::uint8_t> labels(normal.size(), 0);
+  return ThresholdOfAlarmRate(CountScores({normal, labels}), input.detector.alarm_rate);
+}
+
+// Fits, exports and compares the detector, and says how often it raises alarms.
+Status FitDetector(const FitInput& input, std::span<const std::uint8_t> folds,
+                   const LabelledRows& all, FittedPackage& package) {
   Say(input, fmt::format("growing the anomaly detector: {} trees", input.detector.trees));
   const IsolationForest forest =
       GrowIsolationForest(input.training.features, input.detector, input.seed ^ kDetectorSalt);
@@ -176,15 +206,22 @@ Status FitDetector(const FitInput& input, const LabelledRows& all, FittedPackage
   const std::vector<float> own = forest.Score(all.features);
   SKERRY_ASSIGN_OR_RETURN(package.report.max_detector_difference,
                           LargestDifference(own, exported, 1, false, "detector"));
-  const auto trained = std::span(exported).first(input.training.rows());
   const auto held_out = std::span(exported).subspan(input.training.rows());
-  const double threshold = AlarmThreshold(trained, input.detector.alarm_rate);
+  const std::vector<float> out_of_fold = AnomalyOutOfFold(input, folds);
+  const double threshold = AnomalyThreshold(input, out_of_fold);
   package.reference.anomaly_threshold = threshold;
-  if (input.schema.task != ModelTask::kAnomaly) return {};
-  const BootstrapOptions options{.seed = input.seed};
-  KeepScoreReference(held_out, trained, package.reference);
-  package.report.task_folds = JudgeAlarms(trained, threshold, options);
-  if (!held_out.empty()) package.report.task_model = JudgeAlarms(held_out, threshold, options);
+  package.reference.anomaly_alarm_rate = input.detector.alarm_rate;
+  const bool alone = input.schema.task == ModelTask::kAnomaly;
+  if (alone) KeepScoreReference(held_out, out_of_fold, package.reference);
+  const auto judge = [&](std::span<const float> scores, const LabelledRows& rows) {
+    const bool labelled = input.schema.task == ModelTask::kBinary;
+    return JudgeAlarms(scores, labelled ? std::span(rows.labels) : std::span<std::uint8_t>{},
+                       threshold, {.seed = input.seed});
+  };
+  TrainReport& report = package.report;
+  (alone ? report.task_folds : report.alarm_folds) = judge(out_of_fold, input.training);
+  if (!held_out.empty())
+    (alone ? report.task_model : report.alarm_holdout) = judge(held_out, input.holdout);
   return {};
 }
 
@@ -217,19 +254,21 @@ void JudgeOnHoldout(const FitInput& input, std::span<const float> scores, Fitted
   const LabelledRows& holdout = input.holdout;
   const double threshold = package.reference.threshold;
   const BootstrapOptions options{.seed = input.seed};
-  package.report.model = JudgeScores({scores, holdout.labels}, threshold, options);
+  const ThresholdGoal& goal = input.threshold;
+  package.report.model = JudgeScores({scores, holdout.labels}, threshold, goal, options);
 
   const LogisticRegression baseline =
       LogisticRegression::Fit(input.training, input.schema, input.seed);
   const std::vector<float> fitted = baseline.Score(input.training.features);
-  const double baseline_threshold = ThresholdOfMaxF1(CountScores({fitted, input.training.labels}));
+  const double baseline_threshold =
+      ThresholdFor(goal, CountScores({fitted, input.training.labels}));
   const std::vector<float> baseline_scores = baseline.Score(holdout.features);
   package.report.logistic_regression =
-      JudgeScores({baseline_scores, holdout.labels}, baseline_threshold, options);
+      JudgeScores({baseline_scores, holdout.labels}, baseline_threshold, goal, options);
 
   const bool mostly_positive = input.training.positives() * 2 > input.training.rows();
   const std::vector<float> constant(holdout.rows(), mostly_positive ? 1.0F : 0.0F);
-  package.report.majority = JudgeScores({constant, holdout.labels}, 0.5, options);
+  package.report.majority = JudgeScores({constant, holdout.labels}, 0.5, goal, options);
 }
 
 }  // namespace
@@ -261,15 +300,26 @@ Result<std::vector<float>> RunGraph(const OnnxSession& session, const FeatureMat
   return results;
 }
 
-ModelScores JudgeScores(const ScoredRows& rows, double threshold, const BootstrapOptions& options) {
-  const Metric metrics[] = {AreaUnderRoc, AveragePrecision, [threshold](const ScoreCounts& counts) {
-                              return ConfusionAt(counts, threshold).f1();
-                            }};
+ModelScores JudgeScores(const ScoredRows& rows, double threshold, const ThresholdGoal& goal,
+                        const BootstrapOptions& options) {
+  const auto at_threshold = [threshold](auto figure) -> Metric {
+    return [=](const ScoreCounts& counts) { return figure(ConfusionAt(counts, threshold)); };
+  };
+  std::vector<Metric> metrics = {
+      AreaUnderRoc, AveragePrecision, at_threshold([](const Confusion& c) { return c.f1(); }),
+      at_threshold([](const Confusion& c) { return c.alarm_rate(); }),
+      at_threshold([](const Confusion& c) { return c.false_alarm_rate(); })};
+  const bool costs = goal.kind == ThresholdGoal::Kind::kCost;
+  if (costs) metrics.push_back(at_threshold([goal](const Confusion& c) { return c.cost(goal); }));
   const std::vector<Interval> intervals = BootstrapIntervals(rows, metrics, options);
-  return {.auc = intervals[0],
-          .average_precision = intervals[1],
-          .f1 = intervals[2],
-          .confusion = ConfusionAt(CountScores(rows), threshold)};
+  ModelScores scores{.auc = intervals[0],
+                     .average_precision = intervals[1],
+                     .f1 = intervals[2],
+                     .alarm_rate = intervals[3],
+                     .false_alarm_rate = intervals[4],
+                     .confusion = ConfusionAt(CountScores(rows), threshold)};
+  if (costs) scores.cost = intervals[5];
+  return scores;
 }
 
 Result<FittedPackage> FitPackage(const FitInput& input) {
@@ -284,11 +334,13 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
         MakeFeatureReference(*fields[i], input.training.features.Column(i)));
 
   const LabelledRows all = Concatenate(input.training, input.holdout);
+  const std::vector<std::uint8_t> folds =
+      input.folds.empty() ? FoldsOf(input.training, input.seed) : input.folds;
   std::vector<float> scores;
   if (predicts) {
-    SKERRY_ASSIGN_OR_RETURN(scores, FitPredictor(input, all, package));
+    SKERRY_ASSIGN_OR_RETURN(scores, FitPredictor(input, folds, all, package));
   }
-  SKERRY_RETURN_IF_ERROR(FitDetector(input, all, package));
+  SKERRY_RETURN_IF_ERROR(FitDetector(input, folds, all, package));
   if (predicts && input.holdout.rows() > 0)
     JudgeOnHoldout(input, std::span(scores).subspan(input.training.rows() * all.outputs()),
                    package);
@@ -303,6 +355,7 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
   report.training_positives = input.training.positives();
   report.holdout_positives = input.holdout.positives();
   report.threshold = package.reference.threshold;
+  report.threshold_goal = input.threshold;
   report.anomaly_threshold = package.reference.anomaly_threshold;
   report.parameters = input.parameters;
   report.detector = input.detector;

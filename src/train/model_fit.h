@@ -22,6 +22,7 @@ struct FitInput {
   // A fold number a training row; empty: dealt so that rows of equal features stay together.
   std::vector<std::uint8_t> folds{};
   std::size_t released_rows = 0;  // the last rows of `training` that came back from sites
+  ThresholdGoal threshold{};      // of a binary task
   HyperParameters parameters{};
   DetectorParameters detector{};
   std::uint64_t seed = 1;
@@ -54,7 +55,8 @@ Result<std::vector<float>> RunGraph(const OnnxSession& session, const FeatureMat
                                     std::string_view output, std::size_t out_columns,
                                     std::size_t column);
 
-// AUC, average precision and F1 at the threshold, with intervals.
-ModelScores JudgeScores(const ScoredRows& rows, double threshold, const BootstrapOptions& options);
+// AUC, average precision and the figures at the threshold, with intervals.
+ModelScores JudgeScores(const ScoredRows& rows, double threshold, const ThresholdGoal& goal,
+                        const BootstrapOptions& options);
 
 }  // namespace skerry

@@ -94,10 +94,14 @@ Json SplitFacts::ToJson() const {
 }
 
 Json ModelScores::ToJson() const {
-  return {{"auc", auc.ToJson()},
-          {"average_precision", average_precision.ToJson()},
-          {"f1", f1.ToJson()},
-          {"confusion", confusion.ToJson()}};
+  Json json = {{"auc", auc.ToJson()},
+               {"average_precision", average_precision.ToJson()},
+               {"f1", f1.ToJson()},
+               {"alarm_rate", alarm_rate.ToJson()},
+               {"false_alarm_rate", false_alarm_rate.ToJson()},
+               {"confusion", confusion.ToJson()}};
+  if (cost) json["cost"] = cost->ToJson();
+  return json;
 }
 
 Json TrainReport::ToJson() const {
@@ -115,6 +119,7 @@ Json TrainReport::ToJson() const {
                {"data_digest", data_digest},
                {"trees", trees},
                {"threshold", threshold},
+               {"threshold_goal", threshold_goal.ToText()},
                {"anomaly_threshold", anomaly_threshold},
                {"max_model_difference", max_model_difference},
                {"max_detector_difference", max_detector_difference},
@@ -124,6 +129,8 @@ Json TrainReport::ToJson() const {
                {"parameters", parameters.ToJson()},
                {"detector", detector.ToJson()}};
   json["task"] = ModelTaskName(task);
+  if (!alarm_folds.figures.empty()) json["alarms"]["cross_validation"] = alarm_folds.ToJson();
+  if (!alarm_holdout.figures.empty()) json["alarms"]["holdout"] = alarm_holdout.ToJson();
   if (task != ModelTask::kBinary) {
     AddTaskFigures(*this, json);
     return json;
@@ -145,8 +152,8 @@ std::string TrainReport::ToText() const {
   text +=
       fmt::format("ONNX against trainer, largest difference: {:.1e} probability, {:.1e} anomaly\n",
                   max_model_difference, max_detector_difference);
-  text += fmt::format("threshold {:.4f} (best F1 on inner folds), anomaly from {:.4f} on\n\n",
-                      threshold, anomaly_threshold);
+  text += fmt::format("threshold {:.4f} ({} on inner folds), anomaly from {:.4f} on\n\n", threshold,
+                      GoalWords(threshold_goal), anomaly_threshold);
   text += fmt::format("{:<19} {:<20} {:<20} {:<20} {}\n",
                       holdout_rows > 0 ? fmt::format("{} held-out rows", holdout_rows) : "rows",
                       "AUC", "average precision", "F1", "TP/FP/FN/TN");
@@ -156,6 +163,10 @@ std::string TrainReport::ToText() const {
     text += ScoresLine("majority", majority);
   }
   text += ScoresLine("inner folds", cross_validation);
+  text += "\nat the threshold\n";
+  if (holdout_rows > 0) text += fmt::format("  held-out rows: {}\n", AtThresholdText(model));
+  text += fmt::format("  inner folds:   {}\n", AtThresholdText(cross_validation));
+  text += AlarmsText(*this);
   for (const std::string& warning : warnings) text += fmt::format("\nwarning: {}\n", warning);
   return text + GainsText(*this);
 }

@@ -147,6 +147,7 @@ Result<TrainReport> Retrain(const RetrainOptions& options) {
   SKERRY_ASSIGN_OR_RETURN(const Recipe recipe, ReadRecipe(options.champion));
 
   FitInput input{.schema = champion->schema,
+                 .threshold = champion->reference.threshold_goal.value_or(ThresholdGoal{}),
                  .parameters = recipe.parameters,
                  .detector = recipe.detector,
                  .seed = options.seed,

@@ -110,15 +110,28 @@ TaskScores JudgeValues(std::span<const float> values, std::span<const float> tar
   return {{{"rmse", intervals[0]}, {"mae", intervals[1]}, {"r2", intervals[2]}}, {}};
 }
 
-TaskScores JudgeAlarms(std::span<const float> scores, double threshold,
-                       const BootstrapOptions& options) {
+TaskScores JudgeAlarms(std::span<const float> scores, std::span<const std::uint8_t> labels,
+                       double threshold, const BootstrapOptions& options) {
+  const auto limit = static_cast<float>(threshold);
   const Figures figures = [&](std::span<const std::uint32_t> times) -> std::vector<double> {
     double alarms = 0;
-    for (std::size_t row = 0; row < scores.size(); ++row)
-      alarms += scores[row] >= static_cast<float>(threshold) ? times[row] : 0;
-    return {alarms / static_cast<double>(scores.size())};
+    double normal = 0;
+    double false_alarms = 0;
+    for (std::size_t row = 0; row < scores.size(); ++row) {
+      const std::uint32_t raised = scores[row] >= limit ? times[row] : 0;
+      alarms += raised;
+      if (labels.empty() || labels[row] != 0) continue;
+      normal += times[row];
+      false_alarms += raised;
+    }
+    const double rate = alarms / static_cast<double>(scores.size());
+    if (labels.empty()) return {rate};
+    return {rate, false_alarms / normal};
   };
-  return {{{"alarm_rate", Bootstrap(scores.size(), figures, options)[0]}}, {}};
+  const std::vector<Interval> intervals = Bootstrap(scores.size(), figures, options);
+  TaskScores judged{{{"alarm_rate", intervals[0]}}, {}};
+  if (!labels.empty()) judged.figures.emplace_back("false_alarm_rate", intervals[1]);
+  return judged;
 }
 
 }  // namespace skerry

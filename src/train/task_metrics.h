@@ -32,8 +32,9 @@ TaskScores JudgeClasses(std::span<const float> probabilities, std::span<const st
 TaskScores JudgeValues(std::span<const float> values, std::span<const float> targets,
                        const BootstrapOptions& options);
 
-// alarm_rate: the share of scores at or above the threshold, compared as float32.
-TaskScores JudgeAlarms(std::span<const float> scores, double threshold,
-                       const BootstrapOptions& options);
+// alarm_rate: the share of scores at or above the threshold, compared as float32. Where labels are
+// given also false_alarm_rate: the same of the rows of class 0, NaN where there are none.
+TaskScores JudgeAlarms(std::span<const float> scores, std::span<const std::uint8_t> labels,
+                       double threshold, const BootstrapOptions& options);
 
 }  // namespace skerry

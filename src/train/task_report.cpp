@@ -14,6 +14,7 @@ std::string_view FigureName(std::string_view name) {
   if (name == "log_loss") return "log loss";
   if (name == "macro_f1") return "macro F1";
   if (name == "alarm_rate") return "alarm rate";
+  if (name == "false_alarm_rate") return "false-alarm rate";
   if (name == "rmse") return "RMSE";
   if (name == "mae") return "MAE";
   if (name == "r2") return "R2";
@@ -34,7 +35,7 @@ std::vector<Line> LinesOf(const TrainReport& report) {
   std::vector<Line> lines = {
       {"held-out rows", &report.task_model},
       {numbers ? "  mean of training" : "  class frequencies", &report.task_baseline},
-      {report.task == ModelTask::kAnomaly ? "training rows" : "inner folds", &report.task_folds}};
+      {"inner folds", &report.task_folds}};
   std::erase_if(lines, [](const Line& line) { return line.scores->figures.empty(); });
   return lines;
 }
@@ -91,6 +92,41 @@ std::string FiguresTable(const TrainReport& report) {
 
 }  // namespace
 
+std::string GoalWords(const ThresholdGoal& goal) {
+  if (goal.kind == ThresholdGoal::Kind::kCost)
+    return fmt::format("least cost at {} a false alarm and {} a missed row",
+                       goal.false_positive_cost, goal.false_negative_cost);
+  if (goal.kind == ThresholdGoal::Kind::kAlarmRate)
+    return fmt::format("alarms on {:.4g} % of the rows", goal.alarm_rate * 100);
+  return "best F1";
+}
+
+std::string AtThresholdText(const ModelScores& scores) {
+  std::string text =
+      fmt::format("alarm rate {}, false-alarm rate {}", IntervalText(scores.alarm_rate),
+                  IntervalText(scores.false_alarm_rate));
+  if (scores.cost) text += fmt::format(", cost a row {}", IntervalText(*scores.cost));
+  return text;
+}
+
+std::string AlarmFiguresText(const TaskScores& alarms) {
+  std::string text;
+  for (const auto& [name, interval] : alarms.figures)
+    text +=
+        fmt::format("{}{} {}", text.empty() ? "" : ", ", FigureName(name), IntervalText(interval));
+  return text;
+}
+
+std::string AlarmsText(const TrainReport& report) {
+  if (report.alarm_folds.figures.empty()) return {};
+  std::string text = fmt::format("\nanomaly alarms, asked for on {:.4g} % of {} rows\n",
+                                 report.detector.alarm_rate * 100,
+                                 report.task == ModelTask::kBinary ? "class 0's" : "the");
+  if (!report.alarm_holdout.figures.empty())
+    text += fmt::format("  held-out rows: {}\n", AlarmFiguresText(report.alarm_holdout));
+  return text + fmt::format("  inner folds:   {}\n", AlarmFiguresText(report.alarm_folds));
+}
+
 std::string GainsText(const TrainReport& report) {
   constexpr std::size_t kShown = 8;
   const auto& gains = report.gains;
@@ -105,15 +141,13 @@ std::string GainsText(const TrainReport& report) {
 
 void AddTaskFigures(const TrainReport& report, Json& json) {
   for (const char* binary :
-       {"training_positives", "holdout_positives", "threshold", "cross_validation"})
+       {"training_positives", "holdout_positives", "threshold", "threshold_goal"})
     json.erase(binary);
   if (report.task == ModelTask::kAnomaly) {
     for (const char* predictor : {"trees", "max_model_difference", "gains", "parameters"})
       json.erase(predictor);
-    json["training"] = report.task_folds.ToJson();
-  } else {
-    json["cross_validation"] = report.task_folds.ToJson();
   }
+  json["cross_validation"] = report.task_folds.ToJson();
   if (!report.classes.empty()) json["classes"] = report.classes;
   if (report.holdout_rows == 0) return;
   json["holdout"] = {{"model", report.task_model.ToJson()}};
@@ -148,7 +182,7 @@ std::string TaskReportText(const TrainReport& report) {
   for (const std::string& warning : report.warnings)
     text += fmt::format("\nwarning: {}\n", warning);
   text += ConfusionText(report);
-  return text + GainsText(report);
+  return text + AlarmsText(report) + GainsText(report);
 }
 
 std::string TaskFigures(const TrainReport& report) {

@@ -1,5 +1,4 @@
-// What reports and cards say of other tasks than the binary one, and what all of them share. Inside
-// train.
+// What reports and cards say of other tasks than the binary one, and what all of them share.
 #pragma once
 
 #include <string>
@@ -15,6 +14,16 @@ void AddTaskFigures(const TrainReport& report, Json& json);
 std::string TaskReportText(const TrainReport& report);
 // The same for card.md, in Markdown.
 std::string TaskFigures(const TrainReport& report);
+// "best F1", "least cost at 1 a false alarm and 20 a missed row", "alarms on 2 % of the rows".
+std::string GoalWords(const ThresholdGoal& goal);
+// "alarm rate 0.034 [0.020, 0.050], ..., cost a row ...": the figures at a binary model's
+// threshold.
+std::string AtThresholdText(const ModelScores& scores);
+// The same of one detector's alarms; empty without figures.
+std::string AlarmFiguresText(const TaskScores& alarms);
+// How often the detector beside a predictor raises alarms, beside what was asked for, in a line a
+// kind of rows; empty of task anomaly, whose figures are that.
+std::string AlarmsText(const TrainReport& report);
 // Of any task: the features that gained most, for a terminal; empty without a predictor.
 std::string GainsText(const TrainReport& report);
 

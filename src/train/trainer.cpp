@@ -90,12 +90,18 @@ Result<TrainReport> Train(const TrainOptions& options) {
   const Table& table = data.table;
   say(fmt::format("{} rows of {} columns", table.rows(), table.columns.size()));
   SKERRY_ASSIGN_OR_RETURN(ChosenSchema chosen, ChooseSchema(table, options));
+  if (options.threshold && chosen.schema.task != ModelTask::kBinary)
+    return Fail(ErrorCode::kInvalidArgument,
+                "a threshold is chosen for a label of two values; this task is {}: leave out "
+                "--threshold {}",
+                ModelTaskName(chosen.schema.task), options.threshold->ToText());
   say(ColumnFactsText(DescribeColumns(table, chosen.schema, options)));
   for (const std::string& note : chosen.notes) say(note);
   SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows,
                           EncodeRows(table, chosen.schema, options.weight_column));
 
   FitInput input{.schema = std::move(chosen.schema),
+                 .threshold = options.threshold.value_or(ThresholdGoal{}),
                  .parameters = options.parameters,
                  .detector = options.detector,
                  .seed = options.seed,

@@ -16,6 +16,7 @@
 #include "codec/columns.h"
 #include "codec/json.h"
 #include "model/schema.h"
+#include "model/threshold_goal.h"
 #include "train/metrics.h"
 #include "train/task_metrics.h"
 
@@ -47,8 +48,10 @@ struct HyperParameters {
 
 struct DetectorParameters {
   int trees = 100;
-  int samples = 256;         // rows a tree is grown on
-  double alarm_rate = 0.01;  // share of the training rows at or above the anomaly threshold
+  int samples = 256;  // rows a tree is grown on
+  // Share of normal rows at or above the anomaly threshold: of the rows of class 0 where a binary
+  // label tells them, else of all rows.
+  double alarm_rate = 0.01;
 
   Json ToJson() const;
   static Result<DetectorParameters> FromJson(const Json& json);
@@ -89,6 +92,7 @@ struct TrainOptions {
   // By column: types of features as told, not as inferred; each column must be there
   // (train/column_file.h reads them from a file).
   std::map<std::string, ToldColumn> told{};
+  std::optional<ThresholdGoal> threshold{};  // of a binary task alone; none: F1
   HyperParameters parameters{};
   DetectorParameters detector{};
   ProgressSink progress{};
@@ -105,6 +109,8 @@ struct SplitFacts {                           // how training rows and held-out 
 
 struct ModelScores {  // of one model on the held-out rows
   Interval auc, average_precision, f1;
+  Interval alarm_rate, false_alarm_rate;  // at the threshold, as those of Confusion
+  std::optional<Interval> cost{};         // of a row, where the threshold was chosen for costs
   Confusion confusion;
   Json ToJson() const;
 };
@@ -119,6 +125,10 @@ struct TrainReport {
   std::string data_digest{};  // of the file; of the files' digests, when several; "" without files
   int trees = 0;              // that early stopping kept
   double threshold = 0, anomaly_threshold = 0;
+  ThresholdGoal threshold_goal{};  // of a binary model
+  // How often the detector beside a predictor raises alarms: on training rows, each scored by a
+  // detector of the inner folds that did not see it, and on held-out rows.
+  TaskScores alarm_folds{}, alarm_holdout{};
   // Largest |trainer - ONNX Runtime| over every row: probability, and anomaly score.
   double max_model_difference = 0, max_detector_difference = 0;
   // On held-out rows; all zero when there are none (holdout_rows == 0).

@@ -75,6 +75,7 @@ class GateTest : public ::testing::Test {
     options.data = {path("base.csv")};
     options.label = "Failed";
     options.id = {"Unit"};
+    options.threshold = ThresholdGoal::Parse("cost=1:9").value();
     options.holdout = 0;
     options.out = path("champion");
     options.parameters.trees = 30;
@@ -115,6 +116,8 @@ TEST_F(GateTest, RetrainingAloneOnReleasedRowsUsesTheBucketsMiddle) {
   ASSERT_TRUE(challenger);
   EXPECT_EQ((*challenger)->schema, (*champion)->schema);
   EXPECT_EQ((*challenger)->reference.Find("torque_nm")->min, lowest + 5);
+  EXPECT_EQ((*challenger)->reference.threshold_goal, ThresholdGoal::Parse("cost=1:9").value())
+      << "what the champion's is for";
 }
 
 TEST_F(GateTest, UnusableReleasedRowsAreRefused) {
@@ -177,8 +180,8 @@ TEST_F(GateTest, EvaluationAgreesWithTheReport) {
   const auto report = Evaluate(path("champion"), *holdout, {});
   ASSERT_TRUE(report) << report.error().ToString();
   EXPECT_EQ(report->rows, 400U);
-  EXPECT_GT(report->auc.value, 0.8);
-  EXPECT_LE(report->auc.low, report->auc.value);
+  EXPECT_GT(report->scores.auc.value, 0.8);
+  EXPECT_LE(report->scores.auc.low, report->scores.auc.value);
 }
 
 // The whole story on real data: champion on clean rows; a speed encoder that reads low; labels for

@@ -73,15 +73,6 @@ TEST(IsolationForest, IdenticalRowsAreAllNormal) {
   for (const float score : scores) EXPECT_NEAR(score, 0.5, 0.01);
 }
 
-TEST(AlarmThreshold, LetsTheStatedShareThrough) {
-  const FeatureMatrix rows = MakeRows(2'000, 2'000, 5);
-  const std::vector<float> scores = GrowIsolationForest(rows, {}, 1).Score(rows);
-  const double threshold = AlarmThreshold(scores, 0.01);
-  std::size_t alarms = 0;
-  for (const float score : scores) alarms += static_cast<double>(score) >= threshold;
-  EXPECT_EQ(alarms, 20U);
-}
-
 std::string CsvOf(const FeatureMatrix& rows) {
   std::string csv;
   for (std::size_t row = 0; row < rows.rows(); ++row)

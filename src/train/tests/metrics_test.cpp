@@ -51,6 +51,52 @@ TEST(Metrics, OneClassAloneHasNoAreaUnderRoc) {
   EXPECT_TRUE(std::isnan(AveragePrecision(sample.counts())));
 }
 
+std::uint64_t RowsFrom(const Sample& sample, double threshold) {
+  std::uint64_t rows = 0;
+  for (const float score : sample.scores) rows += score >= static_cast<float>(threshold);
+  return rows;
+}
+
+TEST(Metrics, ThresholdOfAlarmRateLetsNoMoreThanThatThrough) {
+  const Sample sample = MakeSample(2'000, 1, 3);
+  EXPECT_EQ(RowsFrom(sample, ThresholdOfAlarmRate(sample.counts(), 0.01)), 20U);
+  EXPECT_EQ(RowsFrom(sample, ThresholdOfAlarmRate(sample.counts(), 0.07)), 140U);
+  EXPECT_EQ(RowsFrom(sample, ThresholdOfAlarmRate(sample.counts(), 0.0004)), 0U);
+  EXPECT_EQ(RowsFrom(sample, ThresholdOfAlarmRate(sample.counts(), 0)), 0U);
+  const Sample ties{{0.5F, 0.5F, 0.5F, 0.2F}, {0, 1, 0, 0}};
+  EXPECT_EQ(RowsFrom(ties, ThresholdOfAlarmRate(ties.counts(), 0.5)), 0U);
+  EXPECT_EQ(RowsFrom(ties, ThresholdOfAlarmRate(ties.counts(), 0.75)), 3U);
+  const Sample sure{{1.0F, 1.0F}, {0, 1}};
+  EXPECT_EQ(RowsFrom(sure, ThresholdOfAlarmRate(sure.counts(), 0.1)), 0U);
+}
+
+// Against every threshold that there is.
+TEST(Metrics, ThresholdOfLeastCostIsTheBestOfAll) {
+  const Sample sample = MakeSample(500, 1.5, 4);
+  const ScoreCounts counts = sample.counts();
+  for (const double missed : {0.01, 1.0, 5.0, 20.0, 1000.0}) {
+    const ThresholdGoal goal{.kind = ThresholdGoal::Kind::kCost,
+                             .false_positive_cost = 1,
+                             .false_negative_cost = missed};
+    const double chosen = ConfusionAt(counts, ThresholdFor(goal, counts)).cost(goal);
+    double least = ConfusionAt(counts, 100).cost(goal);
+    for (const float score : sample.scores)
+      least = std::min(least, ConfusionAt(counts, score).cost(goal));
+    EXPECT_EQ(chosen, least) << missed;
+  }
+}
+
+TEST(Metrics, FiguresAtAThresholdAreTheirDefinitions) {
+  const Confusion confusion{
+      .true_negative = 6, .false_positive = 2, .false_negative = 1, .true_positive = 1};
+  const ThresholdGoal goal{
+      .kind = ThresholdGoal::Kind::kCost, .false_positive_cost = 3, .false_negative_cost = 10};
+  EXPECT_DOUBLE_EQ(confusion.alarm_rate(), 0.3);
+  EXPECT_DOUBLE_EQ(confusion.false_alarm_rate(), 0.25);
+  EXPECT_DOUBLE_EQ(confusion.cost(goal), 1.6);
+  EXPECT_EQ(Confusion{}.alarm_rate(), 0);
+}
+
 TEST(Metrics, ThresholdOfMaxF1SeparatesWithoutTouchingEitherSide) {
   const Sample sample{{0.1F, 0.2F, 0.6F, 0.9F}, {0, 0, 1, 1}};
   const double threshold = ThresholdOfMaxF1(sample.counts());

@@ -43,6 +43,15 @@ TEST(TaskMetrics, R2OfOneValueIsMissing) {
   EXPECT_TRUE(std::isnan(Figure(judged, "r2")));
 }
 
+TEST(TaskMetrics, FalseAlarmsAreThoseOfClass0) {
+  const std::vector<float> scores = {0.9F, 0.5F, 0.4F, 0.8F, 0.1F};
+  const std::vector<std::uint8_t> labels = {1, 0, 0, 0, 1};
+  const TaskScores judged = JudgeAlarms(scores, labels, 0.5, {});
+  EXPECT_NEAR(Figure(judged, "alarm_rate"), 3.0 / 5, 1e-12);
+  EXPECT_NEAR(Figure(judged, "false_alarm_rate"), 2.0 / 3, 1e-12);
+  EXPECT_EQ(JudgeAlarms(scores, {}, 0.5, {}).figures.size(), 1U);
+}
+
 // 95 % intervals of 200 samples each hold the truth about as often as they say.
 TEST(TaskMetrics, IntervalsCoverTheTruth) {
   SeededRandom random(7);
@@ -51,7 +60,7 @@ TEST(TaskMetrics, IntervalsCoverTheTruth) {
   for (int sample = 0; sample < kSamples; ++sample) {
     std::vector<float> scores;
     for (int row = 0; row < 400; ++row) scores.push_back(static_cast<float>(random.NextDouble()));
-    const TaskScores judged = JudgeAlarms(scores, 0.9, {.seed = 1, .resamples = 300});
+    const TaskScores judged = JudgeAlarms(scores, {}, 0.9, {.seed = 1, .resamples = 300});
     const Interval& rate = judged.figures[0].second;
     covered += rate.low <= 0.1 && 0.1 <= rate.high;
   }

@@ -102,6 +102,44 @@ TEST_F(TrainerTest, SameSeedGivesTheSameModelBytes) {
             *ReadFile(path("other/model.onnx"), kMaxBytes));
 }
 
+TEST_F(TrainerTest, ThresholdsAreChosenForWhatIsAskedAndTold) {
+  TrainOptions options = Options(MachineCsv(2'000, 21));
+  options.detector.alarm_rate = 0.03;
+  std::vector<TrainReport> reports;
+  for (const char* goal : {"f1", "cost=1:20", "alarm-rate=0.05"}) {
+    options.threshold = *ThresholdGoal::Parse(goal);
+    options.out = path(fmt::format("package-{}", reports.size()));
+    const auto report = Train(options);
+    ASSERT_TRUE(report) << report.error().ToString();
+    reports.push_back(*report);
+    const auto package = LoadPackage(options.out, {});
+    ASSERT_TRUE(package) << package.error().ToString();
+    EXPECT_EQ((*package)->reference.threshold_goal, options.threshold);
+    EXPECT_EQ((*package)->reference.anomaly_alarm_rate, 0.03);
+  }
+  EXPECT_LT(reports[1].threshold, reports[0].threshold) << "what is missed costs more";
+  EXPECT_EQ(reports[0].cross_validation.cost, std::nullopt);
+  const Confusion& costly = reports[1].model.confusion;
+  EXPECT_NEAR(reports[1].model.cost->value,
+              static_cast<double>(costly.false_positive + 20 * costly.false_negative) / 400, 1e-12);
+  EXPECT_LE(reports[1].model.cost->low, reports[1].model.cost->value);
+  EXPECT_NEAR(reports[2].cross_validation.alarm_rate.value, 0.05, 0.001);
+  EXPECT_LE(reports[2].cross_validation.alarm_rate.value, 0.05);
+  // The detector's: at most the stated share of class 0 on rows that each detector did not see.
+  const auto& [name, rate] = reports[0].alarm_folds.figures.at(1);
+  EXPECT_EQ(name, "false_alarm_rate");
+  EXPECT_NEAR(rate.value, 0.03, 0.001);
+  EXPECT_LE(rate.value, 0.03);
+}
+
+TEST_F(TrainerTest, AThresholdIsOfTwoClasses) {
+  TrainOptions options = Options(MachineCsv(600, 22));
+  options.threshold = *ThresholdGoal::Parse("cost=1:9");
+  options.task = "anomaly";
+  options.label = "";
+  EXPECT_THAT(Refusal(options), HasSubstr("leave out --threshold cost=1:9"));
+}
+
 TEST_F(TrainerTest, EveryRowTrainsWhenTheHoldoutIsAFile) {
   TrainOptions options = Options(MachineCsv(600, 3));
   WriteText(path("holdout.csv"), MachineCsv(300, 4));
