@@ -147,6 +147,59 @@ class Tasks(unittest.TestCase):
         text = run("evaluate", model, self.dir / "later-broken.csv").stdout
         self.assertIn("least cost at 1 a false alarm and 20 a missed row", text)
 
+    def test_calibrated_scores_are_probabilities_wherever_they_are_answered(self):
+        rng = random.Random(5)
+        for name, count in (("coins", 3000), ("coins-later", 1500)):
+            with (self.dir / f"{name}.csv").open("w", newline="") as out:
+                writer = csv.writer(out)
+                writer.writerow(["a", "b", "kind", "fell"])
+                for _ in range(count):
+                    a, b = rng.gauss(0, 1), rng.gauss(0, 1)
+                    truth = 1 / (1 + math.exp(2.5 - a - b))
+                    writer.writerow([f"{a:.4f}" if rng.random() > 0.05 else "", f"{b:.4f}", rng.choice("xyz"), int(rng.random() < truth)])
+        with (self.dir / "coins-later.csv").open() as rows:
+            later = list(csv.DictReader(rows))
+        for kind in ("none", "sigmoid", "isotonic"):
+            model = self.dir / f"coins-{kind}"
+            done = run("train", self.dir / "coins.csv", "--label", "fell", "--calibration", kind, "--out", model, "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            report = json.loads(done.stdout)
+            self.assertLessEqual(report["max_model_difference"], 1e-5)
+            held_out = report["calibration"]["holdout"]
+            self.assertEqual(report["calibration"]["kind"], kind)
+            self.assertEqual(sum(b["rows"] for b in held_out["reliability"]), report["holdout_rows"])
+            self.assertEqual("uncalibrated" in held_out, kind != "none")
+            for figure in ("brier", "ece"):
+                self.assertLess(held_out[figure]["low"], held_out[figure]["high"])
+            card = (model / "card.md").read_text()
+            self.assertIn("| score | held-out rows | mean score | share of class 1 |", card)
+            self.assertEqual("before calibration" in card, kind != "none")
+
+            # evaluate, score and the server answer the same probabilities.
+            answer = json.loads(run("evaluate", model, self.dir / "coins-later.csv", "--json").stdout)
+            scored = self.dir / f"coins-{kind}.csv"
+            self.assertEqual(run("score", self.dir / "coins-later.csv", model, "--out", scored).returncode, 0)
+            with scored.open() as rows:
+                scores = [float(r["score"]) for r in csv.DictReader(rows)]
+            brier = sum((s - int(r["fell"])) ** 2 for s, r in zip(scores, later)) / len(later)
+            self.assertAlmostEqual(answer["brier"]["value"], brier, delta=1e-6)
+            if kind != "none":
+                self.assertLess(answer["ece"]["value"], 0.05)
+            named = [{"a": float(r["a"]) if r["a"] else None, "b": float(r["b"]), "kind": r["kind"]} for r in later[:50]]
+            with Served("serve", "--http", "127.0.0.1:0", f"coins={model}") as server:
+                served = post(f"{server.url}/v1/score?model=coins", named)["results"]
+                self.assertEqual([r["score"] for r in served], scores[:50])
+                explained = f"{server.url}/v1/score?model=coins&explain=1"
+                if kind == "isotonic":
+                    with self.assertRaises(urllib.error.HTTPError) as refused:
+                        post(explained, named)
+                    self.assertIn("no tree ensemble", refused.exception.read().decode())
+                else:
+                    first = post(explained, named)["results"][0]
+                    margin = first["base"] + sum(first["contributions"].values())
+                    self.assertAlmostEqual(1 / (1 + math.exp(-margin)), served[0]["score"], delta=1e-4)
+        self.assertIn("leave out --calibration sigmoid", self.refused("--label", "species", "--calibration", "sigmoid"))
+
     def test_thresholds_that_mean_nothing_are_refused(self):
         for goal, named in (("cost=1:0", "cost=1:20"), ("alarm-rate=2", "alarm-rate=0.02"), ("recall", "f1, cost=FP:FN")):
             done = run("train", self.dir / "train.csv", "--label", "species", "--out", self.dir / "none", "--threshold", goal)

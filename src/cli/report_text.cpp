@@ -172,7 +172,9 @@ std::string EvaluationText(const EvaluateReport& report) {
       report.threshold, c.true_positive, c.false_positive, c.false_negative, c.true_negative);
   if (report.threshold_goal)
     out += fmt::format("{:<18} {}\n", "chosen for", GoalWords(*report.threshold_goal));
-  return out + fmt::format("{}\n", AtThresholdText(judged)) + AlarmsLine(report);
+  out += fmt::format("{}\n{}\n", AtThresholdText(judged),
+                     ProbabilityFiguresText(report.probabilities));
+  return out + AlarmsLine(report);
 }
 
 }  // namespace skerry

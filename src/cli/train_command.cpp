@@ -41,7 +41,7 @@ CommandRun DeclareTrain(CLI::App& app) {
   struct Arguments {
     TrainOptions options;
     std::vector<std::string> data;
-    std::string schema, threshold;
+    std::string schema, threshold, calibration = "none";
     bool print_schema = false;
     bool json = false;
   };
@@ -65,6 +65,10 @@ CommandRun DeclareTrain(CLI::App& app) {
   app.add_option("--threshold", args->threshold,
                  "what a score's threshold is chosen for, of two classes: f1 (the default), "
                  "cost=FP:FN (as 1:20) or alarm-rate=R (share of all rows)");
+  app.add_option("--calibration", args->calibration,
+                 "that makes scores probabilities, of two classes: none, sigmoid or isotonic")
+      ->check(CLI::IsMember({"none", "sigmoid", "isotonic"}))
+      ->capture_default_str();
   app.add_option("--alarm-rate", options.detector.alarm_rate,
                  "share of normal rows that the anomaly detector may raise alarms on")
       ->check(CLI::Range(0.0, 0.5))
@@ -88,6 +92,7 @@ CommandRun DeclareTrain(CLI::App& app) {
   });
   return [args]() -> Status {
     TrainOptions& told = args->options;
+    SKERRY_ASSIGN_OR_RETURN(told.calibration, ParseCalibration(args->calibration));
     told.progress = [](std::string_view line) { PrintProgress(line); };
     SKERRY_ASSIGN_OR_RETURN(told.data, ExpandFiles(args->data));
     if (!args->schema.empty()) SKERRY_RETURN_IF_ERROR(ReadColumnFile(args->schema, told));

@@ -117,14 +117,19 @@ std::string AlarmSection(const TrainReport& report) {
   return text + fmt::format("- on the inner folds: {}\n\n", AlarmFiguresText(report.alarm_folds));
 }
 
-std::string Limits(ModelTask task) {
+std::string Limits(const TrainReport& report) {
+  const ModelTask task = report.task;
+  const bool calibrated = report.calibration.function.kind != CalibrationKind::kNone;
   std::string text =
       "## Limits\n\n"
       "- The figures hold for rows like these. `reference.json` has the range and distribution of "
       "each feature; values outside are marked when they are scored.\n"
       "- A missing value is taken as such; a category that is not in `schema.json` was never "
       "seen.\n";
-  if (task == ModelTask::kBinary || task == ModelTask::kMulticlass)
+  if (calibrated)
+    text +=
+        "- A score is calibrated to be a probability where class 1 is about as frequent as here.\n";
+  else if (task == ModelTask::kBinary || task == ModelTask::kMulticlass)
     text += "- A score ranks rows and is not calibrated to be a probability elsewhere.\n";
   if (task != ModelTask::kBinary)
     text +=
@@ -148,7 +153,8 @@ std::string RenderCard(const FittedPackage& package, const std::vector<std::stri
   if (report.task != ModelTask::kAnomaly)
     card += fmt::format("{:.2g} (prediction), ", report.max_model_difference);
   card += fmt::format("{:.2g} (anomaly score).\n\n", report.max_detector_difference);
-  return card + Limits(report.task);
+  if (report.task == ModelTask::kBinary) card += ReliabilityText(report.calibration);
+  return card + Limits(report);
 }
 
 }  // namespace skerry

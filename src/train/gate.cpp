@@ -158,6 +158,7 @@ Json EvaluateReport::ToJson() const {
   json["task"] = ModelTaskName(task);
   json["rows"] = rows;
   if (binary) {
+    json.update(probabilities.ToJson());
     json["positives"] = positives;
     json["threshold"] = threshold;
     if (threshold_goal) json["threshold_goal"] = threshold_goal->ToText();
@@ -182,6 +183,7 @@ Result<EvaluateReport> Evaluate(const std::filesystem::path& package, const Tabl
       .threshold_goal = reference.threshold_goal,
       .scores = JudgeScores({scores, rows.labels}, reference.threshold,
                             reference.threshold_goal.value_or(ThresholdGoal{}), bootstrap)};
+  report.probabilities = JudgeProbabilities({scores, rows.labels}, bootstrap);
   SKERRY_RETURN_IF_ERROR(JudgeDetector(*loaded, rows, bootstrap, report));
   return report;
 }

@@ -25,6 +25,7 @@ struct EvaluateReport {
   double threshold = 0;
   std::optional<ThresholdGoal> threshold_goal{};  // none where the package does not tell
   ModelScores scores{};
+  ProbabilityScores probabilities{};
   // Of a detector beside a predictor; the rate that was asked for, of any detector, if it is told.
   TaskScores alarms{};
   std::optional<double> asked_alarm_rate{};

@@ -126,6 +126,45 @@ std::vector<float> ScoresOf(std::span<const float> outputs, std::size_t columns)
   return scores;
 }
 
+// Makes probabilities of the inner folds' scores, and keeps what they were worth before and after.
+void CalibrateFolds(const FitInput& input, std::span<const std::uint8_t> folds,
+                    std::vector<float>& scores, CalibrationReport& report) {
+  const LabelledRows& rows = input.training;
+  const BootstrapOptions options{.seed = input.seed};
+  if (input.calibration == CalibrationKind::kNone) {
+    report.folds = JudgeProbabilities({scores, rows.labels}, options);
+    return;
+  }
+  report.folds_before = JudgeProbabilities({scores, rows.labels}, options);
+  report.folds = JudgeProbabilities(
+      {CalibrateAcrossFolds(input.calibration, scores, rows, folds), rows.labels}, options);
+  report.function = FitCalibration(input.calibration, scores, rows.labels, rows.weights);
+  scores = Calibrate(report.function, scores);
+}
+
+// The same of the fitted trees' scores of `all`, which is compared with XGBoost's on the way.
+Status CalibrateScores(const FitInput& input, const LabelledRows& all, FittedTrees& fitted,
+                       FittedPackage& package) {
+  const Calibration& calibration = package.report.calibration.function;
+  if (calibration.kind == CalibrationKind::kNone) return {};
+  SKERRY_ASSIGN_OR_RETURN(package.model_onnx, CalibrateGraph(package.model_onnx, calibration));
+  const std::vector<float> margins = MarginsOf(fitted.ensemble, all.features);
+  const auto apply = [&](const Calibration& function) {
+    std::vector<float> scores;
+    for (const float margin : margins) scores.push_back(static_cast<float>(function.Apply(margin)));
+    return scores;
+  };
+  SKERRY_ASSIGN_OR_RETURN(
+      [[maybe_unused]] const double difference,
+      LargestDifference(fitted.scores, apply({}), 1, false, "margin, before calibration,"));
+  if (input.holdout.rows() > 0)
+    package.report.calibration.holdout_before = JudgeProbabilities(
+        {std::span(fitted.scores).subspan(input.training.rows()), input.holdout.labels},
+        {.seed = input.seed});
+  fitted.scores = apply(calibration);
+  return {};
+}
+
 // Fits, exports and compares the predictor. `all` are the training rows followed by the held-out.
 // The exported graph's answers on them, as FittedTrees::scores.
 Result<std::vector<float>> FitPredictor(const FitInput& input, std::span<const std::uint8_t> folds,
@@ -133,19 +172,21 @@ Result<std::vector<float>> FitPredictor(const FitInput& input, std::span<const s
   Say(input,
       fmt::format("choosing the number of trees on inner folds of {} rows", input.training.rows()));
   SKERRY_ASSIGN_OR_RETURN(
-      const CrossValidation inner,
+      CrossValidation inner,
       CrossValidate(input.training, folds, input.parameters, input.seed, input.cancelled));
+  const bool binary = input.schema.task == ModelTask::kBinary;
+  if (binary) CalibrateFolds(input, folds, inner.scores, package.report.calibration);
   JudgeFolds(input, inner, package);
   package.report.trees = inner.rounds;
 
   Say(input, fmt::format("fitting {} trees to {} rows", inner.rounds, input.training.rows()));
   SKERRY_ASSIGN_OR_RETURN(
-      const FittedTrees fitted,
+      FittedTrees fitted,
       FitTrees(input.training, input.parameters, inner.rounds, input.seed, all, input.cancelled));
   package.model_onnx = ExportBoostedTrees(fitted.ensemble, all.features.columns);
+  if (binary) SKERRY_RETURN_IF_ERROR(CalibrateScores(input, all, fitted, package));
   SKERRY_ASSIGN_OR_RETURN(const auto session,
                           OnnxSession::LoadBytes(package.model_onnx, "model.onnx"));
-  const bool binary = input.schema.task == ModelTask::kBinary;
   const std::size_t columns = all.outputs();
   SKERRY_ASSIGN_OR_RETURN(
       std::vector<float> scores,
@@ -256,6 +297,7 @@ void JudgeOnHoldout(const FitInput& input, std::span<const float> scores, Fitted
   const BootstrapOptions options{.seed = input.seed};
   const ThresholdGoal& goal = input.threshold;
   package.report.model = JudgeScores({scores, holdout.labels}, threshold, goal, options);
+  package.report.calibration.holdout = JudgeProbabilities({scores, holdout.labels}, options);
 
   const LogisticRegression baseline =
       LogisticRegression::Fit(input.training, input.schema, input.seed);

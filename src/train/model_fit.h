@@ -23,6 +23,7 @@ struct FitInput {
   std::vector<std::uint8_t> folds{};
   std::size_t released_rows = 0;  // the last rows of `training` that came back from sites
   ThresholdGoal threshold{};      // of a binary task
+  CalibrationKind calibration = CalibrationKind::kNone;  // of a binary task
   HyperParameters parameters{};
   DetectorParameters detector{};
   std::uint64_t seed = 1;

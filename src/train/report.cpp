@@ -104,6 +104,19 @@ Json ModelScores::ToJson() const {
   return json;
 }
 
+Json CalibrationReport::ToJson() const {
+  Json json = function.ToJson();
+  const auto add = [&](const char* rows, const ProbabilityScores& after,
+                       const ProbabilityScores& before) {
+    if (after.bins.empty()) return;
+    json[rows] = after.ToJson();
+    if (!before.bins.empty()) json[rows]["uncalibrated"] = before.ToJson();
+  };
+  add("cross_validation", folds, folds_before);
+  add("holdout", holdout, holdout_before);
+  return json;
+}
+
 Json TrainReport::ToJson() const {
   Json json = {{"format", "skerry-train-report/1"},
                {"name", name},
@@ -135,6 +148,7 @@ Json TrainReport::ToJson() const {
     AddTaskFigures(*this, json);
     return json;
   }
+  json["calibration"] = calibration.ToJson();
   if (holdout_rows > 0)
     json["holdout"] = {{"model", model.ToJson()},
                        {"logistic_regression", logistic_regression.ToJson()},
@@ -166,7 +180,7 @@ std::string TrainReport::ToText() const {
   text += "\nat the threshold\n";
   if (holdout_rows > 0) text += fmt::format("  held-out rows: {}\n", AtThresholdText(model));
   text += fmt::format("  inner folds:   {}\n", AtThresholdText(cross_validation));
-  text += AlarmsText(*this);
+  text += ProbabilitiesText(calibration) + AlarmsText(*this);
   for (const std::string& warning : warnings) text += fmt::format("\nwarning: {}\n", warning);
   return text + GainsText(*this);
 }

@@ -22,6 +22,7 @@ namespace {
 struct Recipe {
   HyperParameters parameters{};
   DetectorParameters detector{};
+  CalibrationKind calibration = CalibrationKind::kNone;
 };
 
 // The champion's own, or the defaults for a package that came without report.json.
@@ -36,6 +37,11 @@ Result<Recipe> ReadRecipe(const std::filesystem::path& champion) {
   SKERRY_ASSIGN_OR_RETURN(recipe.parameters, HyperParameters::FromJson(*parameters));
   SKERRY_ASSIGN_OR_RETURN(const Json* detector, report.Member("detector"));
   SKERRY_ASSIGN_OR_RETURN(recipe.detector, DetectorParameters::FromJson(*detector));
+  const Json calibration = json.value("/calibration/kind"_json_pointer, Json("none"));
+  if (calibration.is_string()) {
+    SKERRY_ASSIGN_OR_RETURN(recipe.calibration, ParseCalibration(calibration.get<std::string>()),
+                            "report.json of the champion");
+  }
   return recipe;
 }
 
@@ -148,6 +154,7 @@ Result<TrainReport> Retrain(const RetrainOptions& options) {
 
   FitInput input{.schema = champion->schema,
                  .threshold = champion->reference.threshold_goal.value_or(ThresholdGoal{}),
+                 .calibration = recipe.calibration,
                  .parameters = recipe.parameters,
                  .detector = recipe.detector,
                  .seed = options.seed,

@@ -1,6 +1,7 @@
 #include "train/task_metrics.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -131,6 +132,57 @@ TaskScores JudgeAlarms(std::span<const float> scores, std::span<const std::uint8
   const std::vector<Interval> intervals = Bootstrap(scores.size(), figures, options);
   TaskScores judged{{{"alarm_rate", intervals[0]}}, {}};
   if (!labels.empty()) judged.figures.emplace_back("false_alarm_rate", intervals[1]);
+  return judged;
+}
+
+Json ProbabilityScores::ToJson() const {
+  Json json = {{"brier", brier.ToJson()}, {"ece", ece.ToJson()}, {"reliability", Json::array()}};
+  for (const Bin& bin : bins)
+    json["reliability"].push_back({{"low", bin.low},
+                                   {"high", bin.high},
+                                   {"rows", bin.rows},
+                                   {"mean_score", bin.mean_score},
+                                   {"positive_share", bin.positive_share}});
+  return json;
+}
+
+ProbabilityScores JudgeProbabilities(const ScoredRows& rows, const BootstrapOptions& options) {
+  constexpr std::size_t kBins = 10;
+  const std::size_t count = rows.scores.size();
+  std::vector<std::uint8_t> bin_of;
+  for (const float score : rows.scores)
+    bin_of.push_back(static_cast<std::uint8_t>(
+        std::clamp(std::floor(static_cast<double>(score) * kBins), 0.0, kBins - 1.0)));
+  struct Sums {
+    double rows = 0, scores = 0, positives = 0;
+  };
+  std::array<Sums, kBins> sums{};
+  const Figures figures = [&](std::span<const std::uint32_t> times) -> std::vector<double> {
+    sums.fill({});
+    double squares = 0;
+    for (std::size_t row = 0; row < count; ++row) {
+      const double score = rows.scores[row], label = rows.labels[row], taken = times[row];
+      Sums& bin = sums[bin_of[row]];
+      bin.rows += taken;
+      bin.scores += taken * score;
+      bin.positives += taken * label;
+      squares += taken * (score - label) * (score - label);
+    }
+    double off = 0;
+    for (const Sums& bin : sums) off += std::abs(bin.scores - bin.positives);
+    return {squares / static_cast<double>(count), off / static_cast<double>(count)};
+  };
+  const std::vector<Interval> intervals = Bootstrap(count, figures, options);
+  figures(std::vector<std::uint32_t>(count, 1));
+  ProbabilityScores judged{.brier = intervals[0], .ece = intervals[1]};
+  for (std::size_t i = 0; i < kBins; ++i) {
+    const double all = std::max(sums[i].rows, 1.0);
+    judged.bins.push_back({.low = static_cast<double>(i) / kBins,
+                           .high = static_cast<double>(i + 1) / kBins,
+                           .rows = static_cast<std::uint64_t>(sums[i].rows),
+                           .mean_score = sums[i].scores / all,
+                           .positive_share = sums[i].positives / all});
+  }
   return judged;
 }
 

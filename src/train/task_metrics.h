@@ -37,4 +37,21 @@ TaskScores JudgeValues(std::span<const float> values, std::span<const float> tar
 TaskScores JudgeAlarms(std::span<const float> scores, std::span<const std::uint8_t> labels,
                        double threshold, const BootstrapOptions& options);
 
+// How far scores are probabilities.
+struct ProbabilityScores {
+  struct Bin {  // rows with a score from `low` on and under `high`, or, of the last, up to it
+    double low = 0, high = 0;
+    std::uint64_t rows = 0;
+    double mean_score = 0, positive_share = 0;  // 0 without rows
+  };
+  Interval brier{};         // mean square of score - label (Brier 1950)
+  Interval ece{};           // expected calibration error over the bins, weighted by their rows
+  std::vector<Bin> bins{};  // ten of equal width; empty: not judged
+  Json ToJson() const;
+};
+// Naeini, Cooper, Hauskrecht 2015, "Obtaining Well Calibrated Probabilities Using Bayesian
+// Binning", section on ECE. Of few rows ECE is above 0 for the best of probabilities, and its
+// bootstrap interval above its value.
+ProbabilityScores JudgeProbabilities(const ScoredRows& rows, const BootstrapOptions& options);
+
 }  // namespace skerry

@@ -117,6 +117,46 @@ std::string AlarmFiguresText(const TaskScores& alarms) {
   return text;
 }
 
+std::string ProbabilityFiguresText(const ProbabilityScores& scores) {
+  return fmt::format("Brier score {}, calibration error {}", IntervalText(scores.brier),
+                     IntervalText(scores.ece));
+}
+
+std::string ProbabilitiesText(const CalibrationReport& report) {
+  std::string text = fmt::format("\nscores as probabilities, calibration {}\n",
+                                 CalibrationName(report.function.kind));
+  const std::pair<const char*, const ProbabilityScores*> lines[] = {
+      {"held-out rows: ", &report.holdout},
+      {"  uncalibrated:", &report.holdout_before},
+      {"inner folds:   ", &report.folds},
+      {"  uncalibrated:", &report.folds_before}};
+  for (const auto& [name, scores] : lines)
+    if (!scores->bins.empty())
+      text += fmt::format("  {} {}\n", name, ProbabilityFiguresText(*scores));
+  return text;
+}
+
+std::string ReliabilityText(const CalibrationReport& report) {
+  const bool held_out = !report.holdout.bins.empty();
+  const ProbabilityScores& after = held_out ? report.holdout : report.folds;
+  const ProbabilityScores& before = held_out ? report.holdout_before : report.folds_before;
+  const bool calibrated = report.function.kind != CalibrationKind::kNone;
+  std::string text = "## Are the scores probabilities?\n\n";
+  text += calibrated ? fmt::format("They were calibrated ({}) on the inner folds. ",
+                                   CalibrationName(report.function.kind))
+                     : "They were not calibrated. ";
+  const char* rows = held_out ? "held-out rows" : "inner folds";
+  text += fmt::format("On {}: {}", rows, ProbabilityFiguresText(after));
+  if (calibrated) text += fmt::format("; before calibration: {}", ProbabilityFiguresText(before));
+  text += fmt::format(
+      ".\n\n| score | {} | mean score | share of class 1 |\n| --- | --- | --- | --- |\n", rows);
+  for (const ProbabilityScores::Bin& bin : after.bins)
+    if (bin.rows > 0)
+      text += fmt::format("| {:.1f} to {:.1f} | {} | {:.3f} | {:.3f} |\n", bin.low, bin.high,
+                          bin.rows, bin.mean_score, bin.positive_share);
+  return text + "\n";
+}
+
 std::string AlarmsText(const TrainReport& report) {
   if (report.alarm_folds.figures.empty()) return {};
   std::string text = fmt::format("\nanomaly alarms, asked for on {:.4g} % of {} rows\n",

@@ -21,6 +21,12 @@ std::string GoalWords(const ThresholdGoal& goal);
 std::string AtThresholdText(const ModelScores& scores);
 // The same of one detector's alarms; empty without figures.
 std::string AlarmFiguresText(const TaskScores& alarms);
+// How far scores are probabilities, before and after calibration, in a line a kind of rows.
+std::string ProbabilitiesText(const CalibrationReport& report);
+// "Brier score 0.031 [0.025, 0.038], calibration error ...".
+std::string ProbabilityFiguresText(const ProbabilityScores& scores);
+// The same for card.md, with the reliability table.
+std::string ReliabilityText(const CalibrationReport& report);
 // How often the detector beside a predictor raises alarms, beside what was asked for, in a line a
 // kind of rows; empty of task anomaly, whose figures are that.
 std::string AlarmsText(const TrainReport& report);

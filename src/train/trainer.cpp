@@ -95,6 +95,11 @@ Result<TrainReport> Train(const TrainOptions& options) {
                 "a threshold is chosen for a label of two values; this task is {}: leave out "
                 "--threshold {}",
                 ModelTaskName(chosen.schema.task), options.threshold->ToText());
+  if (options.calibration != CalibrationKind::kNone && chosen.schema.task != ModelTask::kBinary)
+    return Fail(ErrorCode::kInvalidArgument,
+                "scores are calibrated for a label of two values; this task is {}: leave out "
+                "--calibration {}",
+                ModelTaskName(chosen.schema.task), CalibrationName(options.calibration));
   say(ColumnFactsText(DescribeColumns(table, chosen.schema, options)));
   for (const std::string& note : chosen.notes) say(note);
   SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows,
@@ -102,6 +107,7 @@ Result<TrainReport> Train(const TrainOptions& options) {
 
   FitInput input{.schema = std::move(chosen.schema),
                  .threshold = options.threshold.value_or(ThresholdGoal{}),
+                 .calibration = options.calibration,
                  .parameters = options.parameters,
                  .detector = options.detector,
                  .seed = options.seed,

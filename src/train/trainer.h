@@ -17,6 +17,7 @@
 #include "codec/json.h"
 #include "model/schema.h"
 #include "model/threshold_goal.h"
+#include "train/calibration.h"
 #include "train/metrics.h"
 #include "train/task_metrics.h"
 
@@ -92,7 +93,8 @@ struct TrainOptions {
   // By column: types of features as told, not as inferred; each column must be there
   // (train/column_file.h reads them from a file).
   std::map<std::string, ToldColumn> told{};
-  std::optional<ThresholdGoal> threshold{};  // of a binary task alone; none: F1
+  std::optional<ThresholdGoal> threshold{};              // of a binary task alone; none: F1
+  CalibrationKind calibration = CalibrationKind::kNone;  // of a binary task alone
   HyperParameters parameters{};
   DetectorParameters detector{};
   ProgressSink progress{};
@@ -115,6 +117,14 @@ struct ModelScores {  // of one model on the held-out rows
   Json ToJson() const;
 };
 
+struct CalibrationReport {  // of a binary model
+  Calibration function{};
+  // Of training rows, by models and calibrations of the inner folds that did not see the row, and
+  // of held-out rows; and before the calibration, where there is one.
+  ProbabilityScores folds{}, folds_before{}, holdout{}, holdout_before{};
+  Json ToJson() const;
+};
+
 struct TrainReport {
   std::string name{}, version{};
   std::uint64_t seed = 0;
@@ -126,6 +136,7 @@ struct TrainReport {
   int trees = 0;              // that early stopping kept
   double threshold = 0, anomaly_threshold = 0;
   ThresholdGoal threshold_goal{};  // of a binary model
+  CalibrationReport calibration{};
   // How often the detector beside a predictor raises alarms: on training rows, each scored by a
   // detector of the inner folds that did not see it, and on held-out rows.
   TaskScores alarm_folds{}, alarm_holdout{};

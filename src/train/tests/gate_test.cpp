@@ -76,6 +76,7 @@ class GateTest : public ::testing::Test {
     options.label = "Failed";
     options.id = {"Unit"};
     options.threshold = ThresholdGoal::Parse("cost=1:9").value();
+    options.calibration = CalibrationKind::kSigmoid;
     options.holdout = 0;
     options.out = path("champion");
     options.parameters.trees = 30;
@@ -118,6 +119,7 @@ TEST_F(GateTest, RetrainingAloneOnReleasedRowsUsesTheBucketsMiddle) {
   EXPECT_EQ((*challenger)->reference.Find("torque_nm")->min, lowest + 5);
   EXPECT_EQ((*challenger)->reference.threshold_goal, ThresholdGoal::Parse("cost=1:9").value())
       << "what the champion's is for";
+  EXPECT_EQ(report->calibration.function.kind, CalibrationKind::kSigmoid);
 }
 
 TEST_F(GateTest, UnusableReleasedRowsAreRefused) {

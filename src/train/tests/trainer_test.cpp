@@ -132,6 +132,30 @@ TEST_F(TrainerTest, ThresholdsAreChosenForWhatIsAskedAndTold) {
   EXPECT_LE(rate.value, 0.03);
 }
 
+TEST_F(TrainerTest, CalibrationsAreExportedAndJudged) {
+  TrainOptions options = Options(MachineCsv(2'000, 23));
+  for (const auto kind : {CalibrationKind::kSigmoid, CalibrationKind::kIsotonic}) {
+    options.calibration = kind;
+    options.out = path(std::string(CalibrationName(kind)));
+    const auto report = Train(options);
+    ASSERT_TRUE(report) << report.error().ToString();
+    EXPECT_LE(report->max_model_difference, 1e-5);
+    const CalibrationReport& calibration = report->calibration;
+    EXPECT_EQ(calibration.function.kind, kind);
+    EXPECT_EQ(calibration.holdout.bins.size(), 10U);
+    EXPECT_EQ(calibration.holdout_before.bins.size(), 10U);
+    EXPECT_LT(calibration.holdout.brier.value, calibration.holdout_before.brier.value + 0.01);
+    const auto package = LoadPackage(options.out, {});
+    ASSERT_TRUE(package) << package.error().ToString();
+    EXPECT_EQ((*package)->trees.has_value(), kind == CalibrationKind::kSigmoid)
+        << "what is still a tree ensemble is explained";
+  }
+  options.label = "";
+  options.task = "anomaly";
+  options.out = path("none");
+  EXPECT_FALSE(Train(options));
+}
+
 TEST_F(TrainerTest, AThresholdIsOfTwoClasses) {
   TrainOptions options = Options(MachineCsv(600, 22));
   options.threshold = *ThresholdGoal::Parse("cost=1:9");

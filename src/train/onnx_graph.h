@@ -1,0 +1,24 @@
+// What calibration and detectors put into ONNX graphs. Inside train.
+#pragma once
+
+#include <onnx-ml.pb.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+
+namespace skerry {
+
+// A float32 constant [rows, columns].
+void AddMatrixConstant(onnx::GraphProto& graph, const std::string& name,
+                       std::span<const float> values, std::int64_t rows, std::int64_t columns);
+
+// A node named for its one output.
+onnx::NodeProto& AddGraphNode(onnx::GraphProto& graph, const std::string& op,
+                              std::initializer_list<std::string> inputs, const std::string& output);
+
+// The same bytes for the same model.
+std::string SerializeGraph(const onnx::ModelProto& model);
+
+}  // namespace skerry
