@@ -1,4 +1,5 @@
 """What the benchmarks of a scoring server share: the process, requests, the open loop."""
+import array
 import json
 import random
 import re
@@ -65,6 +66,33 @@ def json_body(spec, rows):
     shape, data = numbers(spec, rows)
     return json.dumps({"inputs": [{"name": spec["name"], "shape": shape, "datatype": spec["datatype"],
                                    "data": data}]}, separators=(",", ":")).encode()
+
+
+def named_body(spec, rows):
+    """The same numbers in the JSON of kibae/onnxruntime-server: nested lists by input name."""
+    shape, data = numbers(spec, rows)
+    width = len(data) // rows
+    return json.dumps({spec["name"]: [data[i * width:(i + 1) * width] for i in range(rows)]}, separators=(",", ":")).encode()
+
+
+def binary_body(spec, rows):
+    """The same numbers as binary tensor data, and the header that says where the JSON ends."""
+    shape, data = numbers(spec, rows)
+    raw = array.array("f", data).tobytes()
+    head = json.dumps({"inputs": [{"name": spec["name"], "shape": shape, "datatype": "FP32",
+                                   "parameters": {"binary_data_size": len(raw)}}],
+                       "parameters": {"binary_data_output": True}}, separators=(",", ":")).encode()
+    return head + raw, {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
+
+
+def model_limit(model, seconds, directory):
+    """Runs a second of a model on all cores without a server."""
+    program = directory / "model_limit"
+    if not program.exists():
+        prefix = Path(subprocess.run([ROOT / "scripts/deps", "--print-prefix"], check=True, capture_output=True, text=True).stdout.strip())
+        subprocess.run(["c++", "-std=c++20", "-O2", "-o", program, ROOT / "bench/model_limit.cpp", f"-I{prefix}/include/onnxruntime",
+                        f"-L{prefix}/lib", f"-Wl,-rpath,{prefix}/lib", "-lonnxruntime", "-pthread"], check=True)
+    return float(subprocess.run([program, model, str(seconds)], check=True, capture_output=True, text=True).stdout)
 
 
 def open_loop(base, path, body, rate, seconds, directory):

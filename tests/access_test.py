@@ -87,6 +87,40 @@ class Access(unittest.TestCase):
             self.assertEqual(curl(f"{server.url}/v2", *self.trust, *self.own)[0], 401)
             self.assertEqual(curl(f"{server.url}/v2", *self.trust, *self.own, *self.bearer)[0], 200)
 
+    def headers(self, url, *args):
+        """(status, the header's names in lower case and their values)"""
+        done = subprocess.run(["curl", "-sS", "-D", "-", "-o", "/dev/null", "--max-time", "20", *map(str, args), url], capture_output=True,
+                              text=True, check=True)
+        lines = done.stdout.replace("\r", "").splitlines()
+        return int(lines[0].split()[1]), {name.lower(): value for name, value in (line.split(": ", 1) for line in lines[1:] if line)}
+
+    def test_pages_of_named_origins_may_call(self):
+        page = "https://plant.example"
+        with self.serve("--api-keys", self.keys, "--allow-origin", page, "--allow-origin", "http://127.0.0.1:8080") as server:
+            infer = f"{server.url}/v2/models/echo/infer"
+            ask = ["-X", "OPTIONS", "-H", "Access-Control-Request-Method: POST", "-H", "Access-Control-Request-Headers: authorization,content-type"]
+            status, head = self.headers(infer, *ask, "-H", f"Origin: {page}")
+            self.assertEqual((status, head["access-control-allow-origin"], head["access-control-allow-methods"], head["access-control-allow-headers"]),
+                             (204, page, "POST", "authorization,content-type"))
+            status, head = self.headers(infer, "-d", INFER, *self.bearer, "-H", f"Origin: {page}")
+            self.assertEqual((status, head["access-control-allow-origin"], head["vary"]), (200, page, "Origin"))
+            self.assertIn("Retry-After", head["access-control-expose-headers"])
+            status, head = self.headers(infer, "-d", INFER, "-H", f"Origin: {page}")  # the page sees why
+            self.assertEqual((status, head["access-control-allow-origin"]), (401, page))
+            for origin in ("https://elsewhere.example", "null", "https://plant.example.evil"):
+                status, head = self.headers(infer, *ask, "-H", f"Origin: {origin}")
+                self.assertEqual((status, "access-control-allow-origin" in head), (405, False), origin)
+                status, head = self.headers(infer, "-d", INFER, *self.bearer, "-H", f"Origin: {origin}")
+                self.assertEqual((status, "access-control-allow-origin" in head), (200, False), origin)
+            self.assertEqual(self.headers(f"{server.url}/nothing", *ask, "-H", f"Origin: {page}")[0], 404)
+        with self.serve() as server:
+            status, head = self.headers(f"{server.url}/v2", "-H", f"Origin: {page}")
+            self.assertEqual((status, [name for name in head if name.startswith("access-control") or name == "vary"]), (200, []))
+        with self.serve("--allow-origin", "*") as server:
+            self.assertEqual(self.headers(f"{server.url}/v2", "-H", f"Origin: {page}")[1]["access-control-allow-origin"], "*")
+        for origin in ("plant.example", "https://plant.example/", "https://plant.example/page", ""):
+            self.assertIn("is no origin", self.refused("--allow-origin", origin), origin)
+
     def test_what_does_not_go_together_says_what_to_do(self):
         self.assertIn("--tls-key", self.refused("--tls-cert", self.dir / "server.pem"))
         self.assertIn("--tls-cert", self.refused("--client-ca", self.dir / "ca.pem"))
@@ -105,11 +139,14 @@ class Access(unittest.TestCase):
     def test_a_site_behind_tls_and_keys_is_still_controlled_by_its_directory(self):
         data = self.dir / "site"
         config = self.dir / "site.yaml"
-        config.write_text(f"access:\n  tls_cert: {self.tls[1]}\n  tls_key: {self.tls[3]}\n  client_ca: {self.dir / 'ca.pem'}\n")
+        config.write_text(f"access:\n  tls_cert: {self.tls[1]}\n  tls_key: {self.tls[3]}\n  client_ca: {self.dir / 'ca.pem'}\n"
+                          "  allow_origins: https://plant.example,http://127.0.0.1:8080\n")
         with Served("site", "--data", data, "--name", "north", "--http", "127.0.0.1:0", "--config", config,
                     "--api-keys", self.keys) as site:
             self.assertEqual(curl(f"{site.url}/v1/models", *self.trust, *self.own)[0], 401)
             self.assertEqual(curl(f"{site.url}/v1/models", *self.trust, *self.own, *self.bearer)[0], 200)
+            head = self.headers(f"{site.url}/v1/models", *self.trust, *self.own, *self.bearer, "-H", "Origin: http://127.0.0.1:8080")[1]
+            self.assertEqual(head["access-control-allow-origin"], "http://127.0.0.1:8080")
             token = (data / "control.token").read_text()
             self.assertEqual(curl(f"{site.url}/v1/site", *self.trust, *self.own, "-H", f"Authorization: Bearer {token}")[0], 404)
             status = run("outbox", "status", "--data", data)

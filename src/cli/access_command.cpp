@@ -18,6 +18,9 @@ void DeclareAccess(CLI::App& app, AccessOptions& options) {
                  "clients need a key of this file, made by 'skerry api-key'");
   app.add_flag("--plain-http", options.plain_http,
                "no TLS also on addresses that others reach; something in front speaks TLS");
+  app.add_option("--allow-origin", options.allow_origins,
+                 "a page of this origin may call in a browser (CORS), https://host:port; * for all")
+      ->allow_extra_args(false);
 }
 
 void OverrideAccess(const AccessOptions& given, AccessOptions& options) {
@@ -26,6 +29,7 @@ void OverrideAccess(const AccessOptions& given, AccessOptions& options) {
         &AccessOptions::api_keys})
     if (!(given.*file).empty()) options.*file = given.*file;
   if (given.plain_http) options.plain_http = true;
+  if (!given.allow_origins.empty()) options.allow_origins = given.allow_origins;
 }
 
 CommandRun DeclareApiKey(CLI::App& app) {

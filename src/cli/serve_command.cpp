@@ -87,6 +87,7 @@ Status RunServe(const ServeOptions& options) {
   server_options.http.port = doors.http.port;
   server_options.http.tls = doors.access.tls;
   server_options.http.plain = doors.access.plain;
+  server_options.http.allowed_origins = doors.access.allowed_origins;
   server_options.http.loops = options.loops;
   server_options.parts.repository = &repository;
   server_options.parts.library = &library;

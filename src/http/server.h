@@ -133,6 +133,9 @@ struct HttpServerOptions {
   int stream_workers = 16;              // threads of streaming routes: so many uploads at once
   std::optional<TlsServerOptions> tls;  // none: plain HTTP
   PlainHttp plain = PlainHttp::kLoopback;
+  // Whose pages may call in a browser (CORS, as the Fetch standard has it): origins as they send
+  // them, "https://plant.example:8443", or "*" for all. Empty: none, and no answer speaks of it.
+  std::vector<std::string> allowed_origins{};
   std::size_t max_connections = limits::kConnections;
   std::chrono::milliseconds header_timeout = limits::kHeaderTimeout;
   std::chrono::milliseconds idle_timeout = limits::kIdleTimeout;

@@ -23,7 +23,8 @@ namespace {
 
 constexpr std::size_t kChunkBytes = 256U << 10U;
 constexpr std::size_t kReadBytes = 4'096;
-constexpr std::size_t kJoinedBytes = 16U << 10U;  // of a body that is copied behind its header
+constexpr std::size_t kBodyReadBytes = 64U << 10U;  // of a request that does not come at once
+constexpr std::size_t kJoinedBytes = 16U << 10U;    // of a body that is copied behind its header
 constexpr int kUnsentBytes = 128 << 10;
 constexpr std::size_t kKeptBufferBytes = 64U << 10U;
 
@@ -109,7 +110,9 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
 
   // The next three from a thread of a pool.
   void StartAnswer(HttpResponse head) override {
-    Post([self = this->shared_from_this(), moved = std::move(head)] { self->OnStart(moved); });
+    Post([self = this->shared_from_this(), moved = std::move(head)]() mutable {
+      self->OnStart(std::move(moved));
+    });
   }
   Status WritePiece(std::string piece) override {
     if (!Post([self = this->shared_from_this(), moved = std::move(piece)]() mutable {
@@ -149,6 +152,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     stream_body_.reset();
     handler_running_ = answered_ = body_open_ = writing_ = false;
     if (request_.body.capacity() > kKeptBufferBytes) std::string().swap(request_.body);
+    if (buffer_.capacity() >= kBodyReadBytes) buffer_.shrink_to_fit();
     // Through the loop, so that many requests that came together do not nest.
     if (buffer_.size() > 0)
       return asio::post(loop_->io, [self = this->shared_from_this()] { self->OnRequestBytes(); });
@@ -184,6 +188,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     request_.stream = nullptr;
     const auto found = shared_->router.Find(request_.method, request_.path, request_.params);
     if (found.route == nullptr) return false;
+    NoteOrigin();
     Choose(found);
     if (kind_ == RouteKind::kStreaming || request_.content_length > found.route->max_body_bytes)
       return false;
@@ -209,6 +214,42 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     accepted_coding_ = found.route->coding == RouteCoding::kOffered
                            ? ChooseCoding(request_.Header("Accept-Encoding"))
                            : ContentCoding::kIdentity;
+  }
+
+  // Of a browser's page that may call: its origin as the answer has it. Else empty.
+  void NoteOrigin() {
+    origin_.clear();
+    const std::vector<std::string>& allowed = shared_->options.allowed_origins;
+    if (allowed.empty()) return;
+    const std::string_view origin = request_.Header("Origin");
+    if (origin.empty()) return;
+    if (allowed.front() == "*")
+      origin_ = "*";
+    else if (std::ranges::find(allowed, origin) != allowed.end())
+      origin_ = origin;
+  }
+
+  bool IsPreflight() const {
+    return !origin_.empty() && request_.method == "OPTIONS" &&
+           !request_.Header("Access-Control-Request-Method").empty();
+  }
+
+  // What a browser asks before it sends what a form could not (Fetch, 3.3.2). No key comes with it.
+  void AnswerPreflight(const std::string& allow) {
+    HttpResponse response = HttpResponse::Empty(204);
+    response.SetHeader("Access-Control-Allow-Methods", allow);
+    response.SetHeader("Access-Control-Allow-Headers",
+                       std::string(request_.Header("Access-Control-Request-Headers")));
+    response.SetHeader("Access-Control-Max-Age", "600");
+    Write(std::move(response));
+  }
+
+  void AllowOrigin(HttpResponse& response) const {
+    if (!shared_->options.allowed_origins.empty()) response.SetHeader("Vary", "Origin");
+    if (origin_.empty()) return;
+    response.SetHeader("Access-Control-Allow-Origin", origin_);
+    response.SetHeader("Access-Control-Expose-Headers",
+                       "Inference-Header-Content-Length, Retry-After");
   }
 
   // The peer has so long for the next step; then the operation under way fails with `late_` set, on
@@ -288,9 +329,11 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     const auto length = header_->content_length();
     request_.content_length =
         length ? *length : (header_->chunked() ? kUnknownLength : std::uint64_t{0});
+    NoteOrigin();
     const auto found = shared_->router.Find(request_.method, request_.path, request_.params);
     if (found.route == nullptr) {
       route_ = shared_->route_metrics.size() - 1;
+      if (found.path_known && IsPreflight()) return AnswerPreflight(found.allow);
       if (found.path_known)
         return Refuse(
             405, fmt::format("{} is not allowed here; allowed: {}", request_.method, found.allow),
@@ -320,6 +363,8 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   }
 
   void ReadBody(const Route& route) {
+    // Beast reads no more at a time than there is room for.
+    if (request_.content_length > kReadBytes) buffer_.reserve(kBodyReadBytes);
     if (kind_ == RouteKind::kStreaming) return StartStreaming(route);
     string_parser_.emplace(std::move(*header_));
     string_parser_->body_limit(route.max_body_bytes);
@@ -465,7 +510,8 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   }
 
   // The head of an answer that is written as it is made; it goes out with the first piece.
-  void OnStart(const HttpResponse& response) {
+  void OnStart(HttpResponse response) {
+    AllowOrigin(response);
     if (version_10_ || shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
     status_ = response.status;
     WriteResponseHead(response, {kUnknownLength, keep_alive_, head_, version_10_}, out_head_);
@@ -517,6 +563,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
     writing_ = true;
     EncodeResponse(response, accepted_coding_);
+    AllowOrigin(response);
     status_ = response.status;
     out_body_ = std::move(response.body);
     std::uint64_t length = out_body_.size();
@@ -631,6 +678,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   std::chrono::duration<double> body_seconds_{0};  // that the peer was waited for
   std::uint64_t body_bytes_ = 0;
   std::size_t route_ = 0;
+  std::string origin_;
   RouteKind kind_ = RouteKind::kInline;  // of this request
   AnswerGate gate_;
   bool keep_alive_ = false, head_ = false, version_10_ = false, waiting_ = false, late_ = false;

@@ -14,6 +14,10 @@
 
 namespace skerry {
 
+namespace {
+constexpr std::size_t kFewRows = 4;  // below, a walk is faster than TreeBits
+}
+
 // Reads the parallel arrays of a tree ensemble; every function is false where the graph is to be
 // left to the runtime.
 class TreeRunnerReader {
@@ -179,7 +183,33 @@ std::unique_ptr<TreeRunner> TreeRunner::Make(std::string_view onnx, std::size_t 
   if (model.graph().node_size() != 1) return nullptr;
   auto runner = std::make_unique<TreeRunner>();
   runner->columns_ = columns;
-  return TreeRunnerReader(*runner, model.graph()).Read() ? std::move(runner) : nullptr;
+  if (!TreeRunnerReader(*runner, model.graph()).Read()) return nullptr;
+  if (TreeBits::MachineHasIt()) runner->complete_ = runner->Complete();
+  return runner;
+}
+
+std::vector<CompleteTree> TreeRunner::Complete() const {
+  const auto too_deep = [](const Group& group) { return group.steps > CompleteTree::kDepth; };
+  if (columns_ > TreeBits::kColumns || std::ranges::any_of(groups_, too_deep)) return {};
+  std::vector<CompleteTree> trees(roots_.size());
+  for (std::size_t i = 0; i < trees.size(); ++i) {
+    CompleteTree& tree = trees[i];
+    std::array<std::uint32_t, 2 * CompleteTree::kNodes> places{};  // by node of the complete tree
+    places[1] = roots_[i];
+    for (std::size_t at = 1; at < CompleteTree::kNodes; ++at) {
+      const std::size_t index = places[at] / sizeof(Node);
+      const Node& node = nodes_[index];
+      const bool leaf = node.next[0] == places[at];
+      places[2 * at] = node.next[0];
+      places[2 * at + 1] = node.next[1];
+      tree.thresholds[at] = leaf ? -std::numeric_limits<float>::infinity() : node.threshold;
+      tree.columns[at] = static_cast<std::int32_t>(node.column);
+      tree.missing_true |= std::uint64_t{missing_true_[index]} << at;
+    }
+    for (std::size_t leaf = 0; leaf < CompleteTree::kNodes; ++leaf)
+      tree.leaves[leaf] = nodes_[places[CompleteTree::kNodes + leaf] / sizeof(Node)].threshold;
+  }
+  return trees;
 }
 
 template <bool kMissing>
@@ -216,6 +246,11 @@ void TreeRunner::AddGroup(const Group& group, std::span<const float> rows,
 std::vector<float> TreeRunner::Sum(std::span<const float> rows) const {
   std::vector<float> sums(rows.size() / columns_);
   const bool missing = std::ranges::any_of(rows, [](float value) { return std::isnan(value); });
+  if (!complete_.empty() && sums.size() >= kFewRows) {
+    TreeBits::AddTo(complete_, rows, columns_, missing, sums);
+    for (float& sum : sums) sum += base_;
+    return sums;
+  }
   // Group by group, so that a group's nodes stay near while all rows pass them.
   for (const Group& group : groups_)
     if (missing)

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "model/tensor.h"
+#include "model/tree_bits.h"
 
 namespace skerry {
 
@@ -67,6 +68,8 @@ class TreeRunner {
 
   template <bool kMissing>
   void AddGroup(const Group& group, std::span<const float> rows, std::span<float> sums) const;
+  // Nothing where a tree is deeper than a CompleteTree, or the columns are too many.
+  std::vector<CompleteTree> Complete() const;
   std::vector<float> Sum(std::span<const float> rows) const;
   void WriteScores(std::span<const float> sums, std::span<float> scores) const;
 
@@ -79,6 +82,7 @@ class TreeRunner {
   std::vector<std::uint8_t> missing_true_;  // by node: where a missing value goes, an index of next
   std::vector<std::uint32_t> roots_;        // where they begin, as in Node::next
   std::vector<Group> groups_;
+  std::vector<CompleteTree> complete_;  // empty where TreeBits is not used
 };
 
 }  // namespace skerry

@@ -53,6 +53,21 @@ Result<TlsServerOptions> ReadTls(const AccessOptions& options) {
   return tls;
 }
 
+// As browsers send them (RFC 6454 6.2): no path, no slash at the end.
+Status CheckOrigins(const std::vector<std::string>& origins) {
+  for (const std::string& origin : origins) {
+    if (origin == "*" && origins.size() == 1) continue;
+    const auto url = Url::Parse(origin);
+    if (url && url->path == "/" && !origin.ends_with('/')) continue;
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "\"{}\" is no origin: write https://host or https://host:port, nothing behind it, or "
+        "\"*\" alone",
+        origin);
+  }
+  return {};
+}
+
 HttpResponse Refusal(const Error& error) {
   HttpResponse response = ErrorResponse(error);
   response.SetHeader("WWW-Authenticate", "Bearer realm=\"skerry\"");
@@ -63,7 +78,9 @@ HttpResponse Refusal(const Error& error) {
 
 Result<Access> LoadAccess(const AccessOptions& options, std::span<const std::string> addresses) {
   SKERRY_RETURN_IF_ERROR(CheckTogether(options));
+  SKERRY_RETURN_IF_ERROR(CheckOrigins(options.allow_origins));
   Access access;
+  access.allowed_origins = options.allow_origins;
   if (options.plain_http) access.plain = PlainHttp::kAnywhere;
   if (!options.tls_cert.empty()) {
     SKERRY_ASSIGN_OR_RETURN(access.tls, ReadTls(options));

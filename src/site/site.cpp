@@ -212,6 +212,7 @@ Status Site::Parts::StartServers() {
   server_options.http.loops = options.http_loops;
   server_options.http.tls = access.tls;
   server_options.http.plain = access.plain;
+  server_options.http.allowed_origins = access.allowed_origins;
   ScoringParts scoring;
   scoring.repository = &repository;
   scoring.row_numbers = &row_numbers;

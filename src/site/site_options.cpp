@@ -1,4 +1,8 @@
 // The settings of --config: which keys there are, and how they become SiteOptions.
+#include <fmt/ranges.h>
+
+#include <sstream>
+
 #include "codec/config.h"
 #include "site/site.h"
 #include "storage/file.h"
@@ -10,6 +14,13 @@ Status CheckRange(std::string_view what, std::int64_t value, std::int64_t least,
                   std::int64_t most) {
   if (value >= least && value <= most) return {};
   return Fail(ErrorCode::kInvalidArgument, "{} is {}, must be {} to {}", what, value, least, most);
+}
+
+std::vector<std::string> AtCommas(const std::string& text) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, ',');) parts.push_back(std::move(part));
+  return parts;
 }
 
 // What the config file sets beside the command line; one place for both directions.
@@ -26,6 +37,7 @@ struct ConfigBinding {
         client_ca(options.access.client_ca.string()),
         api_keys(options.access.api_keys.string()),
         plain_http(options.access.plain_http),
+        allow_origins(fmt::format("{}", fmt::join(options.access.allow_origins, ","))),
         port(options.http_port),
         grpc_port(options.grpc_port),
         loops(options.http_loops),
@@ -60,6 +72,8 @@ struct ConfigBinding {
         .Add("access.api_keys", &api_keys, "",
              "Clients need a key of this file, made by 'skerry api-key'.")
         .Add("access.plain_http", &plain_http, "", "No TLS also on addresses that others reach.")
+        .Add("access.allow_origins", &allow_origins, "",
+             "Pages of these origins, with commas between them, may call in a browser; * for all.")
         .Add("capture", &capture, "", "off, async or sync: what an answer waits for.")
         .Add("scoring.threads", &threads, "threads", "Run what does not run on an event loop.")
         .Add("scoring.queue_limit", &queue_limit, "requests",
@@ -91,6 +105,7 @@ struct ConfigBinding {
   std::string hub_url, token_file, name, address, grpc_address, capture;
   std::string tls_cert, tls_key, client_ca, api_keys;
   bool plain_http;
+  std::string allow_origins;
   std::int64_t port, grpc_port, loops, quota_bytes, segment_rows, smoke_memory_bytes,
       upload_chunk_bytes, queue_limit, batch_rows, batch_delay_us, inline_limit_us, threads;
   std::chrono::milliseconds segment_age, interval, drain;
@@ -128,7 +143,8 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
   http_loops = static_cast<int>(config.loops);
   grpc_address = config.grpc_address;
   grpc_port = static_cast<std::uint16_t>(config.grpc_port);
-  access = {config.tls_cert, config.tls_key, config.client_ca, config.api_keys, config.plain_http};
+  access = {config.tls_cert, config.tls_key,    config.client_ca,
+            config.api_keys, config.plain_http, AtCommas(config.allow_origins)};
   capture = mode;
   quota_bytes = static_cast<std::uint64_t>(config.quota_bytes);
   segment_rows = static_cast<std::uint64_t>(config.segment_rows);

@@ -221,6 +221,14 @@ TEST(TreeRunner, GivesTheRuntimesBits) {
         }
 }
 
+// TreeBits has one register of sixteen columns, two, or nothing to do with the ensemble.
+TEST(TreeRunner, GivesTheRuntimesBitsForAnyNumberOfColumns) {
+  std::uint64_t seed = 100;
+  for (const std::size_t columns : {1U, 15U, 16U, 17U, 31U, 32U, 33U, 100U})
+    for (const bool missing : {true, false})
+      ExpectTheRuntimesBits({.depth = 6, .columns = columns, .missing = missing}, seed++);
+}
+
 TEST(TreeRunner, AnswersTheOutputsThatAreAskedFor) {
   const auto session = Load({}, 5);
   SeededRandom random(6);
