@@ -19,6 +19,7 @@ constexpr std::size_t kModelBytes = std::size_t{2} << 30U;
 // Tree ensembles that are walked by TreeRunner; larger ones are left to ONNX Runtime.
 constexpr std::size_t kWalkedModelBytes = 64U << 20U;
 constexpr std::size_t kWalkedNodes = std::size_t{1} << 20U;
+constexpr std::size_t kCategoryCodes = 1'024;  // of a split by category that is walked
 
 // HTTP.
 constexpr std::size_t kHeaderBytes = 16U << 10U;

@@ -113,27 +113,37 @@ class TreeWalk {
 
 }  // namespace
 
-void AddContributions(const TreeEnsemble& ensemble, std::span<const float> row,
+void AddContributions(const TreeEnsemble& ensemble, std::span<const float> row, std::size_t output,
                       std::span<double> values) {
   // A node at depth d has at most d + 1 steps, and those of all above it stand before them.
   const std::size_t longest = ensemble.depth + 2;
   thread_local std::vector<PathStep> steps;
   steps.resize(std::max(steps.size(), longest * (longest + 1) / 2));
-  for (const Tree& tree : ensemble.trees)
-    TreeWalk(tree, row, values).Visit(0, steps.data(), 0, {.feature = -1, .zero = 1, .one = 1});
+  for (std::size_t i = output; i < ensemble.trees.size(); i += ensemble.outputs)
+    TreeWalk(ensemble.trees[i], row, values)
+        .Visit(0, steps.data(), 0, {.feature = -1, .zero = 1, .one = 1});
+}
+
+Status CheckExplained(const ModelPackage& package) {
+  if (package.trees) return {};
+  return Fail(package.trees.error().code(), "model {} cannot be explained: {}", package.name,
+              package.trees.error().message());
 }
 
 Result<Contributions> ExplainRows(const RowBatch& batch) {
-  const ModelPackage& package = *batch.package;
-  if (!package.trees)
-    return Fail(package.trees.error().code(), "model {} cannot be explained: {}", package.name,
-                package.trees.error().message());
-  Contributions result{.base = package.trees->expected_margin,
-                       .features = package.trees->features,
-                       .values = std::vector<double>(batch.rows * package.trees->features)};
-  for (std::size_t row = 0; row < batch.rows; ++row)
-    AddContributions(*package.trees, batch.Row(row),
+  SKERRY_RETURN_IF_ERROR(CheckExplained(*batch.package));
+  const TreeEnsemble& trees = *batch.package->trees;
+  if (trees.outputs > 1 && batch.prediction.size() != batch.rows)
+    return Fail(ErrorCode::kInvalidArgument, "rows are explained after they were scored");
+  Contributions result{.bases = {},
+                       .features = trees.features,
+                       .values = std::vector<double>(batch.rows * trees.features)};
+  for (std::size_t row = 0; row < batch.rows; ++row) {
+    const std::size_t output = trees.outputs == 1 ? 0 : batch.prediction[row];
+    result.bases.push_back(trees.expected_margins[output]);
+    AddContributions(trees, batch.Row(row), output,
                      std::span(result.values).subspan(row * result.features, result.features));
+  }
   return result;
 }
 

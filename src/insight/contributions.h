@@ -13,10 +13,11 @@
 
 namespace skerry {
 
-// In log-odds of class 1. For every row, base + the sum of its values is the margin: the score is
-// 1 / (1 + e^-margin).
+// For every row, base + the sum of its values is the margin. Binary: in log-odds of class 1, the
+// score is 1 / (1 + e^-margin). Multiclass: of the class that is predicted. Regression: the value,
+// or its logarithm.
 struct Contributions {
-  double base = 0;             // what is expected of a row of which nothing is known
+  std::vector<double> bases;   // by row: what is expected of one of which nothing is known
   std::size_t features = 0;    // F, in the order of schema.features()
   std::vector<double> values;  // row-major [rows][F]
 
@@ -25,13 +26,17 @@ struct Contributions {
   }
 };
 
-// Adds one tree ensemble's contributions for `row` (one value a feature) to `values` (as many).
-// Time: the sum over leaves of the square of their depth. Thread-safe.
-void AddContributions(const TreeEnsemble& ensemble, std::span<const float> row,
+// Adds one tree ensemble's contributions to `output` for `row` (one value a feature) to `values`
+// (as many). Time: the sum over leaves of the square of their depth. Thread-safe.
+void AddContributions(const TreeEnsemble& ensemble, std::span<const float> row, std::size_t output,
                       std::span<double> values);
 
-// Of every row of a batch. kUnimplemented, saying why, when the model is no tree ensemble with
-// covers. Thread-safe for a frozen batch.
+// kUnimplemented, saying why, when the package's model is no tree ensemble with covers: then none
+// of its rows can be explained.
+Status CheckExplained(const ModelPackage& package);
+
+// Of every row of a scored batch, whose package CheckExplained takes. Thread-safe for a frozen
+// batch. kInvalidArgument for a batch of several classes that was not scored.
 Result<Contributions> ExplainRows(const RowBatch& batch);
 
 }  // namespace skerry

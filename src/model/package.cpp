@@ -80,6 +80,10 @@ Status LoadPredictor(const std::filesystem::path& directory, const PackageIdenti
                                        PredictorColumns(package.schema)),
       "model.onnx");
   package.trees = ReadTreeEnsemble(model, features);
+  const bool several = package.schema.task == ModelTask::kMulticlass;
+  if (package.trees && package.trees->outputs != (several ? package.schema.classes.size() : 1))
+    package.trees = Fail(ErrorCode::kUnimplemented, "its trees are of {} outputs, not one a class",
+                         package.trees->outputs);
   return {};
 }
 
@@ -87,6 +91,7 @@ Status LoadGraphs(const std::filesystem::path& directory, const PackageIdentity&
                   ModelPackage& package) {
   const std::size_t features = package.schema.feature_count();
   const bool detects = package.schema.task == ModelTask::kAnomaly;
+  package.trees = Fail(ErrorCode::kUnimplemented, "it has a detector alone");
   if (!detects) SKERRY_RETURN_IF_ERROR(LoadPredictor(directory, identity, package));
   const bool named = detects || identity.files.contains("detector.onnx");
   if (!named && !std::filesystem::exists(directory / "detector.onnx")) return {};

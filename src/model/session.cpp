@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <exception>
 #include <iterator>
@@ -362,6 +363,27 @@ Status OnnxSession::RunMatrix(std::span<const float> in, std::size_t rows, std::
 
 bool OnnxSession::walks_trees() const { return runtime_->trees != nullptr; }
 
+namespace {
+
+// What the graph declares of its outputs is what the trees give of a row.
+bool HasWidths(std::span<const TensorSpec> specs, std::size_t width) {
+  return std::ranges::all_of(specs, [width](const TensorSpec& spec) {
+    std::int64_t numbers = 1;
+    for (const std::int64_t size : spec.shape) numbers *= std::max<std::int64_t>(size, 1);
+    return numbers == (spec.type == TensorType::kFloat32 ? static_cast<std::int64_t>(width) : 1);
+  });
+}
+
+bool IsSame(const Tensor& wanted, const Tensor& got, const TreeRunner& runner) {
+  if (runner.is_bare() || wanted.type != TensorType::kFloat32) return wanted.bytes == got.bytes;
+  const auto near = [relative = runner.gives_numbers()](float a, float b) {
+    return a == b || std::abs(a - b) <= TreeRunner::kLinkDifference * (relative ? std::abs(a) : 1);
+  };
+  return std::ranges::equal(wanted.View<float>(), got.View<float>(), near);
+}
+
+}  // namespace
+
 void OnnxSession::AdoptTrees(std::string_view onnx) {
   constexpr std::size_t kProbes = 256, kAlone = 16;
   if (!runtime_->keeps_rows || inputs_.size() != 1 || inputs_[0].type != TensorType::kFloat32 ||
@@ -369,7 +391,7 @@ void OnnxSession::AdoptTrees(std::string_view onnx) {
     return;
   const auto columns = static_cast<std::size_t>(inputs_[0].shape[1]);
   auto runner = TreeRunner::Make(onnx, columns);
-  if (!runner) return;
+  if (!runner || !HasWidths(outputs_, runner->width())) return;
   std::vector<std::size_t> all(outputs_.size());
   std::iota(all.begin(), all.end(), std::size_t{0});
   const std::vector<float> probes = runner->ProbeRows(kProbes);
@@ -382,7 +404,8 @@ void OnnxSession::AdoptTrees(std::string_view onnx) {
     const auto wanted = Run({&input, 1});
     std::vector<Tensor> got = SizedOutputs(outputs_, all, input.shape[0]);
     runner->Run(given, all, got);
-    return wanted && std::ranges::equal(*wanted, got, {}, &Tensor::bytes, &Tensor::bytes);
+    const auto same = [&runner](const Tensor& a, const Tensor& b) { return IsSame(a, b, *runner); };
+    return wanted && std::ranges::equal(*wanted, got, same);
   };
   // The runtime has other code for one row than for several.
   bool same = agree(0, kProbes);

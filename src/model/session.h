@@ -2,8 +2,8 @@
 // the first load, telemetry off; a session runs on the calling thread alone (intra-op 1, no
 // spinning, CPU).
 //
-// A graph that is one tree ensemble and nothing else is walked by a TreeRunner instead, which on
-// load gave the runtime's very bits (see tree_runner.h).
+// A graph that is one tree ensemble, alone or as skerry train ends it, is walked by a TreeRunner
+// instead, which on load gave the runtime's answers (see tree_runner.h).
 //
 // Outputs that are no tensors become plain tensors: a sequence of tensors of one shape is stacked
 // along a new first axis; a sequence of maps (as tree converters emit) becomes its values [N,K]
@@ -67,7 +67,7 @@ class OnnxSession {
   struct Runtime;
   OnnxSession();
   Status Describe(std::string_view what);
-  // Walks trees from now on where `onnx` is an ensemble that gives the same bits so.
+  // Walks trees from now on where `onnx` is an ensemble that gives the same answers so.
   void AdoptTrees(std::string_view onnx);
 
   std::unique_ptr<Runtime> runtime_;

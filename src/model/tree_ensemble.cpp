@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
 #include <span>
 #include <string>
 #include <utility>
 
 #include "base/limits.h"
+#include "model/margin_graph.h"
 #include "model/onnx_attributes.h"
 
 namespace skerry {
@@ -25,30 +25,17 @@ tl::unexpected<Error> Unexplained(fmt::format_string<Args...> format, Args&&... 
   return Fail(ErrorCode::kUnimplemented, format, std::forward<Args>(args)...);
 }
 
-bool Takes(const onnx::NodeProto& node, std::string_view op,
-           std::initializer_list<std::string_view> inputs) {
-  return node.op_type() == op && node.output_size() == 1 &&
-         std::equal(node.input().begin(), node.input().end(), inputs.begin(), inputs.end());
-}
-
-// input -> trees -> logistic function -> (1 - p, p): what gives the margin its meaning.
 Status CheckGraph(const onnx::GraphProto& graph) {
+  const auto known = ReadMarginGraph(graph);
+  if (known && known->scale == 1) return {};
   const auto& nodes = graph.node();
-  const bool known = nodes.size() == 4 && Takes(nodes[0], "TreeEnsembleRegressor", {"input"}) &&
-                     Takes(nodes[1], "Sigmoid", {nodes[0].output(0)}) &&
-                     graph.initializer_size() == 1 && graph.initializer(0).float_data_size() == 1 &&
-                     graph.initializer(0).float_data(0) == 1 &&
-                     Takes(nodes[2], "Sub", {graph.initializer(0).name(), nodes[1].output(0)}) &&
-                     Takes(nodes[3], "Concat", {nodes[2].output(0), nodes[1].output(0)}) &&
-                     nodes[3].output(0) == "probabilities";
-  if (known) return {};
   std::string found;
   constexpr int kNamed = 4;
   for (int i = 0; i < std::min(kNamed, nodes.size()); ++i)
     found += fmt::format("{}{}", i == 0 ? "" : ", ", nodes[i].op_type());
   return Unexplained(
-      "its graph is no tree ensemble as skerry train exports it (TreeEnsembleRegressor, Sigmoid, "
-      "Sub, Concat): it has {} nodes ({}{})",
+      "its graph is no tree ensemble as skerry train exports it (TreeEnsembleRegressor, then "
+      "Sigmoid, Sub and Concat, or Softmax, or Exp, or nothing): it has {} nodes ({}{})",
       nodes.size(), found, nodes.size() > kNamed ? ", ..." : "");
 }
 
@@ -62,14 +49,16 @@ class RegressorReader {
     SKERRY_RETURN_IF_ERROR(CheckSettings());
     SKERRY_RETURN_IF_ERROR(FindArrays());
     TreeEnsemble ensemble{.features = features_};
+    ensemble.outputs = static_cast<std::size_t>(attributes_.Int("n_targets", 1));
     for (const float value : attributes_.Floats("base_values")) ensemble.base_margin += value;
     SKERRY_RETURN_IF_ERROR(ReadNodes(ensemble));
     SKERRY_RETURN_IF_ERROR(ReadLeaves(ensemble));
-    ensemble.expected_margin = ensemble.base_margin;
-    for (const Tree& tree : ensemble.trees) {
+    ensemble.expected_margins.assign(ensemble.outputs, ensemble.base_margin);
+    for (std::size_t i = 0; i < ensemble.trees.size(); ++i) {
+      const Tree& tree = ensemble.trees[i];
       visited_.assign(tree.size(), 0);
       SKERRY_ASSIGN_OR_RETURN(const double expected, Expect(tree, 0, 0, ensemble.depth));
-      ensemble.expected_margin += expected;
+      ensemble.expected_margins[i % ensemble.outputs] += expected;
     }
     return ensemble;
   }
@@ -78,9 +67,12 @@ class RegressorReader {
   Status CheckSettings() const {
     if (attributes_.Text("post_transform", "NONE") == "NONE" &&
         attributes_.Text("aggregate_function", "SUM") == "SUM" &&
-        attributes_.Int("n_targets", 1) == 1 && attributes_.Floats("base_values").size() <= 1)
+        attributes_.Int("n_targets", 1) >= 1 &&
+        attributes_.Int("n_targets", 1) <= static_cast<std::int64_t>(limits::kClasses) &&
+        attributes_.Floats("base_values").size() <=
+            (attributes_.Int("n_targets", 1) == 1 ? 1U : 0U))
       return {};
-    return Unexplained("its trees do not add up to one margin");
+    return Unexplained("its trees do not add up to one margin, or one a class");
   }
 
   Status CheckFit(std::string_view name, std::size_t found, std::size_t wanted) const {
@@ -129,7 +121,7 @@ class RegressorReader {
       node.cover = covers_[i];
       const std::string& mode = (*modes_)[static_cast<int>(i)];
       if (mode == "LEAF") continue;
-      if (mode != "BRANCH_LT")
+      if (mode != "BRANCH_LT" && mode != "BRANCH_EQ")
         return Unexplained("its trees have a node of mode {}", mode.substr(0, 32));
       const std::int64_t feature = feature_ids_[i];
       constexpr std::int64_t kMostNodes = std::numeric_limits<int>::max();
@@ -137,17 +129,44 @@ class RegressorReader {
           rights_[i] <= 0 || lefts_[i] > kMostNodes || rights_[i] > kMostNodes)
         return Unexplained("its trees have a node that splits nothing");
       node.feature = static_cast<int>(feature);
-      node.threshold = values_[i];
-      node.missing_left = missing_[i] != 0;
       node.left = static_cast<int>(lefts_[i]);
       node.right = static_cast<int>(rights_[i]);
+      node.missing_left = missing_[i] != 0;
+      if (mode == "BRANCH_LT") {
+        node.threshold = values_[i];
+        continue;
+      }
+      // What equals goes right here, and left of what is true there.
+      std::swap(node.left, node.right);
+      node.missing_left = !node.missing_left;
+      node.categories = {values_[i]};
     }
+    for (Tree& tree : ensemble.trees) JoinChains(tree);
     return {};
+  }
+
+  // A chain of splits off the same feature into the same node is one split by categories. What was
+  // joined stays behind as a node that nothing leads to.
+  static void JoinChains(Tree& tree) {
+    for (TreeNode& node : tree) {
+      while (!node.categories.empty() && static_cast<std::size_t>(node.left) < tree.size()) {
+        const TreeNode& next = tree[static_cast<std::size_t>(node.left)];
+        if (&next == &node || next.categories.empty() || next.feature != node.feature ||
+            next.right != node.right || next.missing_left != node.missing_left)
+          break;
+        node.categories.insert(node.categories.end(), next.categories.begin(),
+                               next.categories.end());
+        node.left = next.left;
+        if (node.categories.size() > limits::kCategoriesPerField + 1) break;
+      }
+      std::sort(node.categories.begin(), node.categories.end());
+    }
   }
 
   Status ReadLeaves(TreeEnsemble& ensemble) const {
     const auto weights = attributes_.Floats("target_weights");
-    std::span<const std::int64_t> trees, nodes;
+    std::span<const std::int64_t> trees, nodes, targets;
+    SKERRY_RETURN_IF_ERROR(FindInts("target_ids", weights.size(), targets));
     SKERRY_RETURN_IF_ERROR(FindInts("target_treeids", weights.size(), trees));
     SKERRY_RETURN_IF_ERROR(FindInts("target_nodeids", weights.size(), nodes));
     for (std::size_t i = 0; i < weights.size(); ++i) {
@@ -156,6 +175,8 @@ class RegressorReader {
       if (tree >= ensemble.trees.size() || node >= ensemble.trees[tree].size() ||
           !ensemble.trees[tree][node].is_leaf() || !std::isfinite(weights[i]))
         return Unexplained("its trees have a weight that is no leaf's");
+      if (targets[i] != static_cast<std::int64_t>(tree % ensemble.outputs))
+        return Unexplained("its trees are not of the classes in turn");
       ensemble.trees[tree][node].value += weights[i];
     }
     return {};

@@ -94,7 +94,7 @@ void WriteOutput(std::string& out, const PackageOutput& output, const RowBatch& 
 void AppendContributions(std::string& out, const Contributions& explained, std::size_t row,
                          const std::vector<const Field*>& features) {
   out += ",\"base\":";
-  AppendJsonNumber(out, explained.base);
+  AppendJsonNumber(out, explained.bases[row]);
   out += ",\"contributions\":{";
   const std::span<const double> values = explained.Row(row);
   for (std::size_t i = 0; i < values.size(); ++i) {

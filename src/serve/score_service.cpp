@@ -86,12 +86,15 @@ Status ScoreService::ScoreWhole(HttpRequest& request, bool explain, RowAnswer& a
   SKERRY_ASSIGN_OR_RETURN(const std::shared_ptr<RowBatch> batch,
                           BatchFromNamedRows(answer.model->package, request.body));
   // Before any row is numbered: a request that is refused has taken none.
-  std::optional<Contributions> explained;
   if (explain) {
     SKERRY_RETURN_IF_ERROR(CheckExplainedRows(*batch));
-    SKERRY_ASSIGN_OR_RETURN(explained, ExplainRows(*batch));
+    SKERRY_RETURN_IF_ERROR(CheckExplained(*batch->package));
   }
   SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *batch));
+  std::optional<Contributions> explained;
+  if (explain) {
+    SKERRY_ASSIGN_OR_RETURN(explained, ExplainRows(*batch));
+  }
   answer.body = ScoreAnswer(*batch, explained ? &*explained : nullptr);
   answer.batch = batch;
   return {};

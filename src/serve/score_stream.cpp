@@ -131,11 +131,12 @@ Status ScoreStream::Flush() {
   if (batch_->rows == 0) return {};
   const std::shared_ptr<RowBatch> batch = std::exchange(batch_, nullptr);
   StartBatch();
+  if (explain_) SKERRY_RETURN_IF_ERROR(CheckExplained(*batch->package));
+  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *batch));
   std::optional<Contributions> explained;
   if (explain_) {
     SKERRY_ASSIGN_OR_RETURN(explained, ExplainRows(*batch));
   }
-  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *batch));
   AnsweredRequest& answered = answer_.answered;
   answered.times.infer_us += batch->infer_us;
   answered.utc_us = batch->event_time_us;

@@ -46,6 +46,7 @@ class DataMatrix {
     if (xgb.matrix_set_info(matrix.handle_, "label", label_data.c_str()) != 0 ||
         xgb.matrix_set_info(matrix.handle_, "weight", weight_data.c_str()) != 0)
       return tl::make_unexpected(XgboostError(xgb, "taking labels and weights").error());
+    SKERRY_RETURN_IF_ERROR(matrix.SetTypes(rows.features));
     return matrix;
   }
   DataMatrix(DataMatrix&& other) noexcept
@@ -58,6 +59,18 @@ class DataMatrix {
 
  private:
   explicit DataMatrix(const XgboostFunctions& xgb) : xgb_(&xgb) {}
+
+  // "c" for categories, "q" for quantities.
+  Status SetTypes(const FeatureMatrix& features) {
+    if (std::ranges::count(features.categorical, 1) == 0) return {};
+    std::vector<const char*> types;
+    for (const std::uint8_t categorical : features.categorical)
+      types.push_back(categorical != 0 ? "c" : "q");
+    if (xgb_->matrix_set_texts(handle_, "feature_type", types.data(), types.size()) != 0)
+      return XgboostError(*xgb_, "taking the types of the features");
+    return {};
+  }
+
   const XgboostFunctions* xgb_;
   DMatrixHandle handle_ = nullptr;
 };
@@ -155,26 +168,28 @@ double LossOf(const LabelledRows& rows, std::span<const float> scores, bool abso
   return rows.task == ModelTask::kRegression && !absolute ? std::sqrt(sum / weight) : sum / weight;
 }
 
-Result<Link> LinkOf(const std::string& objective) {
-  if (objective == "binary:logistic") return Link::kLogistic;
-  if (objective == "multi:softprob") return Link::kSoftmax;
-  if (objective == "reg:squarederror" || objective == "reg:absoluteerror") return Link::kIdentity;
+Result<MarginLink> LinkOf(const std::string& objective) {
+  if (objective == "binary:logistic") return MarginLink::kLogistic;
+  if (objective == "multi:softprob") return MarginLink::kSoftmax;
+  if (objective == "reg:squarederror" || objective == "reg:absoluteerror")
+    return MarginLink::kIdentity;
   if (objective == "count:poisson" || objective == "reg:gamma" || objective == "reg:tweedie")
-    return Link::kExp;
+    return MarginLink::kExp;
   return Fail(ErrorCode::kInternal, "XGBoost's model has the objective '{}'", objective);
 }
 
-Result<float> MarginOf(float base_score, Link link) {
-  if (link == Link::kLogistic && base_score > 0 && base_score < 1)
+Result<float> MarginOf(float base_score, MarginLink link) {
+  if (link == MarginLink::kLogistic && base_score > 0 && base_score < 1)
     return -std::log(1.0F / base_score - 1.0F);
-  if (link == Link::kExp && base_score > 0) return std::log(base_score);
-  if (link == Link::kIdentity || link == Link::kSoftmax) return base_score;
+  if (link == MarginLink::kExp && base_score > 0) return std::log(base_score);
+  if (link == MarginLink::kIdentity || link == MarginLink::kSoftmax) return base_score;
   return Fail(ErrorCode::kInternal, "XGBoost's model has a base_score of {}", base_score);
 }
 
 // "[3.39E-2]" or "[1E0,2E0]" since XGBoost 3, "3.39E-2" before: what the answers start from, as
 // probability or number. One for all outputs, or one an output.
-Result<std::vector<float>> ReadBaseMargins(const Json& learner, std::size_t outputs, Link link) {
+Result<std::vector<float>> ReadBaseMargins(const Json& learner, std::size_t outputs,
+                                           MarginLink link) {
   JsonObject object(learner, "learner");
   SKERRY_ASSIGN_OR_RETURN(const JsonObject parameters, object.Object("learner_model_param"));
   SKERRY_ASSIGN_OR_RETURN(std::string text, parameters.String("base_score"));
@@ -215,8 +230,22 @@ Status CheckTurns(const Json& model, std::size_t outputs) {
   return {};
 }
 
+// The categories that each node sends right, into the nodes.
+void ReadCategories(const Json& tree, std::vector<TreeNode>& nodes) {
+  const Json& split = tree.at("categories_nodes");
+  for (std::size_t i = 0; i < split.size(); ++i) {
+    TreeNode& node = nodes.at(split[i].get<std::size_t>());
+    const auto first = tree.at("categories_segments")[i].get<std::size_t>();
+    const auto count = tree.at("categories_sizes")[i].get<std::size_t>();
+    for (std::size_t k = first; k < first + count; ++k)
+      node.categories.push_back(tree.at("categories").at(k).get<float>());
+    std::sort(node.categories.begin(), node.categories.end());
+  }
+}
+
 Status ReadTree(const Json& tree, BoostedTrees& ensemble) {
   std::vector<TreeNode> nodes(tree.at("left_children").size());
+  ReadCategories(tree, nodes);
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     TreeNode& node = nodes[i];
     node.left = tree.at("left_children")[i].get<int>();
@@ -227,8 +256,11 @@ Status ReadTree(const Json& tree, BoostedTrees& ensemble) {
       node.value = static_cast<float>(condition);
       continue;
     }
+    const bool by_category = tree.at("split_type")[i].get<int>() != 0;
+    if (by_category == node.categories.empty())
+      return Fail(ErrorCode::kInternal, "XGBoost's model has a split by no category");
     node.feature = tree.at("split_indices")[i].get<int>();
-    node.threshold = static_cast<float>(condition);
+    if (!by_category) node.threshold = static_cast<float>(condition);
     node.missing_left = tree.at("default_left")[i].get<int>() != 0;
     if (node.feature < 0 || static_cast<std::size_t>(node.feature) >= ensemble.gains.size())
       return Fail(ErrorCode::kInternal, "XGBoost's model splits on feature {}", node.feature);

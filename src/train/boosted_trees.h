@@ -18,15 +18,11 @@
 
 namespace skerry {
 
-// What makes answers of margins: P(class 1) = sigmoid(margin), the probabilities of several classes
-// = softmax(margins), a number = margin or e^margin.
-enum class Link : std::uint8_t { kLogistic, kSoftmax, kIdentity, kExp };
-
 // Margin of an output = its base margin + sum of one leaf of each of its trees.
 struct BoostedTrees {
   std::vector<Tree> trees{};                 // round by round; in each round one an output
   std::vector<float> base_margins = {0.0F};  // one an output
-  Link link = Link::kLogistic;
+  MarginLink link = MarginLink::kLogistic;
   std::vector<double> gains{};  // by feature: total gain of its splits
 };
 

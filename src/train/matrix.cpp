@@ -5,7 +5,7 @@
 namespace skerry {
 
 FeatureMatrix FeatureMatrix::Select(std::span<const std::size_t> wanted) const {
-  FeatureMatrix selected{.columns = columns};
+  FeatureMatrix selected{.columns = columns, .categorical = categorical};
   selected.values.reserve(wanted.size() * columns);
   for (const std::size_t index : wanted) {
     const std::span<const float> values_of_row = row(index);

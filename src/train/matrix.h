@@ -15,6 +15,8 @@ namespace skerry {
 struct FeatureMatrix {
   std::size_t columns = 0;
   std::vector<float> values{};
+  // By column whether it holds codes of categories; empty: none does.
+  std::vector<std::uint8_t> categorical{};
 
   std::size_t rows() const { return columns == 0 ? 0 : values.size() / columns; }
   std::span<const float> row(std::size_t index) const {

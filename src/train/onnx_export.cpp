@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdint>
 #include <span>
+#include <utility>
+#include <vector>
 
 namespace skerry {
 namespace {
@@ -27,6 +29,7 @@ class TreeEnsembleNode {
     AddInt("n_targets", static_cast<std::int64_t>(targets));
   }
 
+  // Settings are added before the trees.
   void AddText(const char* name, const char* value) {
     onnx::AttributeProto& attribute = Add(name, onnx::AttributeProto::STRING);
     attribute.set_s(value);
@@ -39,48 +42,68 @@ class TreeEnsembleNode {
     for (const float value : values) attribute.add_floats(value);
   }
 
-  // Covers, where the trees have them, as nodes_hitrates.
+  // Covers, where the trees have them, as nodes_hitrates. A split by category is a chain of
+  // BRANCH_EQ nodes with one true child, as ONNX Runtime takes for set membership: the split's own
+  // node first, the others behind the tree's.
   void AddTrees(const std::vector<Tree>& trees) {
-    onnx::AttributeProto& tree_ids = Add("nodes_treeids", onnx::AttributeProto::INTS);
-    onnx::AttributeProto& node_ids = Add("nodes_nodeids", onnx::AttributeProto::INTS);
-    onnx::AttributeProto& features = Add("nodes_featureids", onnx::AttributeProto::INTS);
-    onnx::AttributeProto& values = Add("nodes_values", onnx::AttributeProto::FLOATS);
-    onnx::AttributeProto& modes = Add("nodes_modes", onnx::AttributeProto::STRINGS);
-    onnx::AttributeProto& lefts = Add("nodes_truenodeids", onnx::AttributeProto::INTS);
-    onnx::AttributeProto& rights = Add("nodes_falsenodeids", onnx::AttributeProto::INTS);
-    onnx::AttributeProto& missing =
-        Add("nodes_missing_value_tracks_true", onnx::AttributeProto::INTS);
-    onnx::AttributeProto& target_trees = Add("target_treeids", onnx::AttributeProto::INTS);
-    onnx::AttributeProto& target_nodes = Add("target_nodeids", onnx::AttributeProto::INTS);
-    onnx::AttributeProto& target_ids = Add("target_ids", onnx::AttributeProto::INTS);
-    onnx::AttributeProto& weights = Add("target_weights", onnx::AttributeProto::FLOATS);
-    for (std::size_t tree = 0; tree < trees.size(); ++tree) {
-      for (std::size_t i = 0; i < trees[tree].size(); ++i) {
-        const TreeNode& node = trees[tree][i];
-        const bool leaf = node.is_leaf();
-        tree_ids.add_ints(static_cast<std::int64_t>(tree));
-        node_ids.add_ints(static_cast<std::int64_t>(i));
-        features.add_ints(leaf ? 0 : node.feature);
-        values.add_floats(leaf ? 0 : node.threshold);
-        modes.add_strings(leaf ? "LEAF" : "BRANCH_LT");
-        lefts.add_ints(leaf ? 0 : node.left);
-        rights.add_ints(leaf ? 0 : node.right);
-        missing.add_ints(!leaf && node.missing_left ? 1 : 0);
-        if (!leaf) continue;
-        target_trees.add_ints(static_cast<std::int64_t>(tree));
-        target_nodes.add_ints(static_cast<std::int64_t>(i));
-        target_ids.add_ints(static_cast<std::int64_t>(tree % targets_));
-        weights.add_floats(node.value);
-      }
-    }
-    if (!trees.empty() && trees[0][0].cover > 0) AddCovers(trees);
+    covers_ = !trees.empty() && trees.back()[0].cover > 0;
+    for (const Tree& tree : trees) AddTree(tree);
+    if (!covers_) return;
+    onnx::AttributeProto& hitrates = Add("nodes_hitrates", onnx::AttributeProto::FLOATS);
+    for (const float cover : hitrates_) hitrates.add_floats(cover);
   }
 
  private:
-  void AddCovers(const std::vector<Tree>& trees) {
-    onnx::AttributeProto& covers = Add("nodes_hitrates", onnx::AttributeProto::FLOATS);
-    for (const Tree& tree : trees)
-      for (const TreeNode& node : tree) covers.add_floats(node.cover);
+  void AddTree(const Tree& tree) {
+    const auto id = static_cast<std::int64_t>(trees_++);
+    std::vector<TreeNode> links;  // of chains, beyond their first nodes
+    for (std::size_t i = 0; i < tree.size(); ++i) {
+      const TreeNode& node = tree[i];
+      const auto index = static_cast<std::int64_t>(i);
+      if (node.is_leaf()) {
+        AddNode(id, index, node, "LEAF", 0, 0, 0);
+        target_trees_.add_ints(id);
+        target_nodes_.add_ints(index);
+        target_ids_.add_ints(id % static_cast<std::int64_t>(targets_));
+        weights_.add_floats(node.value);
+      } else if (node.categories.empty()) {
+        AddNode(id, index, node, "BRANCH_LT", node.threshold, node.left, node.right);
+      } else {
+        AddLink(id, index, node, tree.size(), links);
+      }
+    }
+    for (std::size_t i = 0; i < links.size(); ++i)
+      AddNode(id, static_cast<std::int64_t>(tree.size() + i), links[i], "BRANCH_EQ",
+              links[i].threshold, links[i].right, links[i].left);
+  }
+
+  // The first node of a chain; appends the others, whose left is the node after them.
+  void AddLink(std::int64_t tree, std::int64_t index, const TreeNode& node, std::size_t nodes,
+               std::vector<TreeNode>& links) {
+    const std::size_t more = node.categories.size() - 1;
+    const auto next = static_cast<int>(nodes + links.size());
+    AddNode(tree, index, node, "BRANCH_EQ", node.categories[0], node.right,
+            more == 0 ? node.left : next);
+    for (std::size_t k = 1; k <= more; ++k) {
+      TreeNode link = node;
+      link.threshold = node.categories[k];
+      link.left = k == more ? node.left : next + static_cast<int>(k);
+      links.push_back(std::move(link));
+    }
+  }
+
+  void AddNode(std::int64_t tree, std::int64_t index, const TreeNode& node, const char* mode,
+               float value, int yes, int no) {
+    const bool equals = !node.categories.empty();
+    tree_ids_.add_ints(tree);
+    node_ids_.add_ints(index);
+    features_.add_ints(node.is_leaf() ? 0 : node.feature);
+    values_.add_floats(value);
+    modes_.add_strings(mode);
+    trues_.add_ints(yes);
+    falses_.add_ints(no);
+    missing_.add_ints(!node.is_leaf() && node.missing_left != equals ? 1 : 0);
+    hitrates_.push_back(node.cover);
   }
   onnx::AttributeProto& Add(const char* name, onnx::AttributeProto::AttributeType type) {
     onnx::AttributeProto& attribute = *node_.add_attribute();
@@ -88,8 +111,25 @@ class TreeEnsembleNode {
     attribute.set_type(type);
     return attribute;
   }
+  using Type = onnx::AttributeProto;
   onnx::NodeProto& node_;
   const std::size_t targets_;
+  std::size_t trees_ = 0;
+  bool covers_ = false;
+  std::vector<float> hitrates_;
+  // References into `node_`: its attributes are allocated one by one.
+  onnx::AttributeProto& tree_ids_ = Add("nodes_treeids", Type::INTS);
+  onnx::AttributeProto& node_ids_ = Add("nodes_nodeids", Type::INTS);
+  onnx::AttributeProto& features_ = Add("nodes_featureids", Type::INTS);
+  onnx::AttributeProto& values_ = Add("nodes_values", Type::FLOATS);
+  onnx::AttributeProto& modes_ = Add("nodes_modes", Type::STRINGS);
+  onnx::AttributeProto& trues_ = Add("nodes_truenodeids", Type::INTS);
+  onnx::AttributeProto& falses_ = Add("nodes_falsenodeids", Type::INTS);
+  onnx::AttributeProto& missing_ = Add("nodes_missing_value_tracks_true", Type::INTS);
+  onnx::AttributeProto& target_trees_ = Add("target_treeids", Type::INTS);
+  onnx::AttributeProto& target_nodes_ = Add("target_nodeids", Type::INTS);
+  onnx::AttributeProto& target_ids_ = Add("target_ids", Type::INTS);
+  onnx::AttributeProto& weights_ = Add("target_weights", Type::FLOATS);
 };
 
 void DescribeMatrix(onnx::ValueInfoProto& value, const char* name, std::size_t columns) {
@@ -164,19 +204,25 @@ std::string ExportBoostedTrees(const BoostedTrees& ensemble, std::size_t feature
   onnx::ModelProto model = StartModel("boosted_trees", features);
   onnx::GraphProto& graph = *model.mutable_graph();
   const std::size_t outputs = ensemble.base_margins.size();
-  const bool identity = ensemble.link == Link::kIdentity;
+  const bool identity = ensemble.link == MarginLink::kIdentity;
   TreeEnsembleNode trees(
       AddNode(graph, "TreeEnsembleRegressor", {"input"}, identity ? "value" : "margin"), outputs);
   trees.AddText("post_transform", "NONE");
-  trees.AddFloats("base_values", ensemble.base_margins);
-  trees.AddTrees(ensemble.trees);
+  // The base margins are trees of one leaf each, since XGBoost adds the others to them, in float32
+  // and in this order; base_values would be added at the end.
+  std::vector<Tree> all;
+  for (const float margin : ensemble.base_margins) all.push_back({{.value = margin}});
+  all.insert(all.end(), ensemble.trees.begin(), ensemble.trees.end());
+  trees.AddTrees(all);
   switch (ensemble.link) {
-    case Link::kLogistic: AddLogistic(graph); break;
-    case Link::kSoftmax: AddAxis(AddNode(graph, "Softmax", {"margin"}, "probabilities")); break;
-    case Link::kExp: AddNode(graph, "Exp", {"margin"}, "value"); break;
-    case Link::kIdentity: break;
+    case MarginLink::kLogistic: AddLogistic(graph); break;
+    case MarginLink::kSoftmax:
+      AddAxis(AddNode(graph, "Softmax", {"margin"}, "probabilities"));
+      break;
+    case MarginLink::kExp: AddNode(graph, "Exp", {"margin"}, "value"); break;
+    case MarginLink::kIdentity: break;
   }
-  if (ensemble.link == Link::kLogistic || ensemble.link == Link::kSoftmax)
+  if (ensemble.link == MarginLink::kLogistic || ensemble.link == MarginLink::kSoftmax)
     DescribeMatrix(*graph.add_output(), "probabilities", std::max<std::size_t>(outputs, 2));
   else
     DescribeMatrix(*graph.add_output(), "value", 1);

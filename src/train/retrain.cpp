@@ -121,6 +121,7 @@ Status AddReleased(const RetrainOptions& options, const ModelSchema& schema, Lab
   const std::vector<const Field*> fields = schema.features();
   const std::size_t first = rows.features.values.size();
   rows.features.columns = fields.size();
+  rows.features.categorical = CategoricalColumns(schema);
   rows.features.values.resize(first + labels.size() * fields.size());
   for (std::size_t i = 0; i < fields.size(); ++i) {
     SKERRY_ASSIGN_OR_RETURN(const std::vector<float> values, ReleasedFeature(options, *fields[i]),

@@ -140,9 +140,17 @@ Result<std::vector<float>> EncodeColumn(const Column& column, const Field& field
   return values;
 }
 
+std::vector<std::uint8_t> CategoricalColumns(const ModelSchema& schema) {
+  std::vector<std::uint8_t> categorical;
+  for (const Field* field : schema.features())
+    categorical.push_back(field->type == FieldType::kCategory ? 1 : 0);
+  return categorical;
+}
+
 Result<FeatureMatrix> EncodeFeatures(const Table& table, const ModelSchema& schema) {
   const std::vector<const Field*> fields = schema.features();
   FeatureMatrix matrix{.columns = fields.size()};
+  matrix.categorical = CategoricalColumns(schema);
   matrix.values.resize(table.rows() * fields.size());
   for (std::size_t i = 0; i < fields.size(); ++i) {
     SKERRY_ASSIGN_OR_RETURN(const Column* column,

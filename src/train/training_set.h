@@ -32,6 +32,9 @@ std::vector<std::string> TextColumns(const TrainOptions& options);
 Result<LabelledRows> EncodeRows(const Table& table, const ModelSchema& schema,
                                 const std::string& weight_column);
 
+// FeatureMatrix::categorical of rows of this schema.
+std::vector<std::uint8_t> CategoricalColumns(const ModelSchema& schema);
+
 // The features alone; as above.
 Result<FeatureMatrix> EncodeFeatures(const Table& table, const ModelSchema& schema);
 

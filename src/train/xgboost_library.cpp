@@ -13,6 +13,7 @@ Result<XgboostFunctions> FindFunctions() {
   SKERRY_RETURN_IF_ERROR(library.Find("XGBSetGlobalConfig", functions.set_global_config));
   SKERRY_RETURN_IF_ERROR(library.Find("XGDMatrixCreateFromDense", functions.matrix_create));
   SKERRY_RETURN_IF_ERROR(library.Find("XGDMatrixSetInfoFromInterface", functions.matrix_set_info));
+  SKERRY_RETURN_IF_ERROR(library.Find("XGDMatrixSetStrFeatureInfo", functions.matrix_set_texts));
   SKERRY_RETURN_IF_ERROR(library.Find("XGDMatrixFree", functions.matrix_free));
   SKERRY_RETURN_IF_ERROR(library.Find("XGBoosterCreate", functions.booster_create));
   SKERRY_RETURN_IF_ERROR(library.Find("XGBoosterFree", functions.booster_free));

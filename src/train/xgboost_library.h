@@ -13,6 +13,7 @@ struct XgboostFunctions {
   decltype(&::XGBSetGlobalConfig) set_global_config = nullptr;
   decltype(&::XGDMatrixCreateFromDense) matrix_create = nullptr;
   decltype(&::XGDMatrixSetInfoFromInterface) matrix_set_info = nullptr;
+  decltype(&::XGDMatrixSetStrFeatureInfo) matrix_set_texts = nullptr;
   decltype(&::XGDMatrixFree) matrix_free = nullptr;
   decltype(&::XGBoosterCreate) booster_create = nullptr;
   decltype(&::XGBoosterFree) booster_free = nullptr;

@@ -96,7 +96,7 @@ std::vector<double> BruteForce(const TreeEnsemble& ensemble, std::span<const flo
 
 std::vector<double> Explain(const TreeEnsemble& ensemble, std::span<const float> row) {
   std::vector<double> values(kFeatures, 0);
-  AddContributions(ensemble, row, values);
+  AddContributions(ensemble, row, 0, values);
   return values;
 }
 
@@ -151,10 +151,11 @@ TEST(Contributions, OfABatchAddUpToItsScores) {
       Scored(fixture::LoadFixture(files), {0, 30, 10, 2, 60, 150, 1, std::nanf(""), 3});
   const auto explained = ExplainRows(batch);
   ASSERT_TRUE(explained) << explained.error().message();
-  EXPECT_NEAR(explained->base, -0.1, 1e-6);
   for (std::size_t row = 0; row < batch.rows; ++row) {
+    EXPECT_NEAR(explained->bases[row], -0.1, 1e-6);
     const auto values = explained->Row(row);
-    const double margin = explained->base + std::accumulate(values.begin(), values.end(), 0.0);
+    const double margin =
+        explained->bases[row] + std::accumulate(values.begin(), values.end(), 0.0);
     EXPECT_NEAR(1 / (1 + std::exp(-margin)), batch.score[row], 1e-6);
     EXPECT_EQ(values[0], 0);
   }

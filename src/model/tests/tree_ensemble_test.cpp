@@ -57,7 +57,7 @@ TEST(TreeEnsemble, IsReadFromTheGraph) {
   EXPECT_TRUE(root.GoesLeft(std::numeric_limits<float>::quiet_NaN()));
   EXPECT_EQ(ensemble->trees[0][2].value, 2);
   EXPECT_EQ(ensemble->depth, 1U);
-  EXPECT_NEAR(ensemble->expected_margin, -0.7 + 0.6, 1e-6);
+  EXPECT_NEAR(ensemble->expected_margins[0], -0.7 + 0.6, 1e-6);
 }
 
 TEST(TreeEnsemble, OtherGraphsAreRefusedWithTheReason) {
@@ -76,8 +76,8 @@ TEST(TreeEnsemble, OtherGraphsAreRefusedWithTheReason) {
   EXPECT_THAT(Refusal([](auto& graph) { Attribute(graph, "nodes_hitrates").set_floats(1, -1); }),
               HasSubstr("cover of -1"));
   EXPECT_THAT(
-      Refusal([](auto& graph) { Attribute(graph, "nodes_modes").set_strings(0, "BRANCH_EQ"); }),
-      HasSubstr("BRANCH_EQ"));
+      Refusal([](auto& graph) { Attribute(graph, "nodes_modes").set_strings(0, "BRANCH_GT"); }),
+      HasSubstr("BRANCH_GT"));
   EXPECT_THAT(Refusal([](auto& graph) { Attribute(graph, "aggregate_function").set_s("MIN"); }),
               HasSubstr("one margin"));
   EXPECT_THAT(Refusal([](auto& graph) { Attribute(graph, "nodes_values").add_floats(1); }),

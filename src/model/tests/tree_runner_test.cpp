@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 #include <onnx-ml.pb.h>
 
+#include <cmath>
 #include <cstring>
 #include <limits>
 
 #include <fmt/format.h>
 
+#include "base/limits.h"
 #include "base/random.h"
 #include "model/session.h"
 
@@ -23,9 +25,10 @@ struct Shape {
   std::size_t trees = 100, depth = 6, columns = 5;
   bool base = true, missing = true;
   float least_weight = -1;
-  std::int64_t classes = 2;
+  std::int64_t classes = 2;  // of a regressor other than 2: targets
   bool text_labels = false;
   bool one_more_node = false;
+  float first_category = 0;
 };
 
 // A random ensemble; the same for the same seed, with one more node or not.
@@ -47,7 +50,8 @@ class EnsembleWriter {
 
   std::string Write() {
     Attribute("post_transform")->set_s(shape_.transform);
-    if (shape_.base) Attribute("base_values")->add_floats(-0.75F);
+    for (std::int64_t k = 0; shape_.base && k < Targets(); ++k)
+      Attribute("base_values")->add_floats(-0.75F + static_cast<float>(k));
     WriteSettings();
     for (std::size_t tree = 0; tree < shape_.trees; ++tree) {
       tree_ = static_cast<std::int64_t>(tree);
@@ -91,8 +95,11 @@ class EnsembleWriter {
     made->set_name(name);
     return made;
   }
+  std::int64_t Targets() const {
+    return shape_.classifies || shape_.classes == 2 ? 1 : shape_.classes;
+  }
   void WriteSettings() {
-    if (!shape_.classifies) return Attribute("n_targets")->set_i(1);
+    if (!shape_.classifies) return Attribute("n_targets")->set_i(Targets());
     for (std::int64_t label = 0; label < shape_.classes; ++label)
       if (shape_.text_labels)
         Attribute("classlabels_strings")->add_strings("class" + std::to_string(label));
@@ -108,8 +115,11 @@ class EnsembleWriter {
     const int place = Attribute("nodes_treeids")->ints_size() - 1;
     Attribute("nodes_featureids")
         ->add_ints(leaf ? 0 : static_cast<std::int64_t>(random_.NextBelow(shape_.columns)));
+    const auto drawn = static_cast<float>(random_.NextBelow(40));
     Attribute("nodes_values")
-        ->add_floats(leaf ? 0 : static_cast<float>(random_.NextBelow(40)) / 8 - 2);
+        ->add_floats(leaf                         ? 0
+                     : shape_.mode == "BRANCH_EQ" ? std::fmod(drawn, 4.0F) + shape_.first_category
+                                                  : drawn / 8 - 2);
     Attribute("nodes_modes")->add_strings(leaf ? "LEAF" : shape_.mode);
     if (shape_.missing)
       Attribute("nodes_missing_value_tracks_true")
@@ -138,7 +148,7 @@ class EnsembleWriter {
     const std::string scores = shape_.one_more_node ? "raw" : "scores";
     // Not in the node's order.
     AddValue(graph.add_output(), "scores", onnx::TensorProto::FLOAT,
-             {-1, shape_.classifies ? shape_.classes : 1});
+             {-1, shape_.classifies ? shape_.classes : Targets()});
     if (shape_.classifies) {
       node_->add_output("label");
       AddValue(graph.add_output(), "label",
@@ -200,7 +210,7 @@ void ExpectTheRuntimesBits(Shape shape, std::uint64_t seed) {
     }
     std::vector<float> matrix((*wanted)[0].elements());
     ASSERT_TRUE(walked->RunMatrix(input.View<float>(), rows, shape.columns, 0, matrix,
-                                  shape.classifies ? 2 : 1));
+                                  matrix.size() / rows));
     EXPECT_EQ(std::memcmp(matrix.data(), (*wanted)[0].bytes.data(), (*wanted)[0].bytes.size()), 0);
   }
 }
@@ -229,6 +239,21 @@ TEST(TreeRunner, GivesTheRuntimesBitsForAnyNumberOfColumns) {
       ExpectTheRuntimesBits({.depth = 6, .columns = columns, .missing = missing}, seed++);
 }
 
+TEST(TreeRunner, GivesTheRuntimesBitsOfCategoriesAndOfSeveralTargets) {
+  std::uint64_t seed = 1'000;
+  for (const std::string mode : {"BRANCH_LT", "BRANCH_EQ"})
+    for (const std::size_t trees : {7U, 10U, 60U})
+      for (const std::int64_t classes : {2, 3, 7})
+        for (const bool base : {true, false})
+          ExpectTheRuntimesBits({.classifies = false,
+                                 .transform = "NONE",
+                                 .mode = mode,
+                                 .trees = trees,
+                                 .base = base,
+                                 .classes = classes},
+                                seed++);
+}
+
 TEST(TreeRunner, AnswersTheOutputsThatAreAskedFor) {
   const auto session = Load({}, 5);
   SeededRandom random(6);
@@ -253,7 +278,16 @@ TEST(TreeRunner, LeavesToTheRuntimeWhatItDoesNotKnow) {
   EXPECT_TRUE(left({.transform = "SOFTMAX", .base = false, .classes = 3}));
   EXPECT_TRUE(left({.least_weight = 0.5}));
   EXPECT_TRUE(left({.mode = "BRANCH_GT"}));
+  const auto coded = [](float first) {
+    return Shape{.mode = "BRANCH_EQ", .first_category = first};
+  };
+  EXPECT_FALSE(left(coded(limits::kCategoryCodes - 4)));
+  EXPECT_TRUE(left(coded(limits::kCategoryCodes - 3)));
+  EXPECT_TRUE(left(coded(-1)));
+  EXPECT_TRUE(left(coded(0.5)));
   EXPECT_TRUE(left({.one_more_node = true}));
+  // The runtime adds no base to targets without a tree; rows on load find that.
+  EXPECT_TRUE(left({.classifies = false, .transform = "NONE", .trees = 1, .classes = 3}));
   EXPECT_EQ(TreeRunner::Make("no model", 3), nullptr);
   EXPECT_EQ(TreeRunner::Make(EnsembleWriter({.columns = 5}, 1).Write(), 2), nullptr);
 }

@@ -188,7 +188,7 @@ TEST(CalibratedGraph, IsReadAsTreesWhereItIsThat) {
   const auto before = ReadTreeEnsemble(plain, 2);
   const auto after = ReadTreeEnsemble(*CalibrateGraph(plain, SomeSigmoid()), 2);
   ASSERT_TRUE(before && after);
-  EXPECT_NEAR(after->expected_margin, 0.37 * before->expected_margin - 0.81, 1e-5);
+  EXPECT_NEAR(after->expected_margins[0], 0.37 * before->expected_margins[0] - 0.81, 1e-5);
   const auto isotonic = ReadTreeEnsemble(*CalibrateGraph(plain, SomeIsotonic()), 2);
   ASSERT_FALSE(isotonic);
   EXPECT_EQ(isotonic.error().code(), ErrorCode::kUnimplemented);
