@@ -4,10 +4,10 @@
 #include <set>
 #include <string>
 
+#include "base/child_process.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "codec/json.h"
-#include "hub/child_process.h"
 #include "hub/lake.h"
 #include "hub/retrain_spec.h"
 #include "model/schema.h"

@@ -15,10 +15,10 @@
 #include <string_view>
 #include <thread>
 
+#include "base/child_process.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "codec/json.h"
-#include "hub/child_process.h"
 #include "hub/model_shelf.h"
 #include "hub/retrain_spec.h"
 #include "hub/run_store.h"

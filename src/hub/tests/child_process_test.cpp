@@ -1,4 +1,4 @@
-#include "hub/child_process.h"
+#include "base/child_process.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -76,6 +76,32 @@ TEST_F(ChildProcessTest, ChildEndsWhenItsParentIsKilled) {
   kill(parent, SIGKILL);
   waitpid(parent, nullptr, 0);
   while (!IsDead(child)) std::this_thread::yield();
+}
+
+// The process id that a script wrote into the log, once it is there.
+std::string FirstLine(const std::string& log) { return log.substr(0, log.find('\n')); }
+
+TEST_F(ChildProcessTest, AGroupEndsWithItsLeaderAndWhenItIsAskedTo) {
+  const auto run = [this](const std::string& script, bool until_it_speaks) {
+    return child_.RunGroup(
+        "/bin/sh", {"-c", script}, log_,
+        [&] { return !until_it_speaks || Log().find('\n') == std::string::npos; },
+        std::chrono::milliseconds(200));
+  };
+  EXPECT_TRUE(run("sleep 600 & echo $!", false));
+  const std::string left_behind = FirstLine(Log());
+  while (!IsDead(left_behind)) std::this_thread::yield();
+
+  std::filesystem::remove(log_);
+  EXPECT_THAT(run("exit 3", false).error().message(), testing::HasSubstr("exit status 3"));
+  EXPECT_EQ(run("sleep 600 & echo $!; wait", true).error().code(), ErrorCode::kUnavailable);
+  const std::string asked = FirstLine(Log());
+  while (!IsDead(asked)) std::this_thread::yield();
+
+  std::filesystem::remove(log_);  // one that does not want to
+  EXPECT_EQ(run("trap '' TERM; echo $$; while true; do sleep 600; done", true).error().code(),
+            ErrorCode::kUnavailable);
+  EXPECT_TRUE(IsDead(FirstLine(Log())));
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-#include "hub/child_process.h"
+#include "base/child_process.h"
 #include "hub/hub.h"
 #include "hub/retrain_run.h"
 #include "storage/file.h"

@@ -1,4 +1,4 @@
-#include "hub/child_process.h"
+#include "base/child_process.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <thread>
 
 namespace skerry {
 namespace {
@@ -28,7 +29,7 @@ class SpawnPlan {
   }
 
   // 0, or the number of what went wrong.
-  int Fill(int log_fd) {
+  int Fill(int log_fd, short more_flags) {
     sigset_t none;
     sigemptyset(&none);
     for (const int error :
@@ -36,7 +37,8 @@ class SpawnPlan {
           posix_spawn_file_actions_adddup2(&actions_, log_fd, STDOUT_FILENO),
           posix_spawn_file_actions_adddup2(&actions_, log_fd, STDERR_FILENO),
           posix_spawnattr_setsigmask(&attributes_, &none),
-          posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK)}) {
+          posix_spawnattr_setflags(&attributes_,
+                                   static_cast<short>(POSIX_SPAWN_SETSIGMASK | more_flags))}) {
       if (error != 0) return error;
     }
     return 0;
@@ -68,7 +70,8 @@ Status EndWithParent() {
 }
 
 Result<pid_t> ChildProcess::Start(const std::filesystem::path& program,
-                                  const std::vector<std::string>& arguments, int log_fd) {
+                                  const std::vector<std::string>& arguments,
+                                  const std::filesystem::path& log, Group group) {
   std::vector<std::string> texts = {program.string()};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
@@ -77,12 +80,16 @@ Result<pid_t> ChildProcess::Start(const std::filesystem::path& program,
 
   SpawnPlan plan;
   const std::lock_guard lock(mutex_);
-  if (stopped_) return Fail(ErrorCode::kUnavailable, "the hub is stopping");
+  if (stopped_) return Fail(ErrorCode::kUnavailable, "no process is started any more");
+  const int log_fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (log_fd < 0)
+    return Fail(ErrorCode::kInternal, "opening {}: {}", log.string(), strerror(errno));
   pid_t pid = 0;
-  int error = plan.Fill(log_fd);
+  int error = plan.Fill(log_fd, group == Group::kOwn ? POSIX_SPAWN_SETPGROUP : 0);
   if (error == 0)
     error = posix_spawn(&pid, texts[0].c_str(), plan.actions(), plan.attributes(), pointers.data(),
                         environ);
+  close(log_fd);
   if (error != 0)
     return Fail(ErrorCode::kInternal, "{} could not be started: {}", program.string(),
                 strerror(error));
@@ -90,28 +97,54 @@ Result<pid_t> ChildProcess::Start(const std::filesystem::path& program,
   return pid;
 }
 
+Status ChildProcess::Reap(pid_t pid) {
+  const std::lock_guard lock(mutex_);
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = 0;
+  if (stopped_) return Fail(ErrorCode::kUnavailable, "the process was stopped");
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  return Fail(ErrorCode::kInternal, "the process {}", HowItEnded(status));
+}
+
 Status ChildProcess::Run(const std::filesystem::path& program,
                          const std::vector<std::string>& arguments,
                          const std::filesystem::path& log) {
-  const int log_fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (log_fd < 0)
-    return Fail(ErrorCode::kInternal, "opening {}: {}", log.string(), strerror(errno));
-  const auto pid = Start(program, arguments, log_fd);
-  close(log_fd);
-  if (!pid) return tl::make_unexpected(pid.error());
-
+  SKERRY_ASSIGN_OR_RETURN(const pid_t pid, Start(program, arguments, log, Group::kOfParent));
   // Wait without reaping first: as long as it is not reaped, Stop may signal the number.
   siginfo_t info{};
-  while (waitid(P_PID, static_cast<id_t>(*pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+  while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
   }
-  const std::lock_guard lock(mutex_);
-  int status = 0;
-  while (waitpid(*pid, &status, 0) < 0 && errno == EINTR) {
+  return Reap(pid);
+}
+
+Status ChildProcess::RunGroup(const std::filesystem::path& program,
+                              const std::vector<std::string>& arguments,
+                              const std::filesystem::path& log, const std::function<bool()>& go_on,
+                              std::chrono::milliseconds grace) {
+  constexpr std::chrono::milliseconds kPoll{100};
+  SKERRY_ASSIGN_OR_RETURN(const pid_t pid, Start(program, arguments, log, Group::kOwn));
+  bool asked_to_end = false;
+  std::chrono::steady_clock::time_point give_up{};
+  // Not reaped in the loop, so that the number stays that of the group.
+  while (true) {
+    siginfo_t info{};
+    waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT | WNOHANG);
+    if (info.si_pid == pid) break;
+    const auto now = std::chrono::steady_clock::now();
+    if (asked_to_end && now >= give_up) break;
+    if (!asked_to_end && !go_on()) {
+      asked_to_end = true;
+      give_up = now + grace;
+      kill(-pid, SIGTERM);
+    }
+    std::this_thread::sleep_for(kPoll);
   }
-  pid_ = 0;
-  if (stopped_) return Fail(ErrorCode::kUnavailable, "the hub stopped during the run");
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  return Fail(ErrorCode::kInternal, "the process {}", HowItEnded(status));
+  kill(-pid, SIGKILL);
+  Status ended = Reap(pid);
+  if (asked_to_end) return Fail(ErrorCode::kUnavailable, "the process was stopped");
+  return ended;
 }
 
 void ChildProcess::Stop() {
