@@ -1,9 +1,9 @@
 # The few commands that a person needs. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop clean
+.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop spark-test clean
 
 help:   ## list the commands
-	@grep -hE '^[a-z]+: .*##|^[a-z]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 deps:   ## install what the build needs
 	scripts/deps
 build: deps  ## build the release binary, build/release/skerry
@@ -16,6 +16,9 @@ test:   ## run every test
 interop:  ## run the tests beside other tools that are heavy to build (cosign, some minutes of Go)
 	scripts/deps --interop
 	cmake --preset release >/dev/null && cmake --build --preset release --target oci_tests && scripts/test release oci_tests
+spark-test: build  ## train on a real Spark cluster of two workers (installs Spark: 0.9 GB)
+	scripts/deps --spark
+	SKERRY_SPARK=$$(scripts/deps --print-spark) python3 tests/spark_test.py
 check: deps  ## check the house rules
 	scripts/check
 tidy: deps  ## run clang-tidy over every source

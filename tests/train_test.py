@@ -166,6 +166,29 @@ class Train(unittest.TestCase):
         self.assertIn("interrupted", rest)
         self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before)
 
+    def test_a_spark_job_that_goes_wrong_says_why_and_where_its_log_is(self):
+        submit, log = self.dir / "submit", self.dir / "model.spark.log"
+        say = "echo 'skerry-job: %s'"
+        done = say % '{"event": "done"}'
+        for script, words in (
+                ("exit 3", "Spark: it ended without a word"),
+                ("echo Exception: no Java >&2; exit 1", "Spark: Exception: no Java"),
+                (say % '{"event": "failed", "text": "no cores"}' + "; echo more; exit 1", "Spark: no cores"),
+                ("echo bye", "Spark: bye"),  # without a result
+                ("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo short; exit 1", "Spark: short"),
+                (done, "result.json"),
+                (f'cd "$(dirname "${{11}}")"; echo "{{}}" > result.json; {done}', "format")):
+            submit.write_text(f"#!/bin/sh\n{script}\n")
+            submit.chmod(0o755)
+            done_ = self.train("--engine", "spark", "--master", "local[1]", "--spark-submit", submit)
+            self.assertEqual(done_.returncode, 1, script)
+            self.assertIn(words, done_.stderr)
+            job_failed = done_.stderr.count(f"(log: {log})")
+            self.assertEqual(job_failed, int("Spark: " in words), done_.stderr)
+            self.assertEqual(log.exists(), bool(job_failed))
+            self.assertEqual(sorted(p.name for p in self.dir.iterdir() if p != log), ["machines.csv", "submit"])
+            log.unlink(missing_ok=True)
+
 
 if __name__ == "__main__":
     run_tests(__name__)

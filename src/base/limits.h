@@ -48,6 +48,13 @@ constexpr std::size_t kEncodedTableCells = 64'000'000;  // rows x columns of one
 // Training.
 constexpr std::size_t kBaselineRows = 100'000;  // that the logistic regression is fitted to
 constexpr std::size_t kTrainingReportBytes = 16U << 20U;
+// On Spark.
+constexpr std::uint64_t kSchemaRows = 1'000'000;      // that the columns' types are chosen by
+constexpr std::uint64_t kReturnedRows = 1'000'000;    // that are judged here
+constexpr std::uint64_t kReturnedCells = 64'000'000;  // rows x columns of these
+constexpr std::chrono::seconds kSparkPatience{60};    // without a worker
+constexpr std::chrono::seconds kSparkGrace{20};       // to end after a Ctrl-C
+constexpr std::size_t kSparkLineBytes = 64U << 10U;   // of a line of the log that is looked at
 
 // Outbox.
 constexpr std::size_t kCaptureQueueRows = 65'536;  // beyond it: 503 (sync), not captured (async)

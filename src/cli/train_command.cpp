@@ -35,13 +35,25 @@ void AddColumnOptions(CLI::App& app, TrainOptions& options) {
   app.add_option("--positive", options.positive, "the label's value that is to be found");
 }
 
+void AddEngineOptions(CLI::App& app, std::string& engine, SparkOptions& spark) {
+  app.add_option("--engine", engine, "where the trees are fitted: embedded, or spark")
+      ->check(CLI::IsMember({"embedded", "spark"}))
+      ->capture_default_str();
+  app.add_option("--master", spark.master,
+                 "Spark's: local[*], spark://HOST:PORT, yarn or k8s://URL");
+  app.add_option("--spark-submit", spark.submit,
+                 "the program; default: of $SPARK_HOME, else on the PATH");
+  app.add_option("--spark-conf", spark.conf,
+                 "a setting of Spark, NAME=VALUE (spark.executor.memory=2g); may be repeated");
+}
+
 }  // namespace
 
 CommandRun DeclareTrain(CLI::App& app) {
   struct Arguments {
     TrainOptions options;
     std::vector<std::string> data;
-    std::string schema, threshold, calibration = "none";
+    std::string schema, threshold, calibration = "none", engine = "embedded";
     bool print_schema = false;
     bool json = false;
   };
@@ -78,6 +90,7 @@ CommandRun DeclareTrain(CLI::App& app) {
   app.add_option("--holdout", options.holdout, "share of rows held out for the report")
       ->check(CLI::Range(0.0, 0.9))
       ->capture_default_str();
+  AddEngineOptions(app, args->engine, options.spark);
   app.add_flag("--json", args->json, "print the report as JSON");
   app.parse_complete_callback([args] {
     if (!args->threshold.empty()) {
@@ -87,6 +100,8 @@ CommandRun DeclareTrain(CLI::App& app) {
     }
     if (args->print_schema) return;
     if (args->options.out.empty()) throw CLI::RequiredError("--out");
+    if ((args->engine == "spark") != !args->options.spark.master.empty())
+      throw CLI::ValidationError("--engine", "spark and --master go together");
     if (args->options.label.empty() && args->schema.empty() && args->options.task != "anomaly")
       throw CLI::RequiredError("--label");
   });

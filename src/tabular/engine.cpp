@@ -325,13 +325,15 @@ Result<Table> TabularEngine::Impl::ReadSource(const Source& source, const std::s
     select += fmt::format("{}{}{}", select.empty() ? "" : ", ", QuoteIdentifier(names[i]),
                           as_text ? "::VARCHAR" : "");
   }
-  const bool limited = options.max_rows < std::numeric_limits<std::uint64_t>::max();
+  const bool limited = options.max_rows < options.first_rows;
+  const std::uint64_t most = limited ? options.max_rows + 1 : options.first_rows;
   Table table;
-  SKERRY_RETURN_IF_ERROR(
-      Run(fmt::format("SELECT {} FROM {}{}", select, source.call,
-                      limited ? fmt::format(" LIMIT {}", options.max_rows + 1) : ""),
-          &table),
-      file);
+  SKERRY_RETURN_IF_ERROR(Run(fmt::format("SELECT {} FROM {}{}", select, source.call,
+                                         most < std::numeric_limits<std::uint64_t>::max()
+                                             ? fmt::format(" LIMIT {}", most)
+                                             : ""),
+                             &table),
+                         file);
   if (limited && table.rows() > options.max_rows)
     return Fail(ErrorCode::kTooLarge, "{} has more than {} rows", file, options.max_rows);
   if (table.rows() == 0) return Fail(ErrorCode::kInvalidArgument, "{} has no rows", file);
@@ -417,6 +419,12 @@ Result<Table> TabularEngine::ReadFile(const std::filesystem::path& path,
                                       const ReadOptions& options) {
   SKERRY_ASSIGN_OR_RETURN(const Source source, impl_->SourceOf(path, options));
   return impl_->ReadSource(source, path.string(), options);
+}
+
+Result<char> TabularEngine::DelimiterOf(const std::filesystem::path& path) {
+  if (EndsWithAny(path, {".parquet", ".ndjson", ".jsonl"})) return '\0';
+  SKERRY_ASSIGN_OR_RETURN(const CsvHeader header, impl_->HeaderOf(path));
+  return header.delimiter;
 }
 
 Status TabularEngine::WriteParquet(const Table& table, const std::filesystem::path& path) {

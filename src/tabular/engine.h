@@ -35,6 +35,8 @@ struct ReadOptions {
   std::vector<std::string> columns{};
   // More rows than this are kTooLarge.
   std::uint64_t max_rows = std::numeric_limits<std::uint64_t>::max();
+  // No more than these are read: the first ones. (The types of a CSV are those of all rows.)
+  std::uint64_t first_rows = std::numeric_limits<std::uint64_t>::max();
   // CSV: whether the first line names the columns (else column0, column1, ...).
   bool header = true;
   CsvTypes csv_types = CsvTypes::kSniffed;
@@ -97,6 +99,9 @@ class TabularEngine {
   // More than limits::kTableColumns columns are kTooLarge, counted on the first line before the
   // library sees the file.
   Result<Table> ReadFile(const std::filesystem::path& path, const ReadOptions& options);
+
+  // What stands between the cells of a CSV file, as ReadFile sees it; 0 for another kind of file.
+  Result<char> DelimiterOf(const std::filesystem::path& path);
 
   // Parquet (PARQUET_VERSION v2, zstd) or CSV with a header line. Same table and library version,
   // same bytes. Not synced and not atomic: the caller publishes (PublishFileDurably).

@@ -78,6 +78,8 @@ std::string DataSection(const TrainReport& report, const std::vector<std::string
                       rows(report.training_rows, report.training_positives, "training"),
                       rows(report.holdout_rows, report.holdout_positives, "held-out"), report.seed,
                       SplitSentence(report));
+  if (report.engine != "embedded")
+    text += fmt::format("- the trees were fitted by {}\n", report.engine);
   for (const std::string& warning : report.warnings)
     text += fmt::format("- **warning**: {}\n", warning);
   return text + "\n";

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "crypto/digest.h"
-#include "storage/file.h"
 
 namespace skerry {
 namespace {
@@ -73,13 +72,13 @@ Status AppendTable(Table& table, Table more, const std::string& file) {
 Result<SourceData> ReadSourceData(TabularEngine& engine,
                                   const std::vector<std::filesystem::path>& paths,
                                   const std::vector<std::string>& text_columns,
-                                  const ProgressSink& progress) {
+                                  const ProgressSink& progress,
+                                  std::optional<std::uint64_t> first_rows) {
   SourceData data;
-  std::vector<FileState> states;
   std::string digests;
   for (const std::filesystem::path& path : paths) {
     SKERRY_ASSIGN_OR_RETURN(FileState state, ReadFileState(path));
-    states.push_back(state);
+    data.states.push_back(state);
     SKERRY_ASSIGN_OR_RETURN(const Digest digest, DigestOfFile(path));
     data.files.emplace_back(path.filename().string(), digest.ToString());
     data.digest = digest.ToString();
@@ -90,12 +89,19 @@ Result<SourceData> ReadSourceData(TabularEngine& engine,
     if (progress) progress(fmt::format("reading {}", path.string()));
     ReadOptions options;
     options.text_columns = text_columns;
+    if (first_rows) options.first_rows = std::max<std::uint64_t>(1, *first_rows / paths.size());
     SKERRY_ASSIGN_OR_RETURN(Table more, engine.ReadFile(path, options));
     if (data.table.columns.empty())
       data.table = std::move(more);
     else
       SKERRY_RETURN_IF_ERROR(AppendTable(data.table, std::move(more), path.string()));
   }
+  SKERRY_RETURN_IF_ERROR(CheckUnchanged(paths, data.states));
+  return data;
+}
+
+Status CheckUnchanged(const std::vector<std::filesystem::path>& paths,
+                      const std::vector<FileState>& states) {
   for (std::size_t i = 0; i < paths.size(); ++i) {
     const Result<FileState> now = ReadFileState(paths[i]);
     if (!now || *now != states[i])
@@ -103,7 +109,7 @@ Result<SourceData> ReadSourceData(TabularEngine& engine,
                   "{} changed while it was read: train on a copy that nothing writes to",
                   paths[i].string());
   }
-  return data;
+  return {};
 }
 
 }  // namespace skerry

@@ -8,7 +8,6 @@
 #include <set>
 
 #include "model/package.h"
-#include "train/boosted_trees.h"
 #include "train/isolation_forest.h"
 #include "train/logistic_regression.h"
 #include "train/onnx_export.h"
@@ -165,24 +164,30 @@ Status CalibrateScores(const FitInput& input, const LabelledRows& all, FittedTre
   return {};
 }
 
+Result<CrossValidation> ChooseRounds(const FitInput& input, std::span<const std::uint8_t> folds) {
+  if (input.learnt != nullptr) return input.learnt->inner;
+  Say(input,
+      fmt::format("choosing the number of trees on inner folds of {} rows", input.training.rows()));
+  return CrossValidate(input.training, folds, input.parameters, input.seed, input.cancelled);
+}
+
+Result<FittedTrees> FitOrTake(const FitInput& input, int rounds, const LabelledRows& all) {
+  if (input.learnt != nullptr) return input.learnt->fitted;
+  Say(input, fmt::format("fitting {} trees to {} rows", rounds, input.training.rows()));
+  return FitTrees(input.training, input.parameters, rounds, input.seed, all, input.cancelled);
+}
+
 // Fits, exports and compares the predictor. `all` are the training rows followed by the held-out.
 // The exported graph's answers on them, as FittedTrees::scores.
 Result<std::vector<float>> FitPredictor(const FitInput& input, std::span<const std::uint8_t> folds,
                                         const LabelledRows& all, FittedPackage& package) {
-  Say(input,
-      fmt::format("choosing the number of trees on inner folds of {} rows", input.training.rows()));
-  SKERRY_ASSIGN_OR_RETURN(
-      CrossValidation inner,
-      CrossValidate(input.training, folds, input.parameters, input.seed, input.cancelled));
+  SKERRY_ASSIGN_OR_RETURN(CrossValidation inner, ChooseRounds(input, folds));
   const bool binary = input.schema.task == ModelTask::kBinary;
   if (binary) CalibrateFolds(input, folds, inner.scores, package.report.calibration);
   JudgeFolds(input, inner, package);
   package.report.trees = inner.rounds;
 
-  Say(input, fmt::format("fitting {} trees to {} rows", inner.rounds, input.training.rows()));
-  SKERRY_ASSIGN_OR_RETURN(
-      FittedTrees fitted,
-      FitTrees(input.training, input.parameters, inner.rounds, input.seed, all, input.cancelled));
+  SKERRY_ASSIGN_OR_RETURN(FittedTrees fitted, FitOrTake(input, inner.rounds, all));
   package.model_onnx = ExportBoostedTrees(fitted.ensemble, all.features.columns);
   if (binary) SKERRY_RETURN_IF_ERROR(CalibrateScores(input, all, fitted, package));
   SKERRY_ASSIGN_OR_RETURN(const auto session,
@@ -371,7 +376,8 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
   package.schema = input.schema;
   package.reference.rows = input.training.rows();
   const std::vector<const Field*> fields = input.schema.features();
-  for (std::size_t i = 0; i < fields.size(); ++i)
+  if (input.learnt != nullptr) package.reference.features = input.learnt->features;
+  for (std::size_t i = package.reference.features.size(); i < fields.size(); ++i)
     package.reference.features.push_back(
         MakeFeatureReference(*fields[i], input.training.features.Column(i)));
 

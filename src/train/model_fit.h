@@ -10,10 +10,19 @@
 #include "model/reference.h"
 #include "model/schema.h"
 #include "model/session.h"
+#include "train/boosted_trees.h"
 #include "train/matrix.h"
 #include "train/trainer.h"
 
 namespace skerry {
+
+// Trees that another engine fitted to the rows of a FitInput.
+struct LearntTrees {
+  CrossValidation inner{};  // scores of the training rows
+  FittedTrees fitted{};     // scores of the training rows, then of the held-out
+  // Of every row that they were fitted to, where FitInput has a part of them.
+  std::vector<FeatureReference> features{};
+};
 
 struct FitInput {
   ModelSchema schema{};
@@ -29,6 +38,7 @@ struct FitInput {
   std::uint64_t seed = 1;
   ProgressSink progress{};
   CancelCheck cancelled{};
+  const LearntTrees* learnt = nullptr;  // null: the trees are fitted here
 };
 
 // What goes into the package directory, and the figures so far (everything but name, version, rows

@@ -57,4 +57,18 @@ Status WritePackage(const FittedPackage& package, const std::vector<std::string>
   return SyncDirectory(parent);
 }
 
+Result<TrainReport> FinishPackage(FittedPackage package, const TrainOptions& options,
+                                  const SourceData& data, const TrainingClock& clock) {
+  package.report.name = options.name;
+  package.report.version = options.version;
+  package.report.data_digest = data.digest;
+  package.report.seconds = clock.seconds();
+  if (options.cancelled && options.cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
+  std::vector<std::string> sources;
+  for (const auto& [file, digest] : data.files)
+    sources.push_back(fmt::format("{} ({})", file, digest));
+  SKERRY_RETURN_IF_ERROR(WritePackage(package, sources, options.out));
+  return std::move(package.report);
+}
+
 }  // namespace skerry

@@ -1,11 +1,13 @@
 // Writes a model package directory as a whole or not at all.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "train/data_source.h"
 #include "train/model_fit.h"
 
 namespace skerry {
@@ -19,5 +21,21 @@ Status CheckOutput(const std::filesystem::path& out);
 // card where the rows are from, a line each.
 Status WritePackage(const FittedPackage& package, const std::vector<std::string>& data,
                     const std::filesystem::path& out);
+
+// Runs from its creation.
+class TrainingClock {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// The end of every training from files: what the report lacks (name, version, digest, seconds),
+// then WritePackage, unless it was cancelled meanwhile.
+Result<TrainReport> FinishPackage(FittedPackage package, const TrainOptions& options,
+                                  const SourceData& data, const TrainingClock& clock);
 
 }  // namespace skerry

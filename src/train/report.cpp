@@ -121,6 +121,7 @@ Json TrainReport::ToJson() const {
   Json json = {{"format", "skerry-train-report/1"},
                {"name", name},
                {"version", version},
+               {"engine", engine},
                {"seed", seed},
                {"rows", rows},
                {"training_rows", training_rows},

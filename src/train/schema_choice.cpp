@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/limits.h"
+#include "train/column_file.h"
 #include "train/training_set.h"
 
 namespace skerry {
@@ -329,6 +330,27 @@ std::vector<std::string> TextColumns(const TrainOptions& options) {
 
 Result<ChosenSchema> ChooseSchema(const Table& table, const TrainOptions& options) {
   return SchemaChooser(table, options).Choose();
+}
+
+Result<ChosenSchema> ChooseAndTell(const Table& table, const TrainOptions& options) {
+  const auto say = [&](const std::string& line) {
+    if (options.progress) options.progress(line);
+  };
+  say(fmt::format("{} rows of {} columns", table.rows(), table.columns.size()));
+  SKERRY_ASSIGN_OR_RETURN(ChosenSchema chosen, ChooseSchema(table, options));
+  if (options.threshold && chosen.schema.task != ModelTask::kBinary)
+    return Fail(ErrorCode::kInvalidArgument,
+                "a threshold is chosen for a label of two values; this task is {}: leave out "
+                "--threshold {}",
+                ModelTaskName(chosen.schema.task), options.threshold->ToText());
+  if (options.calibration != CalibrationKind::kNone && chosen.schema.task != ModelTask::kBinary)
+    return Fail(ErrorCode::kInvalidArgument,
+                "scores are calibrated for a label of two values; this task is {}: leave out "
+                "--calibration {}",
+                ModelTaskName(chosen.schema.task), CalibrationName(options.calibration));
+  say(ColumnFactsText(DescribeColumns(table, chosen.schema, options)));
+  for (const std::string& note : chosen.notes) say(note);
+  return chosen;
 }
 
 }  // namespace skerry

@@ -4,18 +4,17 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <numeric>
 
 #include "base/ids.h"
 #include "base/random.h"
 #include "tabular/engine.h"
-#include "train/column_file.h"
 #include "train/data_source.h"
 #include "train/leakage.h"
 #include "train/model_fit.h"
 #include "train/package_writer.h"
 #include "train/row_plan.h"
+#include "train/spark_engine.h"
 #include "train/training_set.h"
 
 namespace skerry {
@@ -78,30 +77,15 @@ std::vector<std::size_t> ShuffledRows(std::size_t rows, std::uint64_t seed) {
 }
 
 Result<TrainReport> Train(const TrainOptions& options) {
-  const auto start = std::chrono::steady_clock::now();
+  const TrainingClock clock;
   SKERRY_RETURN_IF_ERROR(CheckOptions(options));
-  const auto say = [&](const std::string& line) {
-    if (options.progress) options.progress(line);
-  };
+  if (!options.spark.master.empty()) return TrainOnSpark(options);
   SKERRY_ASSIGN_OR_RETURN(const auto engine, TabularEngine::Open({}));
   SKERRY_ASSIGN_OR_RETURN(
       const SourceData data,
       ReadSourceData(*engine, options.data, TextColumns(options), options.progress));
   const Table& table = data.table;
-  say(fmt::format("{} rows of {} columns", table.rows(), table.columns.size()));
-  SKERRY_ASSIGN_OR_RETURN(ChosenSchema chosen, ChooseSchema(table, options));
-  if (options.threshold && chosen.schema.task != ModelTask::kBinary)
-    return Fail(ErrorCode::kInvalidArgument,
-                "a threshold is chosen for a label of two values; this task is {}: leave out "
-                "--threshold {}",
-                ModelTaskName(chosen.schema.task), options.threshold->ToText());
-  if (options.calibration != CalibrationKind::kNone && chosen.schema.task != ModelTask::kBinary)
-    return Fail(ErrorCode::kInvalidArgument,
-                "scores are calibrated for a label of two values; this task is {}: leave out "
-                "--calibration {}",
-                ModelTaskName(chosen.schema.task), CalibrationName(options.calibration));
-  say(ColumnFactsText(DescribeColumns(table, chosen.schema, options)));
-  for (const std::string& note : chosen.notes) say(note);
+  SKERRY_ASSIGN_OR_RETURN(ChosenSchema chosen, ChooseAndTell(table, options));
   SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows,
                           EncodeRows(table, chosen.schema, options.weight_column));
 
@@ -117,22 +101,13 @@ Result<TrainReport> Train(const TrainOptions& options) {
   const SplitFacts split = plan.facts;
   std::vector<std::string> warnings = LeakWarnings(input.schema, rows);
   warnings.insert(warnings.end(), plan.warnings.begin(), plan.warnings.end());
-  for (const std::string& warning : warnings) say("warning: " + warning);
+  if (options.progress)
+    for (const std::string& warning : warnings) options.progress("warning: " + warning);
   SKERRY_RETURN_IF_ERROR(SplitRows(options, *engine, rows, std::move(plan), input));
   SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage(input));
-  package.report.name = options.name;
-  package.report.version = options.version;
-  package.report.data_digest = data.digest;
   package.report.split = split;
   package.report.warnings = std::move(warnings);
-  package.report.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (options.cancelled && options.cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
-  std::vector<std::string> sources;
-  for (const auto& [file, digest] : data.files)
-    sources.push_back(fmt::format("{} ({})", file, digest));
-  SKERRY_RETURN_IF_ERROR(WritePackage(package, sources, options.out));
-  return package.report;
+  return FinishPackage(std::move(package), options, data, clock);
 }
 
 }  // namespace skerry

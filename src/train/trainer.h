@@ -63,6 +63,13 @@ struct ToldColumn {     // what a person said of a column of the data
   std::optional<FieldType> type{};
 };
 
+struct SparkOptions {  // docs/training.md
+  // local[N], spark://HOST:PORT, yarn or k8s://URL; empty: trained in this process.
+  std::string master{};
+  std::filesystem::path submit{};   // spark-submit; empty: of $SPARK_HOME, else on the PATH
+  std::vector<std::string> conf{};  // "name=value" each, Spark's own settings
+};
+
 struct TrainOptions {
   // CSV, Parquet or NDJSON with the same columns; their rows are taken together, in this order.
   std::vector<std::filesystem::path> data{};
@@ -97,6 +104,7 @@ struct TrainOptions {
   CalibrationKind calibration = CalibrationKind::kNone;  // of a binary task alone
   HyperParameters parameters{};
   DetectorParameters detector{};
+  SparkOptions spark{};
   ProgressSink progress{};
   CancelCheck cancelled{};
 };
@@ -127,6 +135,7 @@ struct CalibrationReport {  // of a binary model
 
 struct TrainReport {
   std::string name{}, version{};
+  std::string engine = "embedded";  // or "Spark 3.5.7, XGBoost 3.2.0"
   std::uint64_t seed = 0;
   std::uint64_t rows = 0, training_rows = 0, holdout_rows = 0;
   std::uint64_t training_positives = 0, holdout_positives = 0;

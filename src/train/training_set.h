@@ -22,6 +22,10 @@ struct ChosenSchema {
 // errors are those of Train.
 Result<ChosenSchema> ChooseSchema(const Table& table, const TrainOptions& options);
 
+// The same, told to options.progress: how many rows there are, and what each column is taken for.
+// kInvalidArgument also for a threshold or calibration of another task than the binary one.
+Result<ChosenSchema> ChooseAndTell(const Table& table, const TrainOptions& options);
+
 // Columns that are told to be categories are read as they are written.
 std::vector<std::string> TextColumns(const TrainOptions& options);
 
