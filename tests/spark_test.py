@@ -148,7 +148,7 @@ class OnAi4i(SparkTest):
         return json.loads(done.stdout)
 
     def test_is_as_good_as_the_embedded_engine_on_the_same_rows(self):
-        common = ["--ignore", LEAKS, "--id", "UDI,Product ID"]
+        common = ["--ignore", LEAKS, "--id", "UDI,Product ID", "--threshold", "cost=1:20", "--calibration", "sigmoid", "--alarm-rate", "0.02"]
         report, reference = self.trained(self.dir / "train.csv", "Machine failure", *common)
         self.assertRegex(report["engine"], r"^Spark 3\.\d+\.\d+, XGBoost ")
         self.assertLessEqual(report["max_model_difference"], 1e-6)
@@ -161,6 +161,9 @@ class OnAi4i(SparkTest):
         self.assertEqual(schemas[0], schemas[1])
         # The histograms count every training row, as the embedded engine's do.
         other = json.loads((self.dir / "embedded/reference.json").read_text())
+        for asked in ("threshold_goal", "anomaly_alarm_rate"):
+            self.assertEqual(reference[asked], other[asked])
+        self.assertEqual((report["threshold_goal"], report["calibration"]["kind"]), ("cost=1:20", "sigmoid"))
         for mine, theirs in zip(reference["features"], other["features"]):
             self.assertEqual(mine["field"], theirs["field"])
             self.assertEqual(len(mine["counts"]), len(theirs["counts"]))

@@ -363,6 +363,8 @@ struct TableStream::Impl {
   duckdb_result result{};
   std::optional<ChunkReader> reader{};
 
+  Result<Table> End();
+
   ~Impl() {
     reader.reset();
     duck->destroy_result(&result);
@@ -373,14 +375,30 @@ struct TableStream::Impl {
 TableStream::TableStream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 TableStream::~TableStream() = default;
 
+// The end of the rows, or why there are no more. A thread that fails interrupts the others, and
+// what DuckDB then tells may be that interruption; nobody else interrupts here, so the query is run
+// once more for its reason.
+Result<Table> TableStream::Impl::End() {
+  for (bool again = false;; again = true) {
+    const char* text = duck->result_error(&result);
+    if (text == nullptr || *text == 0) {
+      if (!again) return reader->Take();
+      return Fail(ErrorCode::kInternal, "the query was interrupted");
+    }
+    const duckdb_error_type type = duck->result_error_type(&result);
+    if (again || type != DUCKDB_ERROR_INTERRUPT)
+      return Fail(CodeOf(type, text), "{}", ShortMessage(text));
+    duck->destroy_result(&result);
+    if (duck->execute_prepared_streaming(statement, &result) != DuckDBSuccess) continue;
+    for (duckdb_data_chunk chunk = duck->fetch_chunk(result); chunk != nullptr;
+         chunk = duck->fetch_chunk(result))
+      duck->destroy_data_chunk(&chunk);
+  }
+}
+
 Result<Table> TableStream::Next() {
   duckdb_data_chunk chunk = impl_->duck->fetch_chunk(impl_->result);
-  if (chunk == nullptr) {
-    const char* text = impl_->duck->result_error(&impl_->result);
-    if (text == nullptr || *text == 0) return impl_->reader->Take();
-    return Fail(CodeOf(impl_->duck->result_error_type(&impl_->result), text), "{}",
-                ShortMessage(text));
-  }
+  if (chunk == nullptr) return impl_->End();
   impl_->reader->Append(chunk);
   impl_->duck->destroy_data_chunk(&chunk);
   return impl_->reader->Take();

@@ -369,6 +369,17 @@ ModelScores JudgeScores(const ScoredRows& rows, double threshold, const Threshol
   return scores;
 }
 
+FitInput MakeFitInput(const TrainOptions& options, ModelSchema schema) {
+  return {.schema = std::move(schema),
+          .threshold = options.threshold.value_or(ThresholdGoal{}),
+          .calibration = options.calibration,
+          .parameters = options.parameters,
+          .detector = options.detector,
+          .seed = options.seed,
+          .progress = options.progress,
+          .cancelled = options.cancelled};
+}
+
 Result<FittedPackage> FitPackage(const FitInput& input) {
   const bool predicts = input.schema.task != ModelTask::kAnomaly;
   SKERRY_RETURN_IF_ERROR(input.schema.classes.empty() ? CheckRows(input) : CheckClasses(input));

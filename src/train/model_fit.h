@@ -41,6 +41,9 @@ struct FitInput {
   const LearntTrees* learnt = nullptr;  // null: the trees are fitted here
 };
 
+// What TrainOptions say, of rows that are still to be filled in; the same for every engine.
+FitInput MakeFitInput(const TrainOptions& options, ModelSchema schema);
+
 // What goes into the package directory, and the figures so far (everything but name, version, rows
 // read, digest and seconds).
 struct FittedPackage {

@@ -1,7 +1,5 @@
 #include "train/onnx_export.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <onnx-ml.pb.h>
 
 #include <algorithm>
@@ -10,6 +8,8 @@
 #include <span>
 #include <utility>
 #include <vector>
+
+#include "train/onnx_graph.h"
 
 namespace skerry {
 namespace {
@@ -162,16 +162,6 @@ void AddConstant(onnx::GraphProto& graph, const char* name, float value) {
   tensor.add_float_data(value);
 }
 
-onnx::NodeProto& AddNode(onnx::GraphProto& graph, const char* op,
-                         std::initializer_list<const char*> inputs, const char* output) {
-  onnx::NodeProto& node = *graph.add_node();
-  node.set_op_type(op);
-  node.set_name(output);
-  for (const char* input : inputs) node.add_input(input);
-  node.add_output(output);
-  return node;
-}
-
 void AddAxis(onnx::NodeProto& node) {
   onnx::AttributeProto& axis = *node.add_attribute();
   axis.set_name("axis");
@@ -181,21 +171,10 @@ void AddAxis(onnx::NodeProto& node) {
 
 // Nodes of their own: ONNX Runtime leaves post_transform LOGISTIC out where there is one target.
 void AddLogistic(onnx::GraphProto& graph) {
-  AddNode(graph, "Sigmoid", {"margin"}, "positive");
+  AddGraphNode(graph, "Sigmoid", {"margin"}, "positive");
   AddConstant(graph, "one", 1);
-  AddNode(graph, "Sub", {"one", "positive"}, "negative");
-  AddAxis(AddNode(graph, "Concat", {"negative", "positive"}, "probabilities"));
-}
-
-std::string Serialize(const onnx::ModelProto& model) {
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    model.SerializeToCodedStream(&coded);
-  }
-  return bytes;
+  AddGraphNode(graph, "Sub", {"one", "positive"}, "negative");
+  AddAxis(AddGraphNode(graph, "Concat", {"negative", "positive"}, "probabilities"));
 }
 
 }  // namespace
@@ -206,7 +185,8 @@ std::string ExportBoostedTrees(const BoostedTrees& ensemble, std::size_t feature
   const std::size_t outputs = ensemble.base_margins.size();
   const bool identity = ensemble.link == MarginLink::kIdentity;
   TreeEnsembleNode trees(
-      AddNode(graph, "TreeEnsembleRegressor", {"input"}, identity ? "value" : "margin"), outputs);
+      AddGraphNode(graph, "TreeEnsembleRegressor", {"input"}, identity ? "value" : "margin"),
+      outputs);
   trees.AddText("post_transform", "NONE");
   // The base margins are trees of one leaf each, since XGBoost adds the others to them, in float32
   // and in this order; base_values would be added at the end.
@@ -217,22 +197,22 @@ std::string ExportBoostedTrees(const BoostedTrees& ensemble, std::size_t feature
   switch (ensemble.link) {
     case MarginLink::kLogistic: AddLogistic(graph); break;
     case MarginLink::kSoftmax:
-      AddAxis(AddNode(graph, "Softmax", {"margin"}, "probabilities"));
+      AddAxis(AddGraphNode(graph, "Softmax", {"margin"}, "probabilities"));
       break;
-    case MarginLink::kExp: AddNode(graph, "Exp", {"margin"}, "value"); break;
+    case MarginLink::kExp: AddGraphNode(graph, "Exp", {"margin"}, "value"); break;
     case MarginLink::kIdentity: break;
   }
   if (ensemble.link == MarginLink::kLogistic || ensemble.link == MarginLink::kSoftmax)
     DescribeMatrix(*graph.add_output(), "probabilities", std::max<std::size_t>(outputs, 2));
   else
     DescribeMatrix(*graph.add_output(), "value", 1);
-  return Serialize(model);
+  return SerializeGraph(model);
 }
 
 std::string ExportIsolationForest(const IsolationForest& forest, std::size_t features) {
   onnx::ModelProto model = StartModel("isolation_forest", features);
   onnx::GraphProto& graph = *model.mutable_graph();
-  TreeEnsembleNode trees(AddNode(graph, "TreeEnsembleRegressor", {"input"}, "path_sum"));
+  TreeEnsembleNode trees(AddGraphNode(graph, "TreeEnsembleRegressor", {"input"}, "path_sum"));
   trees.AddText("post_transform", "NONE");
   trees.AddText("aggregate_function", "SUM");
   trees.AddTrees(forest.trees);
@@ -240,10 +220,10 @@ std::string ExportIsolationForest(const IsolationForest& forest, std::size_t fea
   const double scale =
       -std::log(2.0) / (static_cast<double>(forest.trees.size()) * forest.normal_path);
   AddConstant(graph, "scale", static_cast<float>(scale));
-  AddNode(graph, "Mul", {"path_sum", "scale"}, "exponent");
-  AddNode(graph, "Exp", {"exponent"}, "anomaly_score");
+  AddGraphNode(graph, "Mul", {"path_sum", "scale"}, "exponent");
+  AddGraphNode(graph, "Exp", {"exponent"}, "anomaly_score");
   DescribeMatrix(*graph.add_output(), "anomaly_score", 1);
-  return Serialize(model);
+  return SerializeGraph(model);
 }
 
 }  // namespace skerry

@@ -1,4 +1,4 @@
-// What calibration and detectors put into ONNX graphs. Inside train.
+// The pieces that exported ONNX graphs are made of. Inside train.
 #pragma once
 
 #include <onnx-ml.pb.h>

@@ -314,15 +314,12 @@ Result<TrainReport> TrainOnSpark(const TrainOptions& options) {
   std::vector<std::string> warnings = WarningsOf(result, schema);
   if (options.progress)
     for (const std::string& warning : warnings) options.progress("warning: " + warning);
-  SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage({.schema = schema,
-                                                             .training = std::move(result.training),
-                                                             .holdout = std::move(result.holdout),
-                                                             .parameters = options.parameters,
-                                                             .detector = options.detector,
-                                                             .seed = options.seed,
-                                                             .progress = options.progress,
-                                                             .cancelled = options.cancelled,
-                                                             .learnt = &result.learnt}));
+  FitInput input = MakeFitInput(options, schema);
+  input.training = std::move(result.training);
+  input.holdout = std::move(result.holdout);
+  input.folds = std::move(result.folds);
+  input.learnt = &result.learnt;
+  SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage(input));
   package.reference.rows = result.training_rows;
   TrainReport& report = package.report;
   report.engine = result.engine;

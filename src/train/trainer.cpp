@@ -89,14 +89,7 @@ Result<TrainReport> Train(const TrainOptions& options) {
   SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows,
                           EncodeRows(table, chosen.schema, options.weight_column));
 
-  FitInput input{.schema = std::move(chosen.schema),
-                 .threshold = options.threshold.value_or(ThresholdGoal{}),
-                 .calibration = options.calibration,
-                 .parameters = options.parameters,
-                 .detector = options.detector,
-                 .seed = options.seed,
-                 .progress = options.progress,
-                 .cancelled = options.cancelled};
+  FitInput input = MakeFitInput(options, std::move(chosen.schema));
   SKERRY_ASSIGN_OR_RETURN(RowPlan plan, PlanRows(table, rows, options));
   const SplitFacts split = plan.facts;
   std::vector<std::string> warnings = LeakWarnings(input.schema, rows);
