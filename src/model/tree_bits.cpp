@@ -66,7 +66,7 @@ SKERRY_AVX512 inline __m512i Walk(__m512i bits) {
 template <bool kMissing, bool kWide>
 SKERRY_AVX512 void AddTree(const CompleteTree& tree, std::span<const float> rows,
                            std::size_t columns, std::span<float> sums) {
-  Registers registers;
+  Registers registers{};
   __m512 leaves[4];   // NOLINT(modernize-avoid-c-arrays)
 #pragma GCC unroll 4  // so that each has a register of its own
   for (std::size_t part = 0; part < 4; ++part) {
