@@ -37,6 +37,11 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(lines[0], "a,b,kind,failure,prediction,score,anomaly_score")
         self.assertEqual(len(lines), 601)
 
+    def test_an_option_that_may_be_repeated_takes_one_word(self):
+        written = run("train", "--ignore", "kind", "--ignore", "b", self.dir / "train.csv", "--label", "failure", "--print-schema")
+        self.assertEqual(written.returncode, 0, written.stderr)
+        self.assertEqual(written.stdout.count("role: ignore"), 2, written.stdout)
+
     def test_serve_answers_and_maps_neither_duckdb_nor_xgboost(self):
         with Served("serve", "--http", "127.0.0.1:0", f"demo={self.dir / 'model'}") as server:
             body = json.dumps({"inputs": [

@@ -11,6 +11,7 @@ import tempfile
 import unittest
 import urllib.request
 
+from protobuf_fields import fields, packed
 from skerry_process import Served, run, run_tests
 
 PARTS = [f"part {i:02d}" for i in range(40)]
@@ -32,45 +33,8 @@ def write_rows(path, rows, seed):
             writer.writerow([*cells, int(margin > 0.5), "abc"[(margin > -1) + (margin > 1)], f"{math.exp(margin):.4f}"])
 
 
-def fields(data):
-    """(number, value) of a protobuf message's fields: ints, or bytes of what has a length or four bytes."""
-    at = 0
-
-    def varint():
-        nonlocal at
-        number = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            number |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return number
-
-    while at < len(data):
-        key = varint()
-        kind = key & 7
-        if kind == 0:
-            yield key >> 3, varint()
-            continue
-        size = varint() if kind == 2 else {1: 8, 5: 4}[kind]
-        yield key >> 3, data[at:at + size]
-        at += size
-
-
 def float32(number):
     return ctypes.c_float(number).value
-
-
-def packed_ints(data):
-    numbers, number, shift = [], 0, 0
-    for byte in data:
-        number |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            numbers.append(number)
-            number = shift = 0
-    return numbers
 
 
 class Trees:
@@ -93,7 +57,7 @@ class Trees:
                 elif field == 7:
                     floats += struct.unpack(f"<{len(part) // 4}f", part)
                 elif field == 8:
-                    ints += [part] if isinstance(part, int) else packed_ints(part)
+                    ints += [part] if isinstance(part, int) else packed(part)
                 elif field == 9:
                     texts.append(part.decode())
             attributes[name] = floats or ints or texts

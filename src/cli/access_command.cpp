@@ -18,9 +18,9 @@ void DeclareAccess(CLI::App& app, AccessOptions& options) {
                  "clients need a key of this file, made by 'skerry api-key'");
   app.add_flag("--plain-http", options.plain_http,
                "no TLS also on addresses that others reach; something in front speaks TLS");
-  app.add_option("--allow-origin", options.allow_origins,
-                 "a page of this origin may call in a browser (CORS), https://host:port; * for all")
-      ->allow_extra_args(false);
+  app.add_option(
+      "--allow-origin", options.allow_origins,
+      "a page of this origin may call in a browser (CORS), https://host:port; * for all");
 }
 
 void OverrideAccess(const AccessOptions& given, AccessOptions& options) {

@@ -81,6 +81,14 @@ bool RunInternal(int argc, char** argv, int& status) {
   return name == "__smoke" || name == "__retrain";
 }
 
+// An option that may be repeated takes one word each time: what follows is the command's own.
+void TakeOneWordEach(CLI::App& app) {
+  for (CLI::Option* option : app.get_options())
+    if (!option->get_positional() && option->get_expected_max() > 1)
+      option->allow_extra_args(false);
+  for (CLI::App* sub : app.get_subcommands({})) TakeOneWordEach(*sub);
+}
+
 }  // namespace
 
 std::span<const Command> Commands() { return kCommands; }
@@ -95,6 +103,7 @@ int RunCommandLine(int argc, char** argv) {
     CLI::App* sub = app.add_subcommand(std::string(command.name), std::string(command.summary));
     sub->footer("Example: " + std::string(command.example));
     runs.emplace_back(sub, command.declare(*sub));
+    TakeOneWordEach(*sub);
   }
   try {
     app.parse(argc, argv);

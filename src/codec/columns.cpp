@@ -317,4 +317,13 @@ Result<Table> DecodeTable(std::string_view bytes) {
   return ReadBody(reader);
 }
 
+std::string QuotedNames(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 40;
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < kShown; ++i)
+    text += fmt::format("{}'{}'", i == 0 ? "" : ", ", names[i]);
+  if (names.size() > kShown) text += fmt::format(" and {} more", names.size() - kShown);
+  return text;
+}
+
 }  // namespace skerry

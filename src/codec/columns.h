@@ -79,4 +79,7 @@ std::string EncodeTable(const Table& table);
 // of the input's size and by limits::kEncodedTableCells.
 Result<Table> DecodeTable(std::string_view bytes);
 
+// "'a', 'b' and 7 more" of columns' names; for errors.
+std::string QuotedNames(const std::vector<std::string>& names);
+
 }  // namespace skerry

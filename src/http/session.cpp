@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "http/answer_gate.h"
 #include "http/content_coding.h"
+#include "http/cross_origin.h"
 #include "http/plain_request.h"
 #include "http/response_head.h"
 #include "http/status.h"
@@ -188,7 +189,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     request_.stream = nullptr;
     const auto found = shared_->router.Find(request_.method, request_.path, request_.params);
     if (found.route == nullptr) return false;
-    NoteOrigin();
+    origin_ = AllowedOrigin(shared_->options.allowed_origins, request_);
     Choose(found);
     if (kind_ == RouteKind::kStreaming || request_.content_length > found.route->max_body_bytes)
       return false;
@@ -216,42 +217,6 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
                            : ContentCoding::kIdentity;
   }
 
-  // Of a browser's page that may call: its origin as the answer has it. Else empty.
-  void NoteOrigin() {
-    origin_.clear();
-    const std::vector<std::string>& allowed = shared_->options.allowed_origins;
-    if (allowed.empty()) return;
-    const std::string_view origin = request_.Header("Origin");
-    if (origin.empty()) return;
-    if (allowed.front() == "*")
-      origin_ = "*";
-    else if (std::ranges::find(allowed, origin) != allowed.end())
-      origin_ = origin;
-  }
-
-  bool IsPreflight() const {
-    return !origin_.empty() && request_.method == "OPTIONS" &&
-           !request_.Header("Access-Control-Request-Method").empty();
-  }
-
-  // What a browser asks before it sends what a form could not (Fetch, 3.3.2). No key comes with it.
-  void AnswerPreflight(const std::string& allow) {
-    HttpResponse response = HttpResponse::Empty(204);
-    response.SetHeader("Access-Control-Allow-Methods", allow);
-    response.SetHeader("Access-Control-Allow-Headers",
-                       std::string(request_.Header("Access-Control-Request-Headers")));
-    response.SetHeader("Access-Control-Max-Age", "600");
-    Write(std::move(response));
-  }
-
-  void AllowOrigin(HttpResponse& response) const {
-    if (!shared_->options.allowed_origins.empty()) response.SetHeader("Vary", "Origin");
-    if (origin_.empty()) return;
-    response.SetHeader("Access-Control-Allow-Origin", origin_);
-    response.SetHeader("Access-Control-Expose-Headers",
-                       "Inference-Header-Content-Length, Retry-After");
-  }
-
   // The peer has so long for the next step; then the operation under way fails with `late_` set, on
   // a connection that can still carry a 408. (The stream's own time-out closes it.)
   void GivePeer(std::chrono::steady_clock::duration time) {
@@ -276,6 +241,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   void ReadHeader() {
     body_seconds_ = {};
     body_bytes_ = 0;
+    origin_.clear();
     header_.emplace();
     header_->header_limit(static_cast<std::uint32_t>(limits::kHeaderBytes));
     header_->body_limit(boost::none);
@@ -329,15 +295,17 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     const auto length = header_->content_length();
     request_.content_length =
         length ? *length : (header_->chunked() ? kUnknownLength : std::uint64_t{0});
-    NoteOrigin();
+    origin_ = AllowedOrigin(shared_->options.allowed_origins, request_);
     const auto found = shared_->router.Find(request_.method, request_.path, request_.params);
     if (found.route == nullptr) {
       route_ = shared_->route_metrics.size() - 1;
-      if (found.path_known && IsPreflight()) return AnswerPreflight(found.allow);
-      if (found.path_known)
+      if (found.path_known) {
+        if (auto answer = AnswerPreflight(origin_, request_, found.allow))
+          return Write(std::move(*answer));
         return Refuse(
             405, fmt::format("{} is not allowed here; allowed: {}", request_.method, found.allow),
             found.allow);
+      }
       return Refuse(404, fmt::format("there is nothing at {}", request_.path));
     }
     Choose(found);
@@ -511,7 +479,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
 
   // The head of an answer that is written as it is made; it goes out with the first piece.
   void OnStart(HttpResponse response) {
-    AllowOrigin(response);
+    AllowOrigin(shared_->options.allowed_origins, origin_, response);
     if (version_10_ || shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
     status_ = response.status;
     WriteResponseHead(response, {kUnknownLength, keep_alive_, head_, version_10_}, out_head_);
@@ -563,7 +531,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
     writing_ = true;
     EncodeResponse(response, accepted_coding_);
-    AllowOrigin(response);
+    AllowOrigin(shared_->options.allowed_origins, origin_, response);
     status_ = response.status;
     out_body_ = std::move(response.body);
     std::uint64_t length = out_body_.size();
@@ -678,7 +646,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   std::chrono::duration<double> body_seconds_{0};  // that the peer was waited for
   std::uint64_t body_bytes_ = 0;
   std::size_t route_ = 0;
-  std::string origin_;
+  std::string origin_;                   // AllowedOrigin of this request
   RouteKind kind_ = RouteKind::kInline;  // of this request
   AnswerGate gate_;
   bool keep_alive_ = false, head_ = false, version_10_ = false, waiting_ = false, late_ = false;

@@ -62,15 +62,6 @@ bool EndsWithAny(const std::filesystem::path& path, std::initializer_list<std::s
                      [&](std::string_view end) { return name.ends_with(end); });
 }
 
-std::string JoinQuoted(const std::vector<std::string>& names) {
-  constexpr std::size_t kShown = 40;
-  std::string text;
-  for (std::size_t i = 0; i < names.size() && i < kShown; ++i)
-    text += fmt::format("{}'{}'", i == 0 ? "" : ", ", names[i]);
-  if (names.size() > kShown) text += fmt::format(" and {} more", names.size() - kShown);
-  return text;
-}
-
 // Names that occur twice cannot be told apart by whoever asks for one of them.
 Status CheckDistinct(const std::vector<std::string>& names, const std::string& file) {
   std::vector<std::string> sorted = names;
@@ -308,7 +299,7 @@ Result<Table> TabularEngine::Impl::ReadSource(const Source& source, const std::s
     const auto found = std::find(given.begin(), given.end(), column);
     if (found == given.end())
       return Fail(ErrorCode::kInvalidArgument, "{} has no column '{}'; it has {}", file, column,
-                  JoinQuoted(given));
+                  QuotedNames(given));
     wanted.push_back(static_cast<std::size_t>(found - given.begin()));
   }
   for (std::size_t i = 0; options.columns.empty() && i < given.size(); ++i) wanted.push_back(i);

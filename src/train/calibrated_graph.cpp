@@ -59,13 +59,8 @@ void AddStretches(onnx::GraphProto& graph, const Calibration& calibration,
   AddMatrixConstant(graph, "calibration_rises", rises, stretches, 1);
   const float least[] = {calibration.probabilities.front()};
   AddMatrixConstant(graph, "calibration_least", least, 1, 1);
-  for (const auto& [name, value] :
-       {std::pair{"calibration_none", 0.0F}, {"calibration_all", 1.0F}}) {
-    onnx::TensorProto& tensor = *graph.add_initializer();
-    tensor.set_name(name);
-    tensor.set_data_type(onnx::TensorProto::FLOAT);
-    tensor.add_float_data(value);
-  }
+  AddNumberConstant(graph, "calibration_none", 0);
+  AddNumberConstant(graph, "calibration_all", 1);
   AddGraphNode(graph, "Sub", {margin, "calibration_starts"}, "calibration_past");
   AddGraphNode(graph, "Div", {"calibration_past", "calibration_widths"}, "calibration_share");
   AddGraphNode(graph, "Clip", {"calibration_share", "calibration_none", "calibration_all"},

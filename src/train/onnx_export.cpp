@@ -155,13 +155,6 @@ onnx::ModelProto StartModel(const char* graph, std::size_t features) {
   return model;
 }
 
-void AddConstant(onnx::GraphProto& graph, const char* name, float value) {
-  onnx::TensorProto& tensor = *graph.add_initializer();
-  tensor.set_name(name);
-  tensor.set_data_type(onnx::TensorProto::FLOAT);
-  tensor.add_float_data(value);
-}
-
 void AddAxis(onnx::NodeProto& node) {
   onnx::AttributeProto& axis = *node.add_attribute();
   axis.set_name("axis");
@@ -172,7 +165,7 @@ void AddAxis(onnx::NodeProto& node) {
 // Nodes of their own: ONNX Runtime leaves post_transform LOGISTIC out where there is one target.
 void AddLogistic(onnx::GraphProto& graph) {
   AddGraphNode(graph, "Sigmoid", {"margin"}, "positive");
-  AddConstant(graph, "one", 1);
+  AddNumberConstant(graph, "one", 1);
   AddGraphNode(graph, "Sub", {"one", "positive"}, "negative");
   AddAxis(AddGraphNode(graph, "Concat", {"negative", "positive"}, "probabilities"));
 }
@@ -219,7 +212,7 @@ std::string ExportIsolationForest(const IsolationForest& forest, std::size_t fea
   // 2^(-sum / (trees * c)) as e^(sum * scale).
   const double scale =
       -std::log(2.0) / (static_cast<double>(forest.trees.size()) * forest.normal_path);
-  AddConstant(graph, "scale", static_cast<float>(scale));
+  AddNumberConstant(graph, "scale", static_cast<float>(scale));
   AddGraphNode(graph, "Mul", {"path_sum", "scale"}, "exponent");
   AddGraphNode(graph, "Exp", {"exponent"}, "anomaly_score");
   DescribeMatrix(*graph.add_output(), "anomaly_score", 1);

@@ -15,6 +15,13 @@ void AddMatrixConstant(onnx::GraphProto& graph, const std::string& name,
   for (const float value : values) tensor.add_float_data(value);
 }
 
+void AddNumberConstant(onnx::GraphProto& graph, const std::string& name, float value) {
+  onnx::TensorProto& tensor = *graph.add_initializer();
+  tensor.set_name(name);
+  tensor.set_data_type(onnx::TensorProto::FLOAT);
+  tensor.add_float_data(value);
+}
+
 onnx::NodeProto& AddGraphNode(onnx::GraphProto& graph, const std::string& op,
                               std::initializer_list<std::string> inputs,
                               const std::string& output) {

@@ -14,6 +14,9 @@ namespace skerry {
 void AddMatrixConstant(onnx::GraphProto& graph, const std::string& name,
                        std::span<const float> values, std::int64_t rows, std::int64_t columns);
 
+// A float32 constant without dimensions.
+void AddNumberConstant(onnx::GraphProto& graph, const std::string& name, float value);
+
 // A node named for its one output.
 onnx::NodeProto& AddGraphNode(onnx::GraphProto& graph, const std::string& op,
                               std::initializer_list<std::string> inputs, const std::string& output);

@@ -162,7 +162,7 @@ class SchemaChooser {
     if (schema.feature_count() == 0)
       return Fail(ErrorCode::kInvalidArgument,
                   "no column is left to learn from: {} are ignored, carried or not usable",
-                  NameList(ColumnNames(table_)));
+                  QuotedNames(ColumnNames(table_)));
     return std::move(chosen_);
   }
 

@@ -39,7 +39,7 @@ Status EncodeClasses(const Column& label, const ModelSchema& schema, LabelledRow
   if (unknown.empty()) return {};
   if (schema.classes.size() > 2)
     return Fail(ErrorCode::kInvalidArgument, "label '{}' is none of {} in row {}", label.name,
-                NameList(schema.classes), RowList(unknown));
+                QuotedNames(schema.classes), RowList(unknown));
   return Fail(ErrorCode::kInvalidArgument, "label '{}' is neither '{}' nor '{}' in row {}",
               label.name, schema.classes[0], schema.classes[1], RowList(unknown));
 }
@@ -68,15 +68,6 @@ Status EncodeLabels(const Table& table, const ModelSchema& schema, LabelledRows&
 
 }  // namespace
 
-std::string NameList(const std::vector<std::string>& names) {
-  constexpr std::size_t kShown = 40;
-  std::string text;
-  for (std::size_t i = 0; i < names.size() && i < kShown; ++i)
-    text += fmt::format("{}'{}'", i == 0 ? "" : ", ", names[i]);
-  if (names.size() > kShown) text += fmt::format(" and {} more", names.size() - kShown);
-  return text;
-}
-
 std::vector<std::string> ColumnNames(const Table& table) {
   std::vector<std::string> names;
   for (const Column& column : table.columns) names.push_back(column.name);
@@ -87,7 +78,7 @@ Result<const Column*> FindColumn(const Table& table, const std::string& name, co
   const Column* column = table.Find(name);
   if (column == nullptr)
     return Fail(ErrorCode::kInvalidArgument, "the data has no {} '{}'; it has {}", what, name,
-                NameList(ColumnNames(table)));
+                QuotedNames(ColumnNames(table)));
   return column;
 }
 

@@ -49,8 +49,6 @@ Result<std::vector<float>> EncodeColumn(const Column& column, const Field& field
 std::string RowList(const std::vector<std::size_t>& rows);
 
 std::vector<std::string> ColumnNames(const Table& table);
-// "'a', 'b' and 7 more"; for errors.
-std::string NameList(const std::vector<std::string>& names);
 // kInvalidArgument says that there is no such `what` ("label column"), and which columns there are.
 Result<const Column*> FindColumn(const Table& table, const std::string& name, const char* what);
 

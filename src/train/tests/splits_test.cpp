@@ -178,5 +178,13 @@ TEST(Folds, ByTimeFollowEachOther) {
   EXPECT_EQ(FoldsByTime(times, tied, 5)[1], 0);
 }
 
+TEST(ShuffledRows, IsAPermutationThatTheSeedDecides) {
+  std::vector<std::size_t> order = ShuffledRows(1'000, 7);
+  EXPECT_EQ(order, ShuffledRows(1'000, 7));
+  EXPECT_NE(order, ShuffledRows(1'000, 8));
+  std::sort(order.begin(), order.end());
+  for (std::size_t i = 0; i < order.size(); ++i) ASSERT_EQ(order[i], i);
+}
+
 }  // namespace
 }  // namespace skerry

@@ -473,14 +473,6 @@ TEST_F(TrainerTest, InterruptionLeavesNothing) {
   EXPECT_THAT(Refusal(options, ErrorCode::kUnavailable), HasSubstr("interrupted"));
 }
 
-TEST(ShuffledRows, IsAPermutationThatTheSeedDecides) {
-  std::vector<std::size_t> order = ShuffledRows(1'000, 7);
-  EXPECT_EQ(order, ShuffledRows(1'000, 7));
-  EXPECT_NE(order, ShuffledRows(1'000, 8));
-  std::sort(order.begin(), order.end());
-  for (std::size_t i = 0; i < order.size(); ++i) ASSERT_EQ(order[i], i);
-}
-
 TEST_F(TrainerTest, Ai4iReachesTheExpectedFigures) {
   const auto file = Ai4iFile();
   if (!file) GTEST_SKIP() << "SKERRY_TEST_DATA is not set";
