@@ -96,7 +96,8 @@ TEST(HoldOut, UnitsThatAreTooLargeAreRefused) {
 
 TEST(HoldOut, TheLatestRowsAreHeldOutAndTiesStayTogether) {
   std::vector<double> times;
-  for (int i = 0; i < 100; ++i) times.push_back((i * 37 % 100) / 3);  // three rows a time
+  for (int i = 0; i < 100; ++i)
+    times.push_back(std::floor((i * 37 % 100) / 3.0));  // three rows a time
   const auto split = HoldOutLatest(times, {}, 0.2, 1);
   ASSERT_TRUE(split);
   double latest_trained = -1;
