@@ -48,6 +48,12 @@ constexpr std::size_t kEncodedTableCells = 64'000'000;  // rows x columns of one
 // Training.
 constexpr std::size_t kBaselineRows = 100'000;  // that the logistic regression is fitted to
 constexpr std::size_t kTrainingReportBytes = 16U << 20U;
+constexpr std::size_t kPlottedRows = 1'000;         // of a scatter
+constexpr std::size_t kPlottedClasses = 20;         // of a confusion matrix
+constexpr std::size_t kPlottedContributions = 500;  // rows whose contributions are drawn
+constexpr std::size_t kLeastContributions = 20;     // fewer would show nothing
+// Leaves times depth squared, over all the rows explained: a second or so.
+constexpr std::uint64_t kContributionSteps = 400'000'000;
 // On Spark.
 constexpr std::uint64_t kSchemaRows = 1'000'000;      // that the columns' types are chosen by
 constexpr std::uint64_t kReturnedRows = 1'000'000;    // that are judged here

@@ -200,8 +200,11 @@ Result<std::vector<float>> FitPredictor(const FitInput& input, std::span<const s
   SKERRY_ASSIGN_OR_RETURN(package.report.max_model_difference,
                           LargestDifference(fitted.scores, scores, columns,
                                             all.task == ModelTask::kRegression, "predictor"));
-  KeepScoreReference(ScoresOf(std::span(scores).subspan(input.training.rows() * columns), columns),
-                     ScoresOf(inner.scores, columns), package.reference);
+  const auto held_out = std::span(scores).subspan(input.training.rows() * columns);
+  KeepScoreReference(ScoresOf(held_out, columns), ScoresOf(inner.scores, columns),
+                     package.reference);
+  package.judged_outputs = held_out.empty() ? std::move(inner.scores)
+                                            : std::vector<float>(held_out.begin(), held_out.end());
   const std::vector<const Field*> fields = input.schema.features();
   for (std::size_t i = 0; i < fields.size(); ++i)
     package.report.gains.emplace_back(fields[i]->name, fitted.ensemble.gains[i]);
@@ -268,6 +271,8 @@ Status FitDetector(const FitInput& input, std::span<const std::uint8_t> folds,
   (alone ? report.task_folds : report.alarm_folds) = judge(out_of_fold, input.training);
   if (!held_out.empty())
     (alone ? report.task_model : report.alarm_holdout) = judge(held_out, input.holdout);
+  package.judged_anomaly_scores =
+      held_out.empty() ? out_of_fold : std::vector<float>(held_out.begin(), held_out.end());
   return {};
 }
 
@@ -316,6 +321,33 @@ void JudgeOnHoldout(const FitInput& input, std::span<const float> scores, Fitted
   const bool mostly_positive = input.training.positives() * 2 > input.training.rows();
   const std::vector<float> constant(holdout.rows(), mostly_positive ? 1.0F : 0.0F);
   package.report.majority = JudgeScores({constant, holdout.labels}, 0.5, goal, options);
+}
+
+// Of the held-out rows; without any, of the training rows as the inner folds' models answer them.
+std::vector<PlotFile> PlotsOf(const FitInput& input, const FittedPackage& package) {
+  const TrainReport& report = package.report;
+  const bool held_out = input.holdout.rows() > 0;
+  const JudgedRows judged{.kind = held_out ? "held-out rows" : "rows of the inner folds",
+                          .schema = &input.schema,
+                          .rows = held_out ? &input.holdout : &input.training,
+                          .outputs = package.judged_outputs,
+                          .anomaly_scores = package.judged_anomaly_scores};
+  const bool alone = input.schema.task == ModelTask::kAnomaly;
+  const TaskScores& task = held_out ? report.task_model : report.task_folds;
+  const CalibrationReport& calibration = report.calibration;
+  const JudgedFigures figures{
+      .binary = held_out ? &report.model : &report.cross_validation,
+      .probabilities = held_out ? &calibration.holdout : &calibration.folds,
+      .uncalibrated = held_out ? &calibration.holdout_before : &calibration.folds_before,
+      .task = &task,
+      .alarms = alone      ? &task
+                : held_out ? &report.alarm_holdout
+                           : &report.alarm_folds,
+      .threshold = report.threshold,
+      .anomaly_threshold = report.anomaly_threshold};
+  const Result<TreeEnsemble> trees =
+      ReadTreeEnsemble(package.model_onnx, input.schema.feature_count());
+  return DrawPlots(judged, figures, trees ? &*trees : nullptr, report.gains, input.seed);
 }
 
 }  // namespace
@@ -418,6 +450,8 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
   report.anomaly_threshold = package.reference.anomaly_threshold;
   report.parameters = input.parameters;
   report.detector = input.detector;
+  Say(input, "drawing the plots");
+  package.plots = PlotsOf(input, package);
   return package;
 }
 

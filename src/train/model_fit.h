@@ -12,6 +12,7 @@
 #include "model/session.h"
 #include "train/boosted_trees.h"
 #include "train/matrix.h"
+#include "train/report_plots.h"
 #include "train/trainer.h"
 
 namespace skerry {
@@ -51,6 +52,9 @@ struct FittedPackage {
   ModelSchema schema{};
   ModelReference reference{};
   TrainReport report{};
+  // Answers to the held-out rows; without any, to the training rows by the inner folds' models.
+  std::vector<float> judged_outputs{}, judged_anomaly_scores{};
+  std::vector<PlotFile> plots{};  // of those
 };
 
 // kInvalidArgument: fewer than kMinRowsPerClass rows of a class in training, or a hold-out of one

@@ -37,7 +37,7 @@ Status WritePackage(const FittedPackage& package, const std::vector<std::string>
   const std::filesystem::path parent = target.parent_path();
   SKERRY_ASSIGN_OR_RETURN(const TemporaryDirectory directory,
                           TemporaryDirectory::Create("." + target.filename().string(), parent));
-  const std::pair<const char*, std::string> files[] = {
+  std::vector<std::pair<std::string, std::string>> files = {
       {"model.onnx", package.model_onnx},
       {"detector.onnx", package.detector_onnx},
       {"schema.json", DumpJsonPretty(package.schema.ToJson()) + "\n"},
@@ -45,6 +45,7 @@ Status WritePackage(const FittedPackage& package, const std::vector<std::string>
       {"card.md", RenderCard(package, data)},
       {"report.json", DumpJsonPretty(package.report.ToJson()) + "\n"},
   };
+  for (const PlotFile& plot : package.plots) files.emplace_back(plot.name, plot.svg);
   for (const auto& [name, bytes] : files)
     if (!bytes.empty())  // a detector alone has no model.onnx
       SKERRY_RETURN_IF_ERROR(WriteFileDurably(directory.path() / name, bytes));

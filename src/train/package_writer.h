@@ -16,9 +16,9 @@ namespace skerry {
 // asked before the work, so that nobody waits for a refusal.
 Status CheckOutput(const std::filesystem::path& out);
 
-// model.onnx, detector.onnx, schema.json, reference.json, card.md, report.json, each synced, into a
-// temporary directory beside `out`, which then gets that name by one rename. `data` says for the
-// card where the rows are from, a line each.
+// model.onnx, detector.onnx, schema.json, reference.json, card.md, report.json and the plots, each
+// synced, into a temporary directory beside `out`, which then gets that name by one rename. `data`
+// says for the card where the rows are from, a line each.
 Status WritePackage(const FittedPackage& package, const std::vector<std::string>& data,
                     const std::filesystem::path& out);
 

@@ -175,8 +175,9 @@ struct TrainReport {
 };
 
 // Trains and writes the package directory `out`: model.onnx, detector.onnx, schema.json,
-// reference.json, card.md, report.json. The directory appears at the end, synced, by one rename;
-// after a failure or an interruption nothing of that name exists. kAlreadyExists when it does.
+// reference.json, card.md, report.json, plot-*.svg. The directory appears at the end, synced, by
+// one rename; after a failure or an interruption nothing of that name exists. kAlreadyExists when
+// it does.
 //
 // kInvalidArgument, naming column or rows and what to do: no such label, a label with blank cells
 // or with other than two values, no rows, a column told twice or unknown, no feature left, a type
