@@ -164,7 +164,7 @@ class Tasks(unittest.TestCase):
             done = run("train", self.dir / "coins.csv", "--label", "fell", "--calibration", kind, "--out", model, "--json")
             self.assertEqual(done.returncode, 0, done.stderr)
             report = json.loads(done.stdout)
-            self.assertLessEqual(report["max_model_difference"], 1e-5)
+            self.assertLessEqual(report["max_model_difference"], 1e-6)
             held_out = report["calibration"]["holdout"]
             self.assertEqual(report["calibration"]["kind"], kind)
             self.assertEqual(sum(b["rows"] for b in held_out["reliability"]), report["holdout_rows"])

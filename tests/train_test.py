@@ -74,6 +74,16 @@ class Train(unittest.TestCase):
         self.assertIn("60 of 660 rows have the features of an earlier row", text)
         self.assertIn("function of column 'repaired'", (self.dir / "model/card.md").read_text())
 
+    def test_parameters_of_the_trees(self):
+        few = self.report("--trees", "7", "--depth", "2", "--learning-rate", "0.3", "--threads", "1")
+        told = {"trees": 7, "depth": 2, "learning_rate": 0.3, "threads": 1}
+        self.assertEqual({name: few["parameters"][name] for name in told}, told)
+        self.assertLessEqual(few["trees"], 7)
+        for wrong in (("--trees", "0"), ("--depth", "21"), ("--learning-rate", "0"), ("--threads", "0")):
+            done = self.train(*wrong, out="wrong")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(wrong[0], done.stderr)
+
     def test_patterns_and_a_schema_file(self):
         rows = list(machine_rows(800))
         self.data.unlink()

@@ -68,4 +68,16 @@ double SeededRandom::NextGaussian() {
 
 double SeededRandom::NextExponential() { return -std::log1p(-NextDouble()); }
 
+std::uint64_t SeededRandom::NextPoisson(double mean) {
+  constexpr double kMultiplied = 32;
+  if (mean > kMultiplied) {
+    const double drawn = std::round(mean + std::sqrt(mean) * NextGaussian());
+    return drawn > 0 ? static_cast<std::uint64_t>(drawn) : 0;
+  }
+  const double end = std::exp(-mean);
+  std::uint64_t count = 0;
+  for (double product = NextDouble(); product > end; product *= NextDouble()) ++count;
+  return count;
+}
+
 }  // namespace skerry

@@ -26,6 +26,10 @@ class SeededRandom {
   double NextGaussian();
   // Exponential with mean 1.
   double NextExponential();
+  // Poisson with this mean, >= 0: by multiplication (Knuth) up to 32; above, the normal
+  // distribution of that mean and variance, rounded and cut off at 0 (the skew of 0.18 and less is
+  // lost).
+  std::uint64_t NextPoisson(double mean);
 
   template <typename T>
   void Shuffle(std::vector<T>& items) {  // Fisher-Yates

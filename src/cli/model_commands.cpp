@@ -14,6 +14,7 @@
 #include "serve/score_file.h"
 #include "tabular/engine.h"
 #include "train/gate.h"
+#include "train/training_set.h"
 
 namespace skerry {
 
@@ -27,11 +28,12 @@ CommandRun DeclareEvaluate(CLI::App& app) {
   app.add_option("data", args->data, "a labelled table")->required();
   app.add_flag("--json", args->json, "print the report as JSON");
   return [args]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(const auto package, LoadPackage(args->package, {}));
     SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));
     ReadOptions read;
-    read.csv_types = CsvTypes::kText;
+    read.text_columns = TextColumns(package->schema);
     SKERRY_ASSIGN_OR_RETURN(const Table table, engine->ReadFile(args->data, read));
-    SKERRY_ASSIGN_OR_RETURN(const EvaluateReport report, Evaluate(args->package, table, {}));
+    SKERRY_ASSIGN_OR_RETURN(const EvaluateReport report, Evaluate(*package, table, {}));
     std::fputs(
         args->json ? DumpJsonPretty(report.ToJson()).c_str() : EvaluationText(report).c_str(),
         stdout);

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/cores.h"
 #include "cli/command.h"
 #include "cli/interrupts.h"
 #include "cli/terminal.h"
@@ -35,6 +36,24 @@ void AddColumnOptions(CLI::App& app, TrainOptions& options) {
   app.add_option("--positive", options.positive, "the label's value that is to be found");
 }
 
+void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
+  app.add_option("--objective", parameters.objective,
+                 "of a regression: squared-error, absolute-error, poisson, gamma or tweedie");
+  app.add_option("--trees", parameters.trees, "at most (of several classes: of each)")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  app.add_option("--depth", parameters.depth, "of a tree at most")
+      ->check(CLI::Range(1, 20))
+      ->capture_default_str();
+  app.add_option("--learning-rate", parameters.learning_rate, "how much of each tree is taken")
+      ->check(CLI::Range(1e-4, 1.0))
+      ->capture_default_str();
+  app.add_option("--threads", parameters.threads,
+                 "that fit trees; another number may give other last digits")
+      ->check(CLI::Range(1, 1'024))
+      ->capture_default_str();
+}
+
 void AddEngineOptions(CLI::App& app, std::string& engine, SparkOptions& spark) {
   app.add_option("--engine", engine, "where the trees are fitted: embedded, or spark")
       ->check(CLI::IsMember({"embedded", "spark"}))
@@ -59,14 +78,13 @@ CommandRun DeclareTrain(CLI::App& app) {
   };
   auto args = std::make_shared<Arguments>();
   TrainOptions& options = args->options;
+  options.parameters.threads = Cores();
   app.add_option("data", args->data, "CSV, Parquet or NDJSON files, or patterns ('data/*.csv')")
       ->required();
   app.add_option("--label", options.label, "the column to predict; a task anomaly has none");
   app.add_option("--task", options.task,
                  "classification (two values, or more: a class each), multiclass, regression or "
                  "anomaly; default: by the label");
-  app.add_option("--objective", options.parameters.objective,
-                 "of a regression: squared-error, absolute-error, poisson, gamma or tweedie");
   app.add_option("--out", options.out, "the model package's directory, made new");
   app.add_option("--schema", args->schema, "a file that tells roles and types of columns");
   app.add_flag("--print-schema", args->print_schema,
@@ -90,6 +108,7 @@ CommandRun DeclareTrain(CLI::App& app) {
   app.add_option("--holdout", options.holdout, "share of rows held out for the report")
       ->check(CLI::Range(0.0, 0.9))
       ->capture_default_str();
+  AddTreeOptions(app, options.parameters);
   AddEngineOptions(app, args->engine, options.spark);
   app.add_flag("--json", args->json, "print the report as JSON");
   app.parse_complete_callback([args] {

@@ -9,164 +9,10 @@
 #include <utility>
 
 #include "base/limits.h"
-#include "train/xgboost_library.h"
+#include "train/booster.h"
 
 namespace skerry {
 namespace {
-
-Status XgboostError(const XgboostFunctions& xgb, std::string_view doing) {
-  return Fail(ErrorCode::kInternal, "XGBoost, {}: {}", doing, xgb.last_error());
-}
-
-// NumPy's array interface (version 3), which the C API takes for dense data.
-std::string ArrayInterface(const float* data, std::size_t rows, std::size_t columns) {
-  const std::string shape =
-      columns == 0 ? fmt::format("[{}]", rows) : fmt::format("[{}, {}]", rows, columns);
-  return fmt::format(R"({{"data": [{}, true], "shape": {}, "typestr": "<f4", "version": 3}})",
-                     reinterpret_cast<std::uintptr_t>(data), shape);
-}
-
-// Owns a DMatrix with labels and weights; copies the data at Create.
-class DataMatrix {
- public:
-  static Result<DataMatrix> Create(const XgboostFunctions& xgb, const LabelledRows& rows,
-                                   int threads) {
-    DataMatrix matrix(xgb);
-    const std::string data =
-        ArrayInterface(rows.features.values.data(), rows.rows(), rows.features.columns);
-    const std::string config = fmt::format(R"({{"missing": NaN, "nthread": {}}})", threads);
-    if (xgb.matrix_create(data.c_str(), config.c_str(), &matrix.handle_) != 0)
-      return tl::make_unexpected(XgboostError(xgb, "taking the rows").error());
-    const std::vector<float> labels =
-        rows.task == ModelTask::kRegression
-            ? rows.targets
-            : std::vector<float>(rows.labels.begin(), rows.labels.end());
-    const std::string label_data = ArrayInterface(labels.data(), labels.size(), 0);
-    const std::string weight_data = ArrayInterface(rows.weights.data(), rows.weights.size(), 0);
-    if (xgb.matrix_set_info(matrix.handle_, "label", label_data.c_str()) != 0 ||
-        xgb.matrix_set_info(matrix.handle_, "weight", weight_data.c_str()) != 0)
-      return tl::make_unexpected(XgboostError(xgb, "taking labels and weights").error());
-    SKERRY_RETURN_IF_ERROR(matrix.SetTypes(rows.features));
-    return matrix;
-  }
-  DataMatrix(DataMatrix&& other) noexcept
-      : xgb_(other.xgb_), handle_(std::exchange(other.handle_, nullptr)) {}
-  DataMatrix& operator=(DataMatrix&&) = delete;
-  ~DataMatrix() {
-    if (handle_ != nullptr) xgb_->matrix_free(handle_);
-  }
-  DMatrixHandle handle() const { return handle_; }
-
- private:
-  explicit DataMatrix(const XgboostFunctions& xgb) : xgb_(&xgb) {}
-
-  // "c" for categories, "q" for quantities.
-  Status SetTypes(const FeatureMatrix& features) {
-    if (std::ranges::count(features.categorical, 1) == 0) return {};
-    std::vector<const char*> types;
-    for (const std::uint8_t categorical : features.categorical)
-      types.push_back(categorical != 0 ? "c" : "q");
-    if (xgb_->matrix_set_texts(handle_, "feature_type", types.data(), types.size()) != 0)
-      return XgboostError(*xgb_, "taking the types of the features");
-    return {};
-  }
-
-  const XgboostFunctions* xgb_;
-  DMatrixHandle handle_ = nullptr;
-};
-
-// Owns a Booster that learns from the first of `matrices` and caches predictions for all of them.
-class Booster {
- public:
-  // `rows`: what the first of the matrices holds.
-  static Result<Booster> Create(const XgboostFunctions& xgb, std::vector<DMatrixHandle> matrices,
-                                const LabelledRows& rows, const HyperParameters& parameters,
-                                std::uint64_t seed) {
-    SKERRY_ASSIGN_OR_RETURN(const std::string objective, ObjectiveOf(rows, parameters));
-    Booster booster(xgb);
-    if (xgb.booster_create(matrices.data(), matrices.size(), &booster.handle_) != 0)
-      return tl::make_unexpected(XgboostError(xgb, "starting").error());
-    std::vector<std::pair<const char*, std::string>> settings = {
-        {"objective", objective},
-        {"tree_method", "hist"},
-        {"max_depth", std::to_string(parameters.depth)},
-        {"eta", fmt::format("{}", parameters.learning_rate)},
-        {"min_child_weight", fmt::format("{}", parameters.min_child_weight)},
-        {"subsample", fmt::format("{}", parameters.row_fraction)},
-        {"colsample_bytree", fmt::format("{}", parameters.feature_fraction)},
-        {"lambda", fmt::format("{}", parameters.l2)},
-        {"nthread", std::to_string(parameters.threads)},
-        // XGBoost's seed is a signed 64-bit number that it narrows: keep within 31 bits.
-        {"seed", std::to_string(seed & 0x7FFFFFFFU)},
-    };
-    if (rows.task == ModelTask::kMulticlass)
-      settings.emplace_back("num_class", std::to_string(rows.classes));
-    for (const auto& [name, value] : settings)
-      if (xgb.booster_set_param(booster.handle_, name, value.c_str()) != 0)
-        return tl::make_unexpected(XgboostError(xgb, name).error());
-    return booster;
-  }
-  Booster(Booster&& other) noexcept
-      : xgb_(other.xgb_), handle_(std::exchange(other.handle_, nullptr)) {}
-  Booster& operator=(Booster&&) = delete;
-  ~Booster() {
-    if (handle_ != nullptr) xgb_->booster_free(handle_);
-  }
-
-  Status Update(int round, DMatrixHandle matrix) {
-    if (xgb_->booster_update(handle_, round, matrix) != 0) return XgboostError(*xgb_, "learning");
-    return {};
-  }
-
-  Result<std::vector<float>> Predict(DMatrixHandle matrix) {
-    constexpr const char* kConfig =
-        R"({"type": 0, "training": false, "iteration_begin": 0, "iteration_end": 0, )"
-        R"("strict_shape": false})";
-    const bst_ulong* shape = nullptr;
-    bst_ulong dimensions = 0;
-    const float* scores = nullptr;
-    if (xgb_->booster_predict(handle_, matrix, kConfig, &shape, &dimensions, &scores) != 0)
-      return tl::make_unexpected(XgboostError(*xgb_, "predicting").error());
-    bst_ulong count = 1;
-    for (bst_ulong i = 0; i < dimensions; ++i) count *= shape[i];
-    return std::vector<float>(scores, scores + count);
-  }
-
-  Result<Json> Save() {
-    bst_ulong size = 0;
-    const char* text = nullptr;
-    if (xgb_->booster_save(handle_, R"({"format": "json"})", &size, &text) != 0)
-      return tl::make_unexpected(XgboostError(*xgb_, "saving").error());
-    return ParseJson({text, size}, limits::kModelBytes);
-  }
-
- private:
-  explicit Booster(const XgboostFunctions& xgb) : xgb_(&xgb) {}
-  const XgboostFunctions* xgb_;
-  BoosterHandle handle_ = nullptr;
-};
-
-// Weighted; log loss is clipped as XGBoost clips it.
-double LossOf(const LabelledRows& rows, std::span<const float> scores, bool absolute) {
-  double sum = 0;
-  double weight = 0;
-  const std::size_t outputs = rows.outputs();
-  for (std::size_t i = 0; i < rows.rows(); ++i) {
-    double loss = 0;
-    if (rows.task == ModelTask::kRegression) {
-      const double error = static_cast<double>(scores[i]) - rows.targets[i];
-      loss = absolute ? std::abs(error) : error * error;
-    } else {
-      const bool several = rows.task == ModelTask::kMulticlass;
-      const double given = scores[several ? i * outputs + rows.labels[i] : i];
-      const double p = std::clamp(given, 1e-16, 1 - 1e-16);
-      loss = -std::log(several || rows.labels[i] != 0 ? p : 1 - p);
-    }
-    sum += rows.weights[i] * loss;
-    weight += rows.weights[i];
-  }
-  return rows.task == ModelTask::kRegression && !absolute ? std::sqrt(sum / weight) : sum / weight;
-}
 
 Result<MarginLink> LinkOf(const std::string& objective) {
   if (objective == "binary:logistic") return MarginLink::kLogistic;
@@ -271,11 +117,6 @@ Status ReadTree(const Json& tree, BoostedTrees& ensemble) {
   return {};
 }
 
-struct EarlyStopped {
-  int rounds = 1;
-  std::vector<float> scores{};  // of the validation rows, at that round
-};
-
 constexpr std::pair<const char*, const char*> kNumberObjectives[] = {
     {"squared-error", "reg:squarederror"},
     {"absolute-error", "reg:absoluteerror"},
@@ -294,34 +135,6 @@ Status CheckTargets(const LabelledRows& rows, const std::string& objective) {
                   "objective or leave such rows out",
                   rows.targets[i], objective, zero ? "from" : "above");
   return {};
-}
-
-Result<EarlyStopped> FitWithEarlyStopping(const LabelledRows& training,
-                                          const LabelledRows& validation,
-                                          const HyperParameters& parameters, std::uint64_t seed,
-                                          const CancelCheck& cancelled) {
-  SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
-  SKERRY_ASSIGN_OR_RETURN(const DataMatrix fit,
-                          DataMatrix::Create(*xgb, training, parameters.threads));
-  SKERRY_ASSIGN_OR_RETURN(const DataMatrix check,
-                          DataMatrix::Create(*xgb, validation, parameters.threads));
-  SKERRY_ASSIGN_OR_RETURN(Booster booster, Booster::Create(*xgb, {fit.handle(), check.handle()},
-                                                           training, parameters, seed));
-  EarlyStopped best;
-  double least = std::numeric_limits<double>::infinity();
-  for (int round = 0; round < parameters.trees; ++round) {
-    if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
-    SKERRY_RETURN_IF_ERROR(booster.Update(round, fit.handle()));
-    SKERRY_ASSIGN_OR_RETURN(std::vector<float> scores, booster.Predict(check.handle()));
-    const double loss = LossOf(validation, scores, parameters.objective == "absolute-error");
-    if (loss < least) {
-      least = loss;
-      best = {round + 1, std::move(scores)};
-    } else if (round + 1 - best.rounds >= parameters.early_stopping_rounds) {
-      break;
-    }
-  }
-  return best;
 }
 
 }  // namespace
@@ -365,23 +178,15 @@ Result<BoostedTrees> ReadXgboostModel(const Json& model, std::size_t features) {
 }
 
 Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& parameters,
-                             int rounds, std::uint64_t seed, const LabelledRows& compared,
+                             int rounds, std::uint64_t seed, const LabelledRows& others,
                              const CancelCheck& cancelled) {
-  SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
-  SKERRY_ASSIGN_OR_RETURN(const DataMatrix matrix,
-                          DataMatrix::Create(*xgb, rows, parameters.threads));
+  SelectedRows all = SelectedRows::All(rows);
   SKERRY_ASSIGN_OR_RETURN(Booster booster,
-                          Booster::Create(*xgb, {matrix.handle()}, rows, parameters, seed));
-  for (int round = 0; round < rounds; ++round) {
-    if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
-    SKERRY_RETURN_IF_ERROR(booster.Update(round, matrix.handle()));
-  }
+                          FitBooster(all, rows, parameters, rounds, seed, cancelled));
   FittedTrees fitted;
-  SKERRY_ASSIGN_OR_RETURN(const Json model, booster.Save());
-  SKERRY_ASSIGN_OR_RETURN(fitted.ensemble, ReadXgboostModel(model, rows.features.columns));
-  SKERRY_ASSIGN_OR_RETURN(const DataMatrix other,
-                          DataMatrix::Create(*xgb, compared, parameters.threads));
-  SKERRY_ASSIGN_OR_RETURN(fitted.scores, booster.Predict(other.handle()));
+  SKERRY_ASSIGN_OR_RETURN(fitted.ensemble, booster.Trees(rows.features.columns));
+  SKERRY_RETURN_IF_ERROR(booster.PredictInPlace(rows.features, fitted.scores));
+  SKERRY_RETURN_IF_ERROR(booster.PredictInPlace(others.features, fitted.scores));
   return fitted;
 }
 
@@ -397,9 +202,12 @@ Result<CrossValidation> CrossValidate(const LabelledRows& rows, std::span<const 
     std::vector<std::size_t> outside;
     for (std::size_t row = 0; row < rows.rows(); ++row)
       (folds[row] == fold ? outside : inside).push_back(row);
-    SKERRY_ASSIGN_OR_RETURN(const EarlyStopped stopped,
-                            FitWithEarlyStopping(rows.Select(inside), rows.Select(outside),
-                                                 parameters, seed, cancelled));
+    const LabelledRows watched = rows.Select(outside);
+    SelectedRows learnt(rows, std::move(inside));
+    SelectedRows all_watched = SelectedRows::All(watched);
+    SKERRY_ASSIGN_OR_RETURN(
+        const EarlyStopped stopped,
+        FitWithEarlyStopping(learnt, all_watched, watched, parameters, seed, cancelled));
     rounds += stopped.rounds;
     for (std::size_t i = 0; i < outside.size() * outputs; ++i)
       result.scores[outside[i / outputs] * outputs + i % outputs] = stopped.scores[i];

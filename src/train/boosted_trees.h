@@ -28,8 +28,8 @@ struct BoostedTrees {
 
 struct FittedTrees {
   BoostedTrees ensemble{};
-  // By XGBoost, of every row of `compared`: P(class 1), the probability of each of several classes
-  // (row-major), or the number.
+  // By XGBoost, of every row that was fitted to and then of `others`: P(class 1), the probability
+  // of each of several classes (row-major), or the number.
   std::vector<float> scores{};
 };
 
@@ -40,11 +40,11 @@ Result<BoostedTrees> ReadXgboostModel(const Json& model, std::size_t features);
 // does not fit the task, or a target that it does not take (with its row).
 Result<std::string> ObjectiveOf(const LabelledRows& rows, const HyperParameters& parameters);
 
-// Fits exactly `rounds` trees (of several classes: each) with method hist to `rows` and scores
-// `compared`.
+// Fits exactly `rounds` trees (of several classes: each) with method hist to `rows`, and scores
+// `rows` and `others`, which may be empty. The library's own copy of `rows` is freed before.
 // Deterministic for seed, data, parameters and thread count.
 Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& parameters,
-                             int rounds, std::uint64_t seed, const LabelledRows& compared,
+                             int rounds, std::uint64_t seed, const LabelledRows& others,
                              const CancelCheck& cancelled);
 
 // How many trees are enough, and scores of every row by a model that did not see it.

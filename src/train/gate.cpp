@@ -169,13 +169,12 @@ Json EvaluateReport::ToJson() const {
   return json;
 }
 
-Result<EvaluateReport> Evaluate(const std::filesystem::path& package, const Table& table,
+Result<EvaluateReport> Evaluate(const ModelPackage& package, const Table& table,
                                 const BootstrapOptions& bootstrap) {
-  SKERRY_ASSIGN_OR_RETURN(const auto loaded, LoadPackage(package, {}));
-  if (loaded->schema.task != ModelTask::kBinary) return EvaluateTask(*loaded, table, bootstrap);
-  SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows, ReadLabelled(*loaded, table));
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores, ScoreWith(*loaded, rows.features));
-  const ModelReference& reference = loaded->reference;
+  if (package.schema.task != ModelTask::kBinary) return EvaluateTask(package, table, bootstrap);
+  SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows, ReadLabelled(package, table));
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores, ScoreWith(package, rows.features));
+  const ModelReference& reference = package.reference;
   EvaluateReport report{
       .rows = rows.rows(),
       .positives = rows.positives(),
@@ -184,7 +183,7 @@ Result<EvaluateReport> Evaluate(const std::filesystem::path& package, const Tabl
       .scores = JudgeScores({scores, rows.labels}, reference.threshold,
                             reference.threshold_goal.value_or(ThresholdGoal{}), bootstrap)};
   report.probabilities = JudgeProbabilities({scores, rows.labels}, bootstrap);
-  SKERRY_RETURN_IF_ERROR(JudgeDetector(*loaded, rows, bootstrap, report));
+  SKERRY_RETURN_IF_ERROR(JudgeDetector(package, rows, bootstrap, report));
   return report;
 }
 

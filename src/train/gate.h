@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "codec/columns.h"
 #include "codec/json.h"
+#include "model/package.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
 
@@ -32,11 +33,11 @@ struct EvaluateReport {
   Json ToJson() const;
 };
 
-// Scores `table` (raw columns by the schema's column names, with the label column) with the package
-// at `package` and compares with the labels. kInvalidArgument names a missing column, a blank or
+// Scores `table` (raw columns by the schema's column names, with the label column) with `package`
+// and compares with the labels. kInvalidArgument names a missing column, a blank or
 // unknown label (with its rows), or a table of one class. Of a detector, which has no label: how
 // often it raises alarms.
-Result<EvaluateReport> Evaluate(const std::filesystem::path& package, const Table& table,
+Result<EvaluateReport> Evaluate(const ModelPackage& package, const Table& table,
                                 const BootstrapOptions& bootstrap);
 
 struct CompareReport {

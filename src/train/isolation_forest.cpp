@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/parallel.h"
 #include "base/random.h"
 
 namespace skerry {
@@ -106,14 +107,18 @@ double MeanPathLength(std::size_t rows) {
 }
 
 std::vector<float> IsolationForest::Score(const FeatureMatrix& rows) const {
-  std::vector<float> scores;
-  scores.reserve(rows.rows());
-  for (std::size_t i = 0; i < rows.rows(); ++i) {
-    double sum = 0;
-    for (const Tree& tree : trees) sum += static_cast<double>(LeafValue(tree, rows.row(i)));
-    const double mean = sum / static_cast<double>(trees.size());
-    scores.push_back(static_cast<float>(std::exp2(-mean / normal_path)));
-  }
+  constexpr std::size_t kBlockRows = 4'096;
+  std::vector<float> scores(rows.rows());
+  const auto score = [&](std::size_t first, std::size_t count) -> Status {
+    for (std::size_t i = first; i < first + count; ++i) {
+      double sum = 0;
+      for (const Tree& tree : trees) sum += static_cast<double>(LeafValue(tree, rows.row(i)));
+      const double mean = sum / static_cast<double>(trees.size());
+      scores[i] = static_cast<float>(std::exp2(-mean / normal_path));
+    }
+    return {};
+  };
+  [[maybe_unused]] const Status never_fails = ForBlocks(rows.rows(), kBlockRows, score);
   return scores;
 }
 

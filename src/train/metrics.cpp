@@ -1,6 +1,7 @@
 #include "train/metrics.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -12,13 +13,20 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-// Row indexes by falling score.
+// Row indexes by falling score, rows of one score by rising index.
 std::vector<std::uint32_t> ByFallingScore(std::span<const float> scores) {
-  std::vector<std::uint32_t> order(scores.size());
-  std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
-  });
+  constexpr std::uint32_t kSign = 0x8000'0000U;
+  std::vector<std::uint64_t> keys;  // above the index bits that fall as the score rises
+  keys.reserve(scores.size());
+  for (std::size_t row = 0; row < scores.size(); ++row) {
+    const auto bits = std::bit_cast<std::uint32_t>(scores[row] + 0.0F);  // -0 is 0
+    const std::uint32_t falling = (bits & kSign) != 0 ? bits : ~(bits | kSign);
+    keys.push_back(std::uint64_t{falling} << 32U | row);
+  }
+  std::sort(keys.begin(), keys.end());
+  std::vector<std::uint32_t> order;
+  order.reserve(keys.size());
+  for (const std::uint64_t key : keys) order.push_back(static_cast<std::uint32_t>(key));
   return order;
 }
 
@@ -74,6 +82,65 @@ double ThresholdAfter(const ScoreCounts& counts, std::size_t groups) {
   if (groups == counts.scores.size()) return counts.scores.back();
   if (groups > 0) return Between(counts.scores[groups - 1], counts.scores[groups]);
   return std::nextafter(counts.scores[0], std::numeric_limits<float>::infinity());
+}
+
+// Neighbouring scores counted together as one of them, as BootstrapOptions says.
+ScoreCounts CountTogether(const ScoreCounts& counts, const std::optional<double>& threshold) {
+  constexpr double kShares = 512;
+  const double most_positives = Sum(counts.positives) / kShares;
+  const double most_negatives = Sum(counts.negatives) / kShares;
+  const auto reaches = [&](float score) {
+    return threshold && static_cast<double>(score) >= *threshold;
+  };
+  ScoreCounts merged;
+  for (std::size_t i = 0; i < counts.scores.size(); ++i) {
+    const bool fits = !merged.scores.empty() &&
+                      merged.positives.back() + counts.positives[i] <= most_positives &&
+                      merged.negatives.back() + counts.negatives[i] <= most_negatives &&
+                      reaches(merged.scores.back()) == reaches(counts.scores[i]);
+    if (fits) {
+      merged.positives.back() += counts.positives[i];
+      merged.negatives.back() += counts.negatives[i];
+      continue;
+    }
+    merged.scores.push_back(counts.scores[i]);
+    merged.positives.push_back(counts.positives[i]);
+    merged.negatives.push_back(counts.negatives[i]);
+  }
+  return merged;
+}
+
+// Each count becomes a Poisson number of its mean, till both classes are there.
+bool DrawCounts(const ScoreCounts& from, SeededRandom& random, ScoreCounts& drawn) {
+  constexpr int kTries = 100;
+  const auto draw = [&](const std::vector<std::uint32_t>& means, std::vector<std::uint32_t>& to) {
+    for (std::size_t i = 0; i < means.size(); ++i)
+      to[i] = means[i] == 0 ? 0 : static_cast<std::uint32_t>(random.NextPoisson(means[i]));
+  };
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    draw(from.positives, drawn.positives);
+    draw(from.negatives, drawn.negatives);
+    if (Sum(drawn.positives) > 0 && Sum(drawn.negatives) > 0) return true;
+  }
+  return false;
+}
+
+std::vector<Interval> BootstrapCounts(const ScoreCounts& counts, std::span<const Metric> metrics,
+                                      const BootstrapOptions& options) {
+  const ScoreCounts together = CountTogether(counts, options.threshold);
+  SeededRandom random(options.seed);
+  ScoreCounts drawn = together;
+  std::vector<std::vector<double>> values(metrics.size());
+  for (int i = 0; i < options.resamples && DrawCounts(together, random, drawn); ++i)
+    for (std::size_t m = 0; m < metrics.size(); ++m) values[m].push_back(metrics[m](drawn));
+  std::vector<Interval> intervals;
+  for (std::size_t m = 0; m < metrics.size(); ++m) {
+    const double value = metrics[m](counts);
+    const double moved = value - metrics[m](together);
+    for (double& one : values[m]) one += moved;
+    intervals.push_back(PercentileInterval(value, std::move(values[m])));
+  }
+  return intervals;
 }
 
 }  // namespace
@@ -178,6 +245,18 @@ Confusion ConfusionAt(const ScoreCounts& counts, double threshold) {
   return confusion;
 }
 
+Confusion ConfusionOf(const ScoredRows& rows, double threshold) {
+  Confusion confusion;
+  for (std::size_t row = 0; row < rows.scores.size(); ++row) {
+    const bool predicted = static_cast<double>(rows.scores[row]) >= threshold;
+    if (rows.labels[row] != 0)
+      ++(predicted ? confusion.true_positive : confusion.false_negative);
+    else
+      ++(predicted ? confusion.false_positive : confusion.true_negative);
+  }
+  return confusion;
+}
+
 double ThresholdOfMaxF1(const ScoreCounts& counts) {
   const double positives = Sum(counts.positives);
   if (positives == 0) return 0.5;
@@ -229,6 +308,8 @@ Json Interval::ToJson() const { return {{"value", value}, {"low", low}, {"high",
 
 std::vector<Interval> BootstrapIntervals(const ScoredRows& rows, std::span<const Metric> metrics,
                                          const BootstrapOptions& options) {
+  if (rows.scores.size() > options.drawn_rows)
+    return BootstrapCounts(CountScores(rows), metrics, options);
   SeededRandom random(options.seed);
   Ranking ranking(rows.scores);
   std::vector<std::uint32_t> times(rows.labels.size());

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -48,6 +49,7 @@ struct Confusion {
 
 // Predicts class 1 where score >= threshold.
 Confusion ConfusionAt(const ScoreCounts& counts, double threshold);
+Confusion ConfusionOf(const ScoredRows& rows, double threshold);  // the same, without counting
 
 // A threshold that tells two neighbouring scores apart (score >= threshold): mid-way, and exact as
 // a float32, since scorers compare in float32. Requires lower < upper.
@@ -76,9 +78,19 @@ Interval PercentileInterval(double value, std::vector<double> values);
 
 // Bootstrap over rows (Efron 1979), percentile interval. Resamples without both classes are
 // redrawn; where none can be had (one class), low and high are NaN.
+//
+// Of more than `drawn_rows` rows, counts are drawn instead of rows, in a time that does not grow
+// with them. Rankings: neighbouring scores are counted together, at most 1/512 of the positive and
+// of the negative rows, and each count is a Poisson number of that mean (Chamandy, Muralidharan,
+// Najmi, Naidu 2012, "Estimating Uncertainty for Massive Data Streams"); the interval is moved by
+// what counting together changed of the value. Sums (task_metrics.h): the rows are dealt at random
+// to 2,000 groups, and groups are drawn.
 struct BootstrapOptions {
   std::uint64_t seed = 1;
   int resamples = 1'000;
+  std::size_t drawn_rows = 20'000;
+  // Of rankings: scores on two sides of it are not counted together.
+  std::optional<double> threshold{};
 };
 using Metric = std::function<double(const ScoreCounts&)>;
 // One interval a metric, all on the same resamples.

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <set>
 
+#include "base/parallel.h"
 #include "model/package.h"
 #include "train/isolation_forest.h"
 #include "train/logistic_regression.h"
@@ -47,29 +48,35 @@ Status CheckRows(const FitInput& input) {
               input.training.rows(), 2 * kMinRowsPerClass);
 }
 
-LabelledRows Concatenate(const LabelledRows& a, const LabelledRows& b) {
-  LabelledRows all = a;
-  const auto append = [](auto& to, const auto& from) {
-    to.insert(to.end(), from.begin(), from.end());
-  };
-  append(all.features.values, b.features.values);
-  append(all.labels, b.labels);
-  append(all.weights, b.weights);
-  append(all.targets, b.targets);
-  return all;
+std::size_t AllRows(const FitInput& input) { return input.training.rows() + input.holdout.rows(); }
+
+// What `score` gives of the training rows, followed by what it gives of the held-out rows.
+template <typename Score>
+Result<std::vector<float>> OnAllRows(const FitInput& input, const Score& score) {
+  Result<std::vector<float>> scores = score(input.training.features);
+  if (!scores || input.holdout.rows() == 0) return scores;
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> others, score(input.holdout.features));
+  scores->insert(scores->end(), others.begin(), others.end());
+  return scores;
 }
 
 // `columns` values a row; of numbers the difference is relative to the trainer's.
+struct Agreement {
+  std::size_t columns = 1;
+  bool relative = false;
+  double most = kMaxOnnxDifference;
+};
 Result<double> LargestDifference(std::span<const float> trainer, std::span<const float> exported,
-                                 std::size_t columns, bool relative, std::string_view what) {
+                                 const Agreement& agreement, std::string_view what) {
   double largest = 0;
   for (std::size_t i = 0; i < trainer.size(); ++i) {
     double difference = std::abs(static_cast<double>(trainer[i]) - exported[i]);
-    if (relative && trainer[i] != 0) difference /= std::abs(static_cast<double>(trainer[i]));
-    if (!(difference <= kMaxOnnxDifference))
+    if (agreement.relative && trainer[i] != 0)
+      difference /= std::abs(static_cast<double>(trainer[i]));
+    if (!(difference <= agreement.most))
       return Fail(ErrorCode::kInternal,
                   "the exported {} gives {} where its trainer gives {} (row {})", what, exported[i],
-                  trainer[i], i / columns + 1);
+                  trainer[i], i / agreement.columns + 1);
     largest = std::max(largest, difference);
   }
   return largest;
@@ -141,13 +148,15 @@ void CalibrateFolds(const FitInput& input, std::span<const std::uint8_t> folds,
   scores = Calibrate(report.function, scores);
 }
 
-// The same of the fitted trees' scores of `all`, which is compared with XGBoost's on the way.
-Status CalibrateScores(const FitInput& input, const LabelledRows& all, FittedTrees& fitted,
-                       FittedPackage& package) {
+// The same of the fitted trees' scores, which are compared with XGBoost's on the way.
+Status CalibrateScores(const FitInput& input, FittedTrees& fitted, FittedPackage& package) {
   const Calibration& calibration = package.report.calibration.function;
   if (calibration.kind == CalibrationKind::kNone) return {};
   SKERRY_ASSIGN_OR_RETURN(package.model_onnx, CalibrateGraph(package.model_onnx, calibration));
-  const std::vector<float> margins = MarginsOf(fitted.ensemble, all.features);
+  const auto margins_of = [&](const FeatureMatrix& rows) -> Result<std::vector<float>> {
+    return MarginsOf(fitted.ensemble, rows);
+  };
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> margins, OnAllRows(input, margins_of));
   const auto apply = [&](const Calibration& function) {
     std::vector<float> scores;
     for (const float margin : margins) scores.push_back(static_cast<float>(function.Apply(margin)));
@@ -155,7 +164,7 @@ Status CalibrateScores(const FitInput& input, const LabelledRows& all, FittedTre
   };
   SKERRY_ASSIGN_OR_RETURN(
       [[maybe_unused]] const double difference,
-      LargestDifference(fitted.scores, apply({}), 1, false, "margin, before calibration,"));
+      LargestDifference(fitted.scores, apply({}), {}, "margin, before calibration,"));
   if (input.holdout.rows() > 0)
     package.report.calibration.holdout_before = JudgeProbabilities(
         {std::span(fitted.scores).subspan(input.training.rows()), input.holdout.labels},
@@ -171,35 +180,41 @@ Result<CrossValidation> ChooseRounds(const FitInput& input, std::span<const std:
   return CrossValidate(input.training, folds, input.parameters, input.seed, input.cancelled);
 }
 
-Result<FittedTrees> FitOrTake(const FitInput& input, int rounds, const LabelledRows& all) {
+Result<FittedTrees> FitOrTake(const FitInput& input, int rounds) {
   if (input.learnt != nullptr) return input.learnt->fitted;
   Say(input, fmt::format("fitting {} trees to {} rows", rounds, input.training.rows()));
-  return FitTrees(input.training, input.parameters, rounds, input.seed, all, input.cancelled);
+  return FitTrees(input.training, input.parameters, rounds, input.seed, input.holdout,
+                  input.cancelled);
 }
 
-// Fits, exports and compares the predictor. `all` are the training rows followed by the held-out.
-// The exported graph's answers on them, as FittedTrees::scores.
+// Fits, exports and compares the predictor. The exported graph's answers, as FittedTrees::scores.
 Result<std::vector<float>> FitPredictor(const FitInput& input, std::span<const std::uint8_t> folds,
-                                        const LabelledRows& all, FittedPackage& package) {
+                                        FittedPackage& package) {
   SKERRY_ASSIGN_OR_RETURN(CrossValidation inner, ChooseRounds(input, folds));
   const bool binary = input.schema.task == ModelTask::kBinary;
   if (binary) CalibrateFolds(input, folds, inner.scores, package.report.calibration);
   JudgeFolds(input, inner, package);
   package.report.trees = inner.rounds;
 
-  SKERRY_ASSIGN_OR_RETURN(FittedTrees fitted, FitOrTake(input, inner.rounds, all));
-  package.model_onnx = ExportBoostedTrees(fitted.ensemble, all.features.columns);
-  if (binary) SKERRY_RETURN_IF_ERROR(CalibrateScores(input, all, fitted, package));
+  SKERRY_ASSIGN_OR_RETURN(FittedTrees fitted, FitOrTake(input, inner.rounds));
+  Say(input, "exporting the trees");
+  package.model_onnx = ExportBoostedTrees(fitted.ensemble, input.training.features.columns);
+  if (binary) SKERRY_RETURN_IF_ERROR(CalibrateScores(input, fitted, package));
   SKERRY_ASSIGN_OR_RETURN(const auto session,
                           OnnxSession::LoadBytes(package.model_onnx, "model.onnx"));
-  const std::size_t columns = all.outputs();
-  SKERRY_ASSIGN_OR_RETURN(
-      std::vector<float> scores,
-      binary ? RunGraph(*session, all.features, "probabilities", 2, 1)
-             : RunWholeGraph(*session, all.features, PredictorOutputName(input.schema), columns));
+  Say(input, fmt::format("comparing the exported trees with XGBoost's on {} rows", AllRows(input)));
+  const std::size_t columns = input.training.outputs();
+  const bool calibrated = input.calibration != CalibrationKind::kNone;
+  const Agreement agreement{.columns = columns,
+                            .relative = input.training.task == ModelTask::kRegression,
+                            .most = calibrated ? kMaxLooseDifference : kMaxOnnxDifference};
+  const auto answers = [&](const FeatureMatrix& rows) {
+    return binary ? RunGraph(*session, rows, "probabilities", 2, 1)
+                  : RunWholeGraph(*session, rows, PredictorOutputName(input.schema), columns);
+  };
+  SKERRY_ASSIGN_OR_RETURN(std::vector<float> scores, OnAllRows(input, answers));
   SKERRY_ASSIGN_OR_RETURN(package.report.max_model_difference,
-                          LargestDifference(fitted.scores, scores, columns,
-                                            all.task == ModelTask::kRegression, "predictor"));
+                          LargestDifference(fitted.scores, scores, agreement, "predictor"));
   const auto held_out = std::span(scores).subspan(input.training.rows() * columns);
   KeepScoreReference(ScoresOf(held_out, columns), ScoresOf(inner.scores, columns),
                      package.reference);
@@ -243,18 +258,24 @@ double AnomalyThreshold(const FitInput& input, std::span<const float> out_of_fol
 
 // Fits, exports and compares the detector, and says how often it raises alarms.
 Status FitDetector(const FitInput& input, std::span<const std::uint8_t> folds,
-                   const LabelledRows& all, FittedPackage& package) {
+                   FittedPackage& package) {
   Say(input, fmt::format("growing the anomaly detector: {} trees", input.detector.trees));
   const IsolationForest forest =
       GrowIsolationForest(input.training.features, input.detector, input.seed ^ kDetectorSalt);
-  package.detector_onnx = ExportIsolationForest(forest, all.features.columns);
+  package.detector_onnx = ExportIsolationForest(forest, input.training.features.columns);
   SKERRY_ASSIGN_OR_RETURN(const auto session,
                           OnnxSession::LoadBytes(package.detector_onnx, "detector.onnx"));
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> exported,
-                          RunGraph(*session, all.features, "anomaly_score", 1, 0));
-  const std::vector<float> own = forest.Score(all.features);
-  SKERRY_ASSIGN_OR_RETURN(package.report.max_detector_difference,
-                          LargestDifference(own, exported, 1, false, "detector"));
+  const auto answers = [&](const FeatureMatrix& rows) {
+    return RunGraph(*session, rows, "anomaly_score", 1, 0);
+  };
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> exported, OnAllRows(input, answers));
+  const auto own_scores = [&](const FeatureMatrix& rows) -> Result<std::vector<float>> {
+    return forest.Score(rows);
+  };
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> own, OnAllRows(input, own_scores));
+  SKERRY_ASSIGN_OR_RETURN(
+      package.report.max_detector_difference,
+      LargestDifference(own, exported, {.most = kMaxLooseDifference}, "detector"));
   const auto held_out = std::span(exported).subspan(input.training.rows());
   const std::vector<float> out_of_fold = AnomalyOutOfFold(input, folds);
   const double threshold = AnomalyThreshold(input, out_of_fold);
@@ -358,13 +379,13 @@ Result<std::vector<float>> RunWholeGraph(const OnnxSession& session, const Featu
   SKERRY_ASSIGN_OR_RETURN(const std::size_t index,
                           session.RequireMatrix(rows.columns, output, out_columns));
   std::vector<float> results(rows.rows() * out_columns);
-  for (std::size_t first = 0; first < rows.rows(); first += kBlockRows) {
-    const std::size_t count = std::min(kBlockRows, rows.rows() - first);
-    SKERRY_RETURN_IF_ERROR(session.RunMatrix(
+  const auto run = [&](std::size_t first, std::size_t count) {
+    return session.RunMatrix(
         std::span(rows.values).subspan(first * rows.columns, count * rows.columns), count,
         rows.columns, index, std::span(results).subspan(first * out_columns, count * out_columns),
-        out_columns));
-  }
+        out_columns);
+  };
+  SKERRY_RETURN_IF_ERROR(ForBlocks(rows.rows(), kBlockRows, run));
   return results;
 }
 
@@ -390,13 +411,15 @@ ModelScores JudgeScores(const ScoredRows& rows, double threshold, const Threshol
       at_threshold([](const Confusion& c) { return c.false_alarm_rate(); })};
   const bool costs = goal.kind == ThresholdGoal::Kind::kCost;
   if (costs) metrics.push_back(at_threshold([goal](const Confusion& c) { return c.cost(goal); }));
-  const std::vector<Interval> intervals = BootstrapIntervals(rows, metrics, options);
+  BootstrapOptions at = options;
+  at.threshold = threshold;
+  const std::vector<Interval> intervals = BootstrapIntervals(rows, metrics, at);
   ModelScores scores{.auc = intervals[0],
                      .average_precision = intervals[1],
                      .f1 = intervals[2],
                      .alarm_rate = intervals[3],
                      .false_alarm_rate = intervals[4],
-                     .confusion = ConfusionAt(CountScores(rows), threshold)};
+                     .confusion = ConfusionOf(rows, threshold)};
   if (costs) scores.cost = intervals[5];
   return scores;
 }
@@ -424,16 +447,16 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
     package.reference.features.push_back(
         MakeFeatureReference(*fields[i], input.training.features.Column(i)));
 
-  const LabelledRows all = Concatenate(input.training, input.holdout);
   const std::vector<std::uint8_t> folds =
       input.folds.empty() ? FoldsOf(input.training, input.seed) : input.folds;
   std::vector<float> scores;
   if (predicts) {
-    SKERRY_ASSIGN_OR_RETURN(scores, FitPredictor(input, folds, all, package));
+    SKERRY_ASSIGN_OR_RETURN(scores, FitPredictor(input, folds, package));
   }
-  SKERRY_RETURN_IF_ERROR(FitDetector(input, folds, all, package));
+  SKERRY_RETURN_IF_ERROR(FitDetector(input, folds, package));
   if (predicts && input.holdout.rows() > 0)
-    JudgeOnHoldout(input, std::span(scores).subspan(input.training.rows() * all.outputs()),
+    JudgeOnHoldout(input,
+                   std::span(scores).subspan(input.training.rows() * input.training.outputs()),
                    package);
 
   TrainReport& report = package.report;

@@ -58,10 +58,12 @@ struct FittedPackage {
 };
 
 // kInvalidArgument: fewer than kMinRowsPerClass rows of a class in training, or a hold-out of one
-// class. kInternal: an exported graph that differs from its trainer by more than
-// kMaxOnnxDifference on any row.
+// class. kInternal: an exported graph that differs from its trainer on any row by more than
+// kMaxOnnxDifference; by more than kMaxLooseDifference where the trainer's arithmetic is not the
+// graph's: a calibration (scaled leaves are rounded again), and the detector.
 constexpr std::size_t kMinRowsPerClass = 10;
-constexpr double kMaxOnnxDifference = 1e-5;
+constexpr double kMaxOnnxDifference = 1e-6;
+constexpr double kMaxLooseDifference = 1e-5;
 Result<FittedPackage> FitPackage(const FitInput& input);
 
 // The float32 output `output` [N, out_columns], for every row, row-major.

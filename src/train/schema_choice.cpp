@@ -328,6 +328,13 @@ std::vector<std::string> TextColumns(const TrainOptions& options) {
   return columns;
 }
 
+std::vector<std::string> TextColumns(const ModelSchema& schema) {
+  std::vector<std::string> columns;
+  for (const Field* field : schema.features())
+    if (field->type == FieldType::kCategory) columns.push_back(field->column);
+  return columns;
+}
+
 Result<ChosenSchema> ChooseSchema(const Table& table, const TrainOptions& options) {
   return SchemaChooser(table, options).Choose();
 }

@@ -54,10 +54,13 @@ Status CheckOptions(const TrainOptions& options) {
 }
 
 // Fills training and held-out rows of `input`.
-Status SplitRows(const TrainOptions& options, TabularEngine& engine, const LabelledRows& rows,
+Status SplitRows(const TrainOptions& options, TabularEngine& engine, LabelledRows rows,
                  RowPlan plan, FitInput& input) {
-  input.training = rows.Select(plan.rows.training);
   input.holdout = rows.Select(plan.rows.holdout);
+  if (plan.rows.training.size() == rows.rows() && std::ranges::is_sorted(plan.rows.training))
+    input.training = std::move(rows);
+  else
+    input.training = rows.Select(plan.rows.training);
   input.folds = std::move(plan.folds);
   if (options.holdout_data.empty()) return {};
   SKERRY_ASSIGN_OR_RETURN(const SourceData data,
@@ -81,22 +84,21 @@ Result<TrainReport> Train(const TrainOptions& options) {
   SKERRY_RETURN_IF_ERROR(CheckOptions(options));
   if (!options.spark.master.empty()) return TrainOnSpark(options);
   SKERRY_ASSIGN_OR_RETURN(const auto engine, TabularEngine::Open({}));
-  SKERRY_ASSIGN_OR_RETURN(
-      const SourceData data,
-      ReadSourceData(*engine, options.data, TextColumns(options), options.progress));
-  const Table& table = data.table;
-  SKERRY_ASSIGN_OR_RETURN(ChosenSchema chosen, ChooseAndTell(table, options));
-  SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows,
-                          EncodeRows(table, chosen.schema, options.weight_column));
+  SKERRY_ASSIGN_OR_RETURN(SourceData data, ReadSourceData(*engine, options.data,
+                                                          TextColumns(options), options.progress));
+  SKERRY_ASSIGN_OR_RETURN(ChosenSchema chosen, ChooseAndTell(data.table, options));
+  SKERRY_ASSIGN_OR_RETURN(LabelledRows rows,
+                          EncodeRows(data.table, chosen.schema, options.weight_column));
 
   FitInput input = MakeFitInput(options, std::move(chosen.schema));
-  SKERRY_ASSIGN_OR_RETURN(RowPlan plan, PlanRows(table, rows, options));
+  SKERRY_ASSIGN_OR_RETURN(RowPlan plan, PlanRows(data.table, rows, options));
+  data.table = {};  // large, and not needed any more
   const SplitFacts split = plan.facts;
   std::vector<std::string> warnings = LeakWarnings(input.schema, rows);
   warnings.insert(warnings.end(), plan.warnings.begin(), plan.warnings.end());
   if (options.progress)
     for (const std::string& warning : warnings) options.progress("warning: " + warning);
-  SKERRY_RETURN_IF_ERROR(SplitRows(options, *engine, rows, std::move(plan), input));
+  SKERRY_RETURN_IF_ERROR(SplitRows(options, *engine, std::move(rows), std::move(plan), input));
   SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage(input));
   package.report.split = split;
   package.report.warnings = std::move(warnings);

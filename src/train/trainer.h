@@ -183,7 +183,7 @@ struct TrainReport {
 // or with other than two values, no rows, a column told twice or unknown, no feature left, a type
 // that cannot be a feature, too few rows of a class. Blank and NaN cells of features are missing
 // values, which the model takes as such. kInternal when the exported model differs from the trainer
-// by more than 1e-5 on any row.
+// on any row by more than model_fit.h allows.
 //
 // Not thread-safe with itself (XGBoost keeps global state); one training a process at a time.
 Result<TrainReport> Train(const TrainOptions& options);

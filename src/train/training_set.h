@@ -28,6 +28,8 @@ Result<ChosenSchema> ChooseAndTell(const Table& table, const TrainOptions& optio
 
 // Columns that are told to be categories are read as they are written.
 std::vector<std::string> TextColumns(const TrainOptions& options);
+// Of a table that a model with this schema is to judge.
+std::vector<std::string> TextColumns(const ModelSchema& schema);
 
 // The features, labels and weights of every row, by the schema's column names. Weights are scaled
 // to mean 1; `weight_column` may be empty. Errors (kInvalidArgument): a missing column, a label

@@ -11,7 +11,10 @@ Result<XgboostFunctions> FindFunctions() {
   XgboostFunctions functions;
   SKERRY_RETURN_IF_ERROR(library.Find("XGBGetLastError", functions.last_error));
   SKERRY_RETURN_IF_ERROR(library.Find("XGBSetGlobalConfig", functions.set_global_config));
-  SKERRY_RETURN_IF_ERROR(library.Find("XGDMatrixCreateFromDense", functions.matrix_create));
+  SKERRY_RETURN_IF_ERROR(library.Find("XGProxyDMatrixCreate", functions.proxy_create));
+  SKERRY_RETURN_IF_ERROR(library.Find("XGProxyDMatrixSetDataDense", functions.proxy_set_dense));
+  SKERRY_RETURN_IF_ERROR(
+      library.Find("XGQuantileDMatrixCreateFromCallback", functions.quantile_matrix_create));
   SKERRY_RETURN_IF_ERROR(library.Find("XGDMatrixSetInfoFromInterface", functions.matrix_set_info));
   SKERRY_RETURN_IF_ERROR(library.Find("XGDMatrixSetStrFeatureInfo", functions.matrix_set_texts));
   SKERRY_RETURN_IF_ERROR(library.Find("XGDMatrixFree", functions.matrix_free));
@@ -20,6 +23,8 @@ Result<XgboostFunctions> FindFunctions() {
   SKERRY_RETURN_IF_ERROR(library.Find("XGBoosterSetParam", functions.booster_set_param));
   SKERRY_RETURN_IF_ERROR(library.Find("XGBoosterUpdateOneIter", functions.booster_update));
   SKERRY_RETURN_IF_ERROR(library.Find("XGBoosterPredictFromDMatrix", functions.booster_predict));
+  SKERRY_RETURN_IF_ERROR(
+      library.Find("XGBoosterPredictFromDense", functions.booster_predict_dense));
   SKERRY_RETURN_IF_ERROR(library.Find("XGBoosterSaveModelToBuffer", functions.booster_save));
   return functions;
 }

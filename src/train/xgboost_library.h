@@ -11,7 +11,9 @@ namespace skerry {
 struct XgboostFunctions {
   decltype(&::XGBGetLastError) last_error = nullptr;
   decltype(&::XGBSetGlobalConfig) set_global_config = nullptr;
-  decltype(&::XGDMatrixCreateFromDense) matrix_create = nullptr;
+  decltype(&::XGProxyDMatrixCreate) proxy_create = nullptr;
+  decltype(&::XGProxyDMatrixSetDataDense) proxy_set_dense = nullptr;
+  decltype(&::XGQuantileDMatrixCreateFromCallback) quantile_matrix_create = nullptr;
   decltype(&::XGDMatrixSetInfoFromInterface) matrix_set_info = nullptr;
   decltype(&::XGDMatrixSetStrFeatureInfo) matrix_set_texts = nullptr;
   decltype(&::XGDMatrixFree) matrix_free = nullptr;
@@ -20,6 +22,7 @@ struct XgboostFunctions {
   decltype(&::XGBoosterSetParam) booster_set_param = nullptr;
   decltype(&::XGBoosterUpdateOneIter) booster_update = nullptr;
   decltype(&::XGBoosterPredictFromDMatrix) booster_predict = nullptr;
+  decltype(&::XGBoosterPredictFromDense) booster_predict_dense = nullptr;
   decltype(&::XGBoosterSaveModelToBuffer) booster_save = nullptr;
 };
 

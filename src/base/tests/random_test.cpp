@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
 #include <set>
 
@@ -39,6 +40,23 @@ TEST(SeededRandom, GaussianHasUnitMoments) {
   }
   EXPECT_NEAR(sum / kDraws, 0.0, 0.02);
   EXPECT_NEAR(squares / kDraws, 1.0, 0.02);
+}
+
+TEST(SeededRandom, PoissonHasItsMeanAsVariance) {
+  SeededRandom random(4);
+  EXPECT_EQ(random.NextPoisson(0), 0U);
+  constexpr int kDraws = 100'000;
+  for (const double mean : {0.3, 7.0, 31.0, 33.0, 5'000.0}) {
+    double sum = 0;
+    double squares = 0;
+    for (int i = 0; i < kDraws; ++i) {
+      const double off = static_cast<double>(random.NextPoisson(mean)) - mean;
+      sum += off;
+      squares += off * off;
+    }
+    EXPECT_NEAR(sum / kDraws, 0.0, 5 * std::sqrt(mean / kDraws)) << mean;
+    EXPECT_NEAR(squares / kDraws / mean, 1.0, 0.03) << mean;
+  }
 }
 
 }  // namespace

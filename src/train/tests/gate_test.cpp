@@ -179,7 +179,9 @@ TEST_F(GateTest, EvaluationAgreesWithTheReport) {
   const Table base = TrainSmallChampion();
   const auto holdout = engine_->ReadFile(path("holdout.csv"), {});
   ASSERT_TRUE(holdout);
-  const auto report = Evaluate(path("champion"), *holdout, {});
+  const auto package = LoadPackage(path("champion"), {});
+  ASSERT_TRUE(package);
+  const auto report = Evaluate(**package, *holdout, {});
   ASSERT_TRUE(report) << report.error().ToString();
   EXPECT_EQ(report->rows, 400U);
   EXPECT_GT(report->scores.auc.value, 0.8);

@@ -109,6 +109,8 @@ TEST(Metrics, ConfusionCountsEveryRowOnce) {
   const Sample sample = MakeSample(500, 1, 7);
   const Confusion c = ConfusionAt(sample.counts(), 0.5);
   EXPECT_EQ(c.true_negative + c.false_negative + c.true_positive + c.false_positive, 500U);
+  const Confusion of_rows = ConfusionOf(sample.rows(), 0.5);
+  EXPECT_EQ(c.ToJson(), of_rows.ToJson());
 }
 
 TEST(Bootstrap, IntervalHoldsTheValueAndShrinksWithRows) {
@@ -134,6 +136,34 @@ TEST(Bootstrap, PairedIntervalTellsABetterModelFromAnEqualOne) {
       PairedBootstrap(sample.scores, sample.scores, sample.labels, AveragePrecision, options);
   EXPECT_EQ(none.low, 0);
   EXPECT_EQ(none.high, 0);
+}
+
+// Counts are drawn above so many rows, rows below.
+TEST(Bootstrap, DrawnCountsGiveTheIntervalsOfDrawnRows) {
+  const Sample sample = MakeSample(30'000, 1, 11);
+  const double threshold = 1.25;
+  const Metric metrics[] = {AreaUnderRoc, AveragePrecision, [&](const ScoreCounts& counts) {
+                              return ConfusionAt(counts, threshold).f1();
+                            }};
+  const auto intervals = [&](std::size_t drawn_rows) {
+    return BootstrapIntervals(sample.rows(), metrics,
+                              {.drawn_rows = drawn_rows, .threshold = threshold});
+  };
+  const std::vector<Interval> by_rows = intervals(sample.scores.size());
+  const std::vector<Interval> by_counts = intervals(sample.scores.size() - 1);
+  for (std::size_t i = 0; i < by_rows.size(); ++i) {
+    const double width = by_rows[i].high - by_rows[i].low;
+    EXPECT_EQ(by_counts[i].value, by_rows[i].value);
+    EXPECT_NE(by_counts[i].low, by_rows[i].low);
+    EXPECT_NEAR(by_counts[i].low, by_rows[i].low, 0.1 * width) << i;
+    EXPECT_NEAR(by_counts[i].high, by_rows[i].high, 0.1 * width) << i;
+  }
+}
+
+TEST(Bootstrap, OfOneClassCountsHaveNoInterval) {
+  Sample sample = MakeSample(30'000, 1, 11);
+  sample.labels.assign(sample.labels.size(), 1);
+  EXPECT_TRUE(std::isnan(IntervalOf(sample, AveragePrecision).low));
 }
 
 TEST(Bootstrap, SameSeedGivesTheSameInterval) {

@@ -52,6 +52,40 @@ TEST(TaskMetrics, FalseAlarmsAreThoseOfClass0) {
   EXPECT_EQ(JudgeAlarms(scores, {}, 0.5, {}).figures.size(), 1U);
 }
 
+void ExpectNear(const Interval& a, const Interval& b, double share) {
+  EXPECT_EQ(a.value, b.value);
+  EXPECT_NE(a.low, b.low);  // drawn in another way
+  EXPECT_NEAR(a.low, b.low, share * (b.high - b.low));
+  EXPECT_NEAR(a.high, b.high, share * (b.high - b.low));
+}
+
+// Groups are drawn above so many rows, rows below.
+TEST(TaskMetrics, DrawnGroupsGiveTheIntervalsOfDrawnRows) {
+  constexpr std::size_t kRows = 20'000;
+  SeededRandom random(5);
+  std::vector<float> values, targets, scores;
+  std::vector<std::uint8_t> labels;
+  for (std::size_t i = 0; i < kRows; ++i) {
+    targets.push_back(static_cast<float>(1'000 + 5 * random.NextGaussian()));
+    values.push_back(targets.back() + static_cast<float>(random.NextGaussian()));
+    scores.push_back(static_cast<float>(random.NextDouble()));
+    labels.push_back(random.NextDouble() < static_cast<double>(scores.back()) ? 1 : 0);
+  }
+  std::vector<float> both;
+  for (const float score : scores) both.insert(both.end(), {1 - score, score});
+  const BootstrapOptions rows{.drawn_rows = kRows}, groups{.drawn_rows = kRows - 1};
+  const auto expect_near = [](const TaskScores& a, const TaskScores& b) {
+    for (std::size_t i = 0; i < a.figures.size(); ++i)
+      ExpectNear(a.figures[i].second, b.figures[i].second, 0.12);
+    EXPECT_EQ(a.confusion, b.confusion);
+  };
+  expect_near(JudgeValues(values, targets, groups), JudgeValues(values, targets, rows));
+  expect_near(JudgeClasses(both, labels, 2, groups), JudgeClasses(both, labels, 2, rows));
+  expect_near(JudgeAlarms(scores, labels, 0.97, groups), JudgeAlarms(scores, labels, 0.97, rows));
+  ExpectNear(JudgeProbabilities({scores, labels}, groups).brier,
+             JudgeProbabilities({scores, labels}, rows).brier, 0.12);
+}
+
 // 95 % intervals of 200 samples each hold the truth about as often as they say.
 TEST(TaskMetrics, IntervalsCoverTheTruth) {
   SeededRandom random(7);

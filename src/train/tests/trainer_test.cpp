@@ -68,7 +68,7 @@ TEST_F(TrainerTest, PackageLoadsAndHoldsEveryFile) {
   ASSERT_TRUE(report) << report.error().ToString();
   EXPECT_EQ(report->training_rows, 960U);
   EXPECT_EQ(report->holdout_rows, 240U);
-  EXPECT_LE(report->max_model_difference, 1e-5);
+  EXPECT_LE(report->max_model_difference, 1e-6);
   EXPECT_LE(report->max_detector_difference, 1e-5);
   EXPECT_GT(report->model.auc.value, 0.8);
   for (const char* file :
@@ -139,7 +139,7 @@ TEST_F(TrainerTest, CalibrationsAreExportedAndJudged) {
     options.out = path(std::string(CalibrationName(kind)));
     const auto report = Train(options);
     ASSERT_TRUE(report) << report.error().ToString();
-    EXPECT_LE(report->max_model_difference, 1e-5);
+    EXPECT_LE(report->max_model_difference, 1e-6);
     const CalibrationReport& calibration = report->calibration;
     EXPECT_EQ(calibration.function.kind, kind);
     EXPECT_EQ(calibration.holdout.bins.size(), 10U);
@@ -492,7 +492,7 @@ TEST_F(TrainerTest, Ai4iReachesTheExpectedFigures) {
   EXPECT_GT(report->model.average_precision.low,
             report->logistic_regression.average_precision.value);
   EXPECT_EQ(report->majority.auc.value, 0.5);
-  EXPECT_LE(report->max_model_difference, 1e-5);
+  EXPECT_LE(report->max_model_difference, 1e-6);
   const auto package = LoadPackage(path("package"), {});
   ASSERT_TRUE(package) << package.error().ToString();
   EXPECT_EQ((*package)->schema.Find("product_id")->role, FieldRole::kId);
