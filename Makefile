@@ -1,6 +1,6 @@
 # The few commands that a person needs. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop spark-test clean
+.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop spark-test bench-quality clean
 
 help:   ## list the commands
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -37,5 +37,8 @@ fuzz:   ## decode what libFuzzer makes of scoring requests for SECONDS (600), un
 soak: build  ## MODEL=file.onnx: 30 minutes of load with a swap a second; memory flat, nothing fails
 	scripts/deps --bench
 	bench/soak '$(MODEL)' $(SOAK_ARGS)
+bench-quality: build  ## how good trained models are beside scikit-learn's, on the same folds, with intervals
+	scripts/deps --quality
+	$$(scripts/deps --print-quality) bench/quality $(QUALITY_ARGS)
 clean:  ## remove the build trees
 	rm -rf build

@@ -151,15 +151,67 @@ class Train(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("column 'name' has over 100 different texts: carried as an id", done.stderr)
 
+    def test_rows_on_disk_give_a_model_of_the_same_quality(self):
+        write_csv(self.data, machine_rows(4_000))
+        whole = self.report("--ignore", "unit,day", out="whole")
+        disk = self.report("--ignore", "unit,day", "--from-disk", out="disk")
+        self.assertEqual(disk["engine"], "embedded, rows on disk")
+        self.assertEqual(disk["rows"], 4_000)
+        self.assertAlmostEqual(disk["holdout_rows"], 800, delta=80)
+        for side in ("cross_validation", ("holdout", "model")):
+            auc = [report[side]["auc"] if isinstance(side, str) else report[side[0]][side[1]]["auc"] for report in (whole, disk)]
+            self.assertLess(max(one["low"] for one in auc), min(one["high"] for one in auc), auc)
+        self.assertEqual(disk["warnings"], [])
+        reference = json.loads((self.dir / "disk/reference.json").read_text())
+        for feature in reference["features"]:
+            self.assertEqual(sum(feature["counts"]) + (feature["missing"] or 0), disk["training_rows"], feature)
+        again = self.report("--ignore", "unit,day", "--from-disk", out="again")
+        self.assertEqual(again["trees"], disk["trees"])
+        for file in ("model.onnx", "detector.onnx", "reference.json"):
+            self.assertEqual((self.dir / "again" / file).read_bytes(), (self.dir / "disk" / file).read_bytes(), file)
+        self.assertEqual(run("evaluate", self.dir / "disk", self.data).returncode, 0)
+        self.assertNotIn(".scratch", " ".join(p.name for p in self.dir.iterdir()))
+
+    def test_rows_on_disk_are_split_by_group_and_time(self):
+        rows = [{**row, "day": 20_000 + int(row["day"][-2:]), "unit": f"u{i // 20}"} for i, row in enumerate(machine_rows(4_000))]
+        write_csv(self.data, rows)
+        grouped = self.report("--group", "unit", "--weight", "weight", "--ignore", "day", "--from-disk", out="grouped")
+        self.assertEqual(grouped["split"]["group"], {"column": "unit", "groups": 200})
+        self.assertAlmostEqual(grouped["holdout_rows"], 800, delta=300)
+        self.assertEqual(grouped["holdout_rows"] % 20, 0)
+        timed = self.report("--time", "day", "--group", "unit", "--from-disk", out="timed")
+        late = sum(row["day"] >= 20_000 + 23 for row in rows)
+        self.assertAlmostEqual(timed["holdout_rows"], late, delta=150)
+        self.assertEqual(timed["rows"] + timed["split"]["left_out"], 4_000)
+
+    def test_rows_on_disk_of_other_tasks(self):
+        write_csv(self.data, ({**row, "wear": float(row["torque"]) * 2 + 1} for row in machine_rows(1_000)))
+        value = self.report("--task", "regression", "--ignore", "unit,day", "--from-disk", label="wear", out="value")
+        self.assertGreater(value["holdout"]["model"]["r2"]["value"], 0.9)
+        classes = self.report("--task", "multiclass", "--ignore", "unit,day", "--from-disk", label="grade", out="classes")
+        self.assertEqual(classes["classes"], ["A", "B", "C"])
+        strange = self.report("--task", "anomaly", "--ignore", "failed,unit,day", "--from-disk", label=None, out="strange")
+        self.assertLess(strange["holdout"]["model"]["alarm_rate"]["value"], 0.1)
+
+    def test_rows_on_disk_that_cannot_be_told_so(self):
+        write_csv(self.data, ({**row, "torque": "inf" if i == 3_100 else row["torque"]} for i, row in enumerate(machine_rows(4_000))))
+        message = self.refused("--from-disk")
+        self.assertIn("machines.csv, behind row 2048: column 'torque', row 1053: infinite", message)
+        write_csv(self.data, ({**row, "weight": 0 if i == 5 else 1} for i, row in enumerate(machine_rows(800))))
+        self.assertIn("weight column 'weight' is blank, zero or negative in row 6", self.refused("--from-disk", "--weight", "weight"))
+        write_csv(self.data, ({**row, "unit": "one"} for row in machine_rows(800)))
+        self.assertIn("'unit' is the same in every row", self.refused("--from-disk", "--group", "unit"))
+
     def test_a_full_disk_leaves_nothing(self):
         def small_files():
             resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
         before = sorted(p.name for p in self.dir.iterdir())
-        done = subprocess.run([SKERRY, "train", self.data, "--label", "failed", "--out", self.dir / "model"],
-                              capture_output=True, text=True, preexec_fn=small_files, timeout=120, check=False)
-        self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertIn("File too large", done.stderr)
-        self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before, done.stderr)
+        for more, what in (([], "File too large"), (["--from-disk"], "a scratch file in")):
+            done = subprocess.run([SKERRY, "train", self.data, "--label", "failed", "--out", self.dir / "model", *more],
+                                  capture_output=True, text=True, preexec_fn=small_files, timeout=120, check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn(what, done.stderr)
+            self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before, done.stderr)
 
     def test_an_interrupted_training_leaves_nothing(self):
         write_csv(self.data, machine_rows(20_000))

@@ -54,7 +54,8 @@ constexpr std::size_t kPlottedContributions = 500;  // rows whose contributions 
 constexpr std::size_t kLeastContributions = 20;     // fewer would show nothing
 // Leaves times depth squared, over all the rows explained: a second or so.
 constexpr std::uint64_t kContributionSteps = 400'000'000;
-// On Spark.
+constexpr std::uint64_t kWholeTableCells = 50'000'000;  // trained in memory; more from disk
+// On Spark and from disk.
 constexpr std::uint64_t kSchemaRows = 1'000'000;      // that the columns' types are chosen by
 constexpr std::uint64_t kReturnedRows = 1'000'000;    // that are judged here
 constexpr std::uint64_t kReturnedCells = 64'000'000;  // rows x columns of these

@@ -109,6 +109,8 @@ CommandRun DeclareTrain(CLI::App& app) {
       ->check(CLI::Range(0.0, 0.9))
       ->capture_default_str();
   AddTreeOptions(app, options.parameters);
+  app.add_flag("--from-disk", options.from_disk,
+               "keep the rows on disk while trees are fitted; by itself where they are many");
   AddEngineOptions(app, args->engine, options.spark);
   app.add_flag("--json", args->json, "print the report as JSON");
   app.parse_complete_callback([args] {
@@ -121,6 +123,8 @@ CommandRun DeclareTrain(CLI::App& app) {
     if (args->options.out.empty()) throw CLI::RequiredError("--out");
     if ((args->engine == "spark") != !args->options.spark.master.empty())
       throw CLI::ValidationError("--engine", "spark and --master go together");
+    if (args->engine == "spark" && args->options.from_disk)
+      throw CLI::ValidationError("--from-disk", "is of the embedded engine");
     if (args->options.label.empty() && args->schema.empty() && args->options.task != "anomaly")
       throw CLI::RequiredError("--label");
   });

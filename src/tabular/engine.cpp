@@ -114,6 +114,11 @@ std::string CheckingCsvCall(const std::filesystem::path& path, const CsvHeader& 
 
 }  // namespace
 
+struct Selection {
+  std::string sql{};
+  std::vector<std::string> names{};
+};
+
 struct TabularEngine::Impl {
   const DuckDbFunctions* duck = nullptr;
   duckdb_database database = nullptr;
@@ -133,6 +138,8 @@ struct TabularEngine::Impl {
   Result<Source> SourceOf(const std::filesystem::path& path, const ReadOptions& options);
   Result<CsvHeader> HeaderOf(const std::filesystem::path& path);
   Result<Table> Describe(const Source& source);
+  Result<Selection> Select(const Source& source, const std::string& file,
+                           const ReadOptions& options);
   Result<Table> ReadSource(const Source& source, const std::string& file,
                            const ReadOptions& options);
 };
@@ -285,7 +292,8 @@ Result<Table> TabularEngine::Impl::Describe(const Source& source) {
   return Propagate(std::move(status));
 }
 
-Result<Table> TabularEngine::Impl::ReadSource(const Source& source, const std::string& file,
+// The query of the wanted columns, and what they are called.
+Result<Selection> TabularEngine::Impl::Select(const Source& source, const std::string& file,
                                               const ReadOptions& options) {
   SKERRY_ASSIGN_OR_RETURN(const Table described, Describe(source), file);
   const std::vector<std::string>& names = described.columns[0].texts;
@@ -304,6 +312,7 @@ Result<Table> TabularEngine::Impl::ReadSource(const Source& source, const std::s
   }
   for (std::size_t i = 0; options.columns.empty() && i < given.size(); ++i) wanted.push_back(i);
 
+  Selection selection;
   std::string select;
   for (const std::size_t i : wanted) {
     // Times of day, lists, structs, blobs, ids: as text.
@@ -315,20 +324,25 @@ Result<Table> TabularEngine::Impl::ReadSource(const Source& source, const std::s
                          IsIn(options.text_columns, given[i]);
     select += fmt::format("{}{}{}", select.empty() ? "" : ", ", QuoteIdentifier(names[i]),
                           as_text ? "::VARCHAR" : "");
+    selection.names.push_back(given[i]);
   }
+  selection.sql = fmt::format("SELECT {} FROM {}", select, source.call);
+  return selection;
+}
+
+Result<Table> TabularEngine::Impl::ReadSource(const Source& source, const std::string& file,
+                                              const ReadOptions& options) {
+  SKERRY_ASSIGN_OR_RETURN(const Selection selection, Select(source, file, options));
   const bool limited = options.max_rows < options.first_rows;
   const std::uint64_t most = limited ? options.max_rows + 1 : options.first_rows;
   Table table;
-  SKERRY_RETURN_IF_ERROR(Run(fmt::format("SELECT {} FROM {}{}", select, source.call,
-                                         most < std::numeric_limits<std::uint64_t>::max()
-                                             ? fmt::format(" LIMIT {}", most)
-                                             : ""),
-                             &table),
+  const bool some = most < std::numeric_limits<std::uint64_t>::max();
+  SKERRY_RETURN_IF_ERROR(Run(selection.sql + (some ? fmt::format(" LIMIT {}", most) : ""), &table),
                          file);
   if (limited && table.rows() > options.max_rows)
     return Fail(ErrorCode::kTooLarge, "{} has more than {} rows", file, options.max_rows);
   if (table.rows() == 0) return Fail(ErrorCode::kInvalidArgument, "{} has no rows", file);
-  for (std::size_t i = 0; i < wanted.size(); ++i) table.columns[i].name = given[wanted[i]];
+  for (std::size_t i = 0; i < table.columns.size(); ++i) table.columns[i].name = selection.names[i];
   return table;
 }
 
@@ -389,10 +403,16 @@ Result<Table> TableStream::Impl::End() {
 
 Result<Table> TableStream::Next() {
   duckdb_data_chunk chunk = impl_->duck->fetch_chunk(impl_->result);
-  if (chunk == nullptr) return impl_->End();
+  if (chunk == nullptr) {
+    Result<Table> end = impl_->End();
+    if (end || file_.empty()) return end;
+    return Propagate(std::move(end), file_);
+  }
   impl_->reader->Append(chunk);
   impl_->duck->destroy_data_chunk(&chunk);
-  return impl_->reader->Take();
+  Table table = impl_->reader->Take();
+  for (std::size_t i = 0; i < names_.size(); ++i) table.columns[i].name = names_[i];
+  return table;
 }
 
 Result<std::unique_ptr<TableStream>> TabularEngine::Stream(std::string_view sql) {
@@ -422,6 +442,25 @@ Status TabularEngine::Register(std::string_view name, const Table& table) {
   SKERRY_RETURN_IF_ERROR(impl_->Run(
       fmt::format("CREATE OR REPLACE TABLE {} ({})", QuoteIdentifier(name), columns), nullptr));
   return impl_->AppendRows(std::string(name), table);
+}
+
+Result<std::unique_ptr<TableStream>> TabularEngine::StreamFile(const std::filesystem::path& path,
+                                                               const ReadOptions& options) {
+  SKERRY_ASSIGN_OR_RETURN(const Source source, impl_->SourceOf(path, options));
+  SKERRY_ASSIGN_OR_RETURN(Selection selection, impl_->Select(source, path.string(), options));
+  SKERRY_ASSIGN_OR_RETURN(std::unique_ptr<TableStream> stream, Stream(selection.sql),
+                          path.string());
+  stream->names_ = std::move(selection.names);
+  stream->file_ = path.string();
+  return stream;
+}
+
+Result<std::uint64_t> TabularEngine::CountRows(const std::filesystem::path& path) {
+  SKERRY_ASSIGN_OR_RETURN(const Source source, impl_->SourceOf(path, {}));
+  SKERRY_ASSIGN_OR_RETURN(const Table counted,
+                          Query(fmt::format("SELECT count(*) FROM {}", source.call)),
+                          path.string());
+  return static_cast<std::uint64_t>(counted.columns[0].ints[0]);
 }
 
 Result<Table> TabularEngine::ReadFile(const std::filesystem::path& path,

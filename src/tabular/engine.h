@@ -64,6 +64,8 @@ class TableStream {
   struct Impl;
   explicit TableStream(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+  std::vector<std::string> names_{};  // of the columns, where they are not the query's
+  std::string file_{};                // for errors
 };
 
 // An in-memory database of its own. One thread at a time; make one a thread for parallel work.
@@ -99,6 +101,13 @@ class TabularEngine {
   // More than limits::kTableColumns columns are kTooLarge, counted on the first line before the
   // library sees the file.
   Result<Table> ReadFile(const std::filesystem::path& path, const ReadOptions& options);
+
+  // The same rows, some thousands at a time, in bounded memory; max_rows and first_rows do not
+  // count, and no rows are no error.
+  Result<std::unique_ptr<TableStream>> StreamFile(const std::filesystem::path& path,
+                                                  const ReadOptions& options);
+  // How many rows ReadFile would read; of CSV and NDJSON the whole file is gone through.
+  Result<std::uint64_t> CountRows(const std::filesystem::path& path);
 
   // What stands between the cells of a CSV file, as ReadFile sees it; 0 for another kind of file.
   Result<char> DelimiterOf(const std::filesystem::path& path);

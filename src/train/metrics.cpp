@@ -50,6 +50,8 @@ class Ranking {
       (labels[row] != 0 ? counts_.positives : counts_.negatives)[group_[row]] += times[row];
     return counts_;
   }
+  // By row: which of the distinct scores, falling, it has.
+  std::span<const std::uint32_t> groups() const { return group_; }
 
  private:
   std::vector<std::uint32_t> group_;  // by row: index into counts_.scores
@@ -85,29 +87,35 @@ double ThresholdAfter(const ScoreCounts& counts, std::size_t groups) {
 }
 
 // Neighbouring scores counted together as one of them, as BootstrapOptions says.
-ScoreCounts CountTogether(const ScoreCounts& counts, const std::optional<double>& threshold) {
-  constexpr double kShares = 512;
-  const double most_positives = Sum(counts.positives) / kShares;
-  const double most_negatives = Sum(counts.negatives) / kShares;
+struct Together {
+  ScoreCounts counts{};
+  std::vector<std::uint32_t> place{};  // in `counts`, by distinct score
+};
+
+Together CountTogether(const ScoreCounts& counts, double shares,
+                       const std::optional<double>& threshold) {
+  const double most_positives = Sum(counts.positives) / shares;
+  const double most_negatives = Sum(counts.negatives) / shares;
   const auto reaches = [&](float score) {
     return threshold && static_cast<double>(score) >= *threshold;
   };
-  ScoreCounts merged;
+  Together together;
+  ScoreCounts& merged = together.counts;
   for (std::size_t i = 0; i < counts.scores.size(); ++i) {
     const bool fits = !merged.scores.empty() &&
                       merged.positives.back() + counts.positives[i] <= most_positives &&
                       merged.negatives.back() + counts.negatives[i] <= most_negatives &&
                       reaches(merged.scores.back()) == reaches(counts.scores[i]);
-    if (fits) {
-      merged.positives.back() += counts.positives[i];
-      merged.negatives.back() += counts.negatives[i];
-      continue;
+    if (!fits) {
+      merged.scores.push_back(counts.scores[i]);
+      merged.positives.push_back(0);
+      merged.negatives.push_back(0);
     }
-    merged.scores.push_back(counts.scores[i]);
-    merged.positives.push_back(counts.positives[i]);
-    merged.negatives.push_back(counts.negatives[i]);
+    merged.positives.back() += counts.positives[i];
+    merged.negatives.back() += counts.negatives[i];
+    together.place.push_back(static_cast<std::uint32_t>(merged.scores.size() - 1));
   }
-  return merged;
+  return together;
 }
 
 // Each count becomes a Poisson number of its mean, till both classes are there.
@@ -127,7 +135,8 @@ bool DrawCounts(const ScoreCounts& from, SeededRandom& random, ScoreCounts& draw
 
 std::vector<Interval> BootstrapCounts(const ScoreCounts& counts, std::span<const Metric> metrics,
                                       const BootstrapOptions& options) {
-  const ScoreCounts together = CountTogether(counts, options.threshold);
+  constexpr double kShares = 512;
+  const ScoreCounts together = CountTogether(counts, kShares, options.threshold).counts;
   SeededRandom random(options.seed);
   ScoreCounts drawn = together;
   std::vector<std::vector<double>> values(metrics.size());
@@ -141,6 +150,80 @@ std::vector<Interval> BootstrapCounts(const ScoreCounts& counts, std::span<const
     intervals.push_back(PercentileInterval(value, std::move(values[m])));
   }
   return intervals;
+}
+
+// Rows that two models' counts take together, by label.
+struct PairedCell {
+  std::uint32_t champion, challenger, positive;  // places in the counts, and the label
+  std::uint32_t rows;
+};
+
+std::vector<PairedCell> CellsOf(std::span<const std::uint32_t> champion,
+                                std::span<const std::uint32_t> challenger,
+                                std::span<const std::uint8_t> labels) {
+  std::vector<std::uint64_t> keys;
+  keys.reserve(labels.size());
+  for (std::size_t row = 0; row < labels.size(); ++row)
+    keys.push_back(std::uint64_t{champion[row]} << 32U | std::uint64_t{challenger[row]} << 1U |
+                   (labels[row] != 0 ? 1U : 0U));
+  std::sort(keys.begin(), keys.end());
+  std::vector<PairedCell> cells;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (i == 0 || keys[i] != keys[i - 1])
+      cells.push_back({static_cast<std::uint32_t>(keys[i] >> 32U),
+                       static_cast<std::uint32_t>(keys[i]) >> 1U,
+                       static_cast<std::uint32_t>(keys[i] & 1U), 0});
+    ++cells.back().rows;
+  }
+  return cells;
+}
+
+// One of the two models, and where each row is in its counts.
+struct PairedSide {
+  explicit PairedSide(std::span<const float> scores, std::span<const std::uint8_t> labels) {
+    constexpr double kShares = 128;  // there are as many cells as pairs of places
+    Ranking ranking(scores);
+    const std::vector<std::uint32_t> once(labels.size(), 1);
+    all = ranking.Count(labels, once);
+    Together merged = CountTogether(all, kShares, {});
+    together = std::move(merged.counts);
+    for (const std::uint32_t group : ranking.groups()) places.push_back(merged.place[group]);
+  }
+  void Clear() {
+    std::ranges::fill(together.positives, 0U);
+    std::ranges::fill(together.negatives, 0U);
+  }
+  void Add(std::uint32_t place, bool positive, std::uint32_t rows) {
+    (positive ? together.positives : together.negatives)[place] += rows;
+  }
+
+  ScoreCounts all{}, together{};
+  std::vector<std::uint32_t> places{};  // by row
+};
+
+Interval BootstrapPairedCounts(std::span<const float> champion, std::span<const float> challenger,
+                               std::span<const std::uint8_t> labels, const Metric& metric,
+                               const BootstrapOptions& options) {
+  PairedSide old_side(champion, labels);
+  PairedSide new_side(challenger, labels);
+  const std::vector<PairedCell> cells = CellsOf(old_side.places, new_side.places, labels);
+  const auto gain = [&] { return metric(new_side.together) - metric(old_side.together); };
+  const double value = metric(new_side.all) - metric(old_side.all);
+  const double moved = value - gain();
+  SeededRandom random(options.seed);
+  std::vector<double> values;
+  for (int i = 0; i < options.resamples; ++i) {
+    old_side.Clear();
+    new_side.Clear();
+    for (const PairedCell& cell : cells) {
+      const auto rows = static_cast<std::uint32_t>(random.NextPoisson(cell.rows));
+      old_side.Add(cell.champion, cell.positive != 0, rows);
+      new_side.Add(cell.challenger, cell.positive != 0, rows);
+    }
+    const double drawn = gain() + moved;
+    if (!std::isnan(drawn)) values.push_back(drawn);
+  }
+  return PercentileInterval(value, std::move(values));
 }
 
 }  // namespace
@@ -328,6 +411,8 @@ std::vector<Interval> BootstrapIntervals(const ScoredRows& rows, std::span<const
 Interval PairedBootstrap(std::span<const float> champion, std::span<const float> challenger,
                          std::span<const std::uint8_t> labels, const Metric& metric,
                          const BootstrapOptions& options) {
+  if (labels.size() > options.drawn_rows)
+    return BootstrapPairedCounts(champion, challenger, labels, metric, options);
   SeededRandom random(options.seed);
   Ranking old_ranking(champion);
   Ranking new_ranking(challenger);

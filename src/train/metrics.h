@@ -83,7 +83,8 @@ Interval PercentileInterval(double value, std::vector<double> values);
 // with them. Rankings: neighbouring scores are counted together, at most 1/512 of the positive and
 // of the negative rows, and each count is a Poisson number of that mean (Chamandy, Muralidharan,
 // Najmi, Naidu 2012, "Estimating Uncertainty for Massive Data Streams"); the interval is moved by
-// what counting together changed of the value. Sums (task_metrics.h): the rows are dealt at random
+// what counting together changed of the value; of two models 1/128, and a count a pair of places.
+// Sums (task_metrics.h): the rows are dealt at random
 // to 2,000 groups, and groups are drawn.
 struct BootstrapOptions {
   std::uint64_t seed = 1;

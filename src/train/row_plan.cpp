@@ -9,14 +9,6 @@
 namespace skerry {
 namespace {
 
-// Fewer different rows than this, or than a twentieth of the rows, repeat by nature: a table of
-// some categories. To keep them together would hold out combinations that training never saw.
-constexpr std::size_t kFewDistinct = 20;
-
-bool RepeatByNature(std::size_t distinct, std::size_t rows) {
-  return distinct < kFewDistinct || distinct * 20 < rows;
-}
-
 RowUnits EachAlone(std::size_t rows) {
   RowUnits units(rows);
   std::iota(units.begin(), units.end(), 0U);
@@ -130,6 +122,11 @@ class Planner {
 };
 
 }  // namespace
+
+bool RepeatByNature(std::size_t distinct, std::size_t rows) {
+  constexpr std::size_t kFewDistinct = 20;
+  return distinct < kFewDistinct || distinct * 20 < rows;
+}
 
 Result<RowPlan> PlanRows(const Table& table, const LabelledRows& rows,
                          const TrainOptions& options) {

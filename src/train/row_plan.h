@@ -14,6 +14,10 @@
 
 namespace skerry {
 
+// Fewer different rows than 20, or than a twentieth of the rows, repeat by nature: a table of some
+// categories. To keep them together would hold out combinations that training never saw.
+bool RepeatByNature(std::size_t distinct, std::size_t rows);
+
 struct RowPlan {
   HeldOut rows{};
   std::vector<std::uint8_t> folds{};  // of rows.training, in that order
@@ -22,7 +26,7 @@ struct RowPlan {
 };
 
 // By options.group_column and options.time_column where they are named, and never across rows of
-// equal features. Features of so few different rows that they repeat by nature (kFewDistinct) are
+// equal features. Features of so few different rows that they repeat by nature (RepeatByNature) are
 // split by row, with a warning. Errors are those of splits.h.
 Result<RowPlan> PlanRows(const Table& table, const LabelledRows& rows, const TrainOptions& options);
 

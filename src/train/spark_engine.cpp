@@ -14,10 +14,11 @@
 #include "train/boosted_trees.h"
 #include "train/column_file.h"
 #include "train/data_source.h"
-#include "train/leakage.h"
 #include "train/model_fit.h"
 #include "train/package_writer.h"
+#include "train/sampled_fit.h"
 #include "train/spark_submit.h"
+#include "train/splits.h"
 #include "train/training_set.h"
 
 namespace skerry {
@@ -59,9 +60,6 @@ Result<Json> JobOf(const TrainOptions& options, const ModelSchema& schema, const
       const std::string objective,
       ObjectiveOf(LabelledRows{.task = schema.task, .classes = schema.classes.size()},
                   options.parameters));
-  const std::uint64_t returned =
-      std::min(limits::kReturnedRows,
-               limits::kReturnedCells / std::max<std::size_t>(schema.feature_count(), 1));
   const Column* label = sampled.Find(schema.label_column);
   return Json{{"format", "skerry-spark-job/1"},
               {"master", options.spark.master},
@@ -78,28 +76,14 @@ Result<Json> JobOf(const TrainOptions& options, const ModelSchema& schema, const
               {"metric", MetricOf(schema, options.parameters)},
               {"parameters", options.parameters.ToJson()},
               {"least_rows_per_class", kMinRowsPerClass},
-              {"returned_rows", returned},
+              {"returned_rows", SampledRows(schema)},
               {"return_to", return_to.string()},
               {"owner", getpid()},
               {"patience_s", limits::kSparkPatience.count()}};
 }
 
-// What the job hands back.
-struct SparkResult {
-  LabelledRows training{}, holdout{};  // all, or a part of them
-  std::vector<std::uint8_t> folds{};   // of the training rows
-  LearntTrees learnt{};
-  SplitFacts split{};
-  std::uint64_t rows = 0, training_rows = 0, holdout_rows = 0;  // all
-  std::uint64_t training_positives = 0, holdout_positives = 0;
-  bool copies_by_nature = false;
-  // Columns with cells of a category that the schema does not list, and how many.
-  std::vector<std::pair<std::string, std::uint64_t>> unlisted{};
-  std::string engine{};
-};
-
 // result.json.
-Status ReadFacts(const Json& json, const ModelSchema& schema, SparkResult& result) {
+Status ReadFacts(const Json& json, const ModelSchema& schema, SampledFit& result) {
   const JsonObject object(json, "result");
   SKERRY_RETURN_IF_ERROR(CheckFormat(object, "skerry-spark-result", 1));
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t trees, object.Uint("trees"));
@@ -146,7 +130,7 @@ class ReturnedTable {
     pattern_.features.columns = schema.feature_count();
   }
 
-  Status Read(SparkResult& result) const {
+  Status Read(SampledFit& result) const {
     SKERRY_ASSIGN_OR_RETURN(const Column* held, Find("held"));
     result.training = pattern_;
     result.holdout = pattern_;
@@ -208,9 +192,9 @@ class ReturnedTable {
   LabelledRows pattern_{};
 };
 
-Result<SparkResult> ReadResult(TabularEngine& engine, const fs::path& from,
-                               const ModelSchema& schema) {
-  SparkResult result;
+Result<SampledFit> ReadResult(TabularEngine& engine, const fs::path& from,
+                              const ModelSchema& schema) {
+  SampledFit result;
   SKERRY_ASSIGN_OR_RETURN(const std::string facts,
                           ReadFile(from / "result.json", limits::kTrainingReportBytes));
   SKERRY_ASSIGN_OR_RETURN(const Json json, ParseJson(facts));
@@ -223,36 +207,6 @@ Result<SparkResult> ReadResult(TabularEngine& engine, const fs::path& from,
   SKERRY_ASSIGN_OR_RETURN(result.learnt.fitted.ensemble,
                           ReadXgboostModel(model, schema.feature_count()));
   return result;
-}
-
-std::vector<std::string> WarningsOf(const SparkResult& result, const ModelSchema& schema) {
-  LabelledRows all = result.training;
-  const auto append = [](auto& to, const auto& from) {
-    to.insert(to.end(), from.begin(), from.end());
-  };
-  append(all.features.values, result.holdout.features.values);
-  append(all.labels, result.holdout.labels);
-  append(all.weights, result.holdout.weights);
-  append(all.targets, result.holdout.targets);
-  std::vector<std::string> warnings = LeakWarnings(schema, all);
-  if (result.split.copies > 0)
-    warnings.push_back(fmt::format(
-        "{} of {} rows have the features of an earlier row: {}", result.split.copies, result.rows,
-        result.copies_by_nature
-            ? "so few different rows are taken to repeat by nature, and split as they come"
-            : "such rows stay on one side of every split"));
-  for (const auto& [column, cells] : result.unlisted)
-    warnings.push_back(
-        fmt::format("column '{}' has a text in {} rows that is not among the categories of the "
-                    "first {} rows: taken for one that was never seen",
-                    column, cells, limits::kSchemaRows));
-  const std::uint64_t kept = result.training_rows + result.holdout_rows;
-  if (all.rows() < kept)
-    warnings.push_back(
-        fmt::format("the figures, the threshold and the detector are of {} of {} rows, drawn at "
-                    "random; the trees are of all {} training rows",
-                    all.rows(), kept, result.training_rows));
-  return warnings;
 }
 
 // The job's files in `work`, run to their end; the log stays if it failed.
@@ -308,30 +262,11 @@ Result<TrainReport> TrainOnSpark(const TrainOptions& options) {
   data.table = {};
   SKERRY_RETURN_IF_ERROR(RunJob(options, job, submit, work.path()));
   SKERRY_RETURN_IF_ERROR(CheckUnchanged(options.data, data.states));
-  SKERRY_ASSIGN_OR_RETURN(SparkResult result, ReadResult(*engine, work.path(), schema),
+  SKERRY_ASSIGN_OR_RETURN(SampledFit result, ReadResult(*engine, work.path(), schema),
                           "what the Spark job handed back");
 
-  std::vector<std::string> warnings = WarningsOf(result, schema);
-  if (options.progress)
-    for (const std::string& warning : warnings) options.progress("warning: " + warning);
-  FitInput input = MakeFitInput(options, schema);
-  input.training = std::move(result.training);
-  input.holdout = std::move(result.holdout);
-  input.folds = std::move(result.folds);
-  input.learnt = &result.learnt;
-  SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage(input));
-  package.reference.rows = result.training_rows;
-  TrainReport& report = package.report;
-  report.engine = result.engine;
-  report.rows = result.training_rows + result.holdout_rows;
-  report.training_rows = result.training_rows;
-  report.holdout_rows = result.holdout_rows;
-  report.training_positives = result.training_positives;
-  report.holdout_positives = result.holdout_positives;
-  report.split = result.split;
-  report.split.group_column = options.group_column;
-  report.split.time_column = options.time_column;
-  report.warnings = std::move(warnings);
+  SKERRY_ASSIGN_OR_RETURN(FittedPackage package,
+                          PackageSampled(std::move(result), options, schema));
   return FinishPackage(std::move(package), options, data, clock);
 }
 

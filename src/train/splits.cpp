@@ -23,15 +23,6 @@ std::uint32_t CellBits(float value) {
   return value == 0 ? 0 : std::bit_cast<std::uint32_t>(value);
 }
 
-std::uint64_t HashOf(std::span<const float> row) {
-  std::uint64_t hash = 0x9E3779B97F4A7C15U;
-  for (const float value : row) {
-    hash = (hash ^ CellBits(value)) * 0xFF51AFD7ED558CCDU;
-    hash ^= hash >> 32U;
-  }
-  return hash;
-}
-
 bool SameCells(std::span<const float> a, std::span<const float> b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](float x, float y) { return CellBits(x) == CellBits(y); });
@@ -85,10 +76,19 @@ std::size_t LargestUnit(std::span<const std::uint32_t> units) {
   return sizes.empty() ? 0 : *std::max_element(sizes.begin(), sizes.end());
 }
 
+std::uint64_t HashOfRow(std::span<const float> features) {
+  std::uint64_t hash = 0x9E3779B97F4A7C15U;
+  for (const float value : features) {
+    hash = (hash ^ CellBits(value)) * 0xFF51AFD7ED558CCDU;
+    hash ^= hash >> 32U;
+  }
+  return hash;
+}
+
 RowUnits UnitsOfCopies(const FeatureMatrix& rows) {
   std::vector<std::pair<std::uint64_t, std::uint32_t>> hashed(rows.rows());
   for (std::size_t row = 0; row < hashed.size(); ++row)
-    hashed[row] = {HashOf(rows.row(row)), static_cast<std::uint32_t>(row)};
+    hashed[row] = {HashOfRow(rows.row(row)), static_cast<std::uint32_t>(row)};
   std::sort(hashed.begin(), hashed.end());
   RowUnits first_copy(hashed.size());   // the first row that is equal
   std::vector<std::uint32_t> distinct;  // of one hash: almost always one

@@ -22,6 +22,10 @@ std::size_t UnitCount(std::span<const std::uint32_t> units);
 // Rows of the unit that has most.
 std::size_t LargestUnit(std::span<const std::uint32_t> units);
 
+// The same for rows whose features are equal, bit for bit (every NaN is the same missing value, and
+// both zeros are one); of others almost surely another.
+std::uint64_t HashOfRow(std::span<const float> features);
+
 // Rows whose features are equal, bit for bit (every NaN is the same missing value).
 RowUnits UnitsOfCopies(const FeatureMatrix& rows);
 // Rows with the same text in the column. kInvalidArgument: a blank cell, with its rows.

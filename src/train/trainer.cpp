@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "tabular/engine.h"
 #include "train/data_source.h"
+#include "train/disk_engine.h"
 #include "train/leakage.h"
 #include "train/model_fit.h"
 #include "train/package_writer.h"
@@ -84,6 +85,8 @@ Result<TrainReport> Train(const TrainOptions& options) {
   SKERRY_RETURN_IF_ERROR(CheckOptions(options));
   if (!options.spark.master.empty()) return TrainOnSpark(options);
   SKERRY_ASSIGN_OR_RETURN(const auto engine, TabularEngine::Open({}));
+  SKERRY_ASSIGN_OR_RETURN(const bool from_disk, IsForDisk(*engine, options));
+  if (from_disk) return TrainFromDisk(*engine, options);
   SKERRY_ASSIGN_OR_RETURN(SourceData data, ReadSourceData(*engine, options.data,
                                                           TextColumns(options), options.progress));
   SKERRY_ASSIGN_OR_RETURN(ChosenSchema chosen, ChooseAndTell(data.table, options));

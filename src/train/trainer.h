@@ -105,6 +105,9 @@ struct TrainOptions {
   HyperParameters parameters{};
   DetectorParameters detector{};
   SparkOptions spark{};
+  // Keeps the rows on disk while trees are fitted (train/disk_engine.h), as is done by itself with
+  // more than limits::kWholeTableCells cells.
+  bool from_disk = false;
   ProgressSink progress{};
   CancelCheck cancelled{};
 };

@@ -16,15 +16,11 @@ Status ReadWeights(const Table& table, const std::string& name, std::vector<floa
   std::vector<std::size_t> wrong;
   for (std::size_t row = 0; row < weights.size(); ++row)
     if (!(weights[row] > 0)) wrong.push_back(row);
-  if (!wrong.empty())
-    return Fail(
-        ErrorCode::kInvalidArgument,
-        "weight column '{}' is blank, zero or negative in row {}: weights are positive numbers",
-        name, RowList(wrong));
-  const double mean =
-      std::accumulate(weights.begin(), weights.end(), 0.0) / static_cast<double>(weights.size());
-  for (float& weight : weights) weight = static_cast<float>(weight / mean);
-  return {};
+  if (wrong.empty()) return {};
+  return Fail(
+      ErrorCode::kInvalidArgument,
+      "weight column '{}' is blank, zero or negative in row {}: weights are positive numbers", name,
+      RowList(wrong));
 }
 
 Status EncodeClasses(const Column& label, const ModelSchema& schema, LabelledRows& rows) {
@@ -153,7 +149,20 @@ Result<FeatureMatrix> EncodeFeatures(const Table& table, const ModelSchema& sche
   return matrix;
 }
 
+void ScaleWeights(std::vector<float>& weights) {
+  const double mean =
+      std::accumulate(weights.begin(), weights.end(), 0.0) / static_cast<double>(weights.size());
+  for (float& weight : weights) weight = static_cast<float>(weight / mean);
+}
+
 Result<LabelledRows> EncodeRows(const Table& table, const ModelSchema& schema,
+                                const std::string& weight_column) {
+  SKERRY_ASSIGN_OR_RETURN(LabelledRows rows, EncodePart(table, schema, weight_column));
+  if (!weight_column.empty()) ScaleWeights(rows.weights);
+  return rows;
+}
+
+Result<LabelledRows> EncodePart(const Table& table, const ModelSchema& schema,
                                 const std::string& weight_column) {
   LabelledRows rows{.task = schema.task};
   SKERRY_RETURN_IF_ERROR(EncodeLabels(table, schema, rows));

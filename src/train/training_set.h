@@ -38,6 +38,11 @@ std::vector<std::string> TextColumns(const ModelSchema& schema);
 Result<LabelledRows> EncodeRows(const Table& table, const ModelSchema& schema,
                                 const std::string& weight_column);
 
+// The same of a part of a table, with weights as they are told; ScaleWeights makes their mean 1.
+Result<LabelledRows> EncodePart(const Table& table, const ModelSchema& schema,
+                                const std::string& weight_column);
+void ScaleWeights(std::vector<float>& weights);
+
 // FeatureMatrix::categorical of rows of this schema.
 std::vector<std::uint8_t> CategoricalColumns(const ModelSchema& schema);
 

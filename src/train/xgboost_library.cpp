@@ -11,6 +11,7 @@ Result<XgboostFunctions> FindFunctions() {
   XgboostFunctions functions;
   SKERRY_RETURN_IF_ERROR(library.Find("XGBGetLastError", functions.last_error));
   SKERRY_RETURN_IF_ERROR(library.Find("XGBSetGlobalConfig", functions.set_global_config));
+  SKERRY_RETURN_IF_ERROR(library.Find("XGDMatrixCreateFromDense", functions.matrix_create));
   SKERRY_RETURN_IF_ERROR(library.Find("XGProxyDMatrixCreate", functions.proxy_create));
   SKERRY_RETURN_IF_ERROR(library.Find("XGProxyDMatrixSetDataDense", functions.proxy_set_dense));
   SKERRY_RETURN_IF_ERROR(

@@ -316,6 +316,37 @@ TEST_F(TabularTest, StreamSaysWhatWentWrongOnTheWay) {
   EXPECT_THAT(piece.error().message(), HasSubstr("row 5"));
 }
 
+TEST_F(TabularTest, AFileIsStreamedAsItIsRead) {
+  std::string text = "a,b \"x\",code\n";
+  for (int row = 0; row < 5'000; ++row) text += std::to_string(row) + ",1.5,007\n";
+  Write("t.csv", text);
+  ReadOptions options;
+  options.text_columns = {"code"};
+  options.columns = {"code", "a"};
+  const auto whole = engine_->ReadFile(path("t.csv"), options);
+  ASSERT_TRUE(whole) << whole.error().ToString();
+  const auto stream = engine_->StreamFile(path("t.csv"), options);
+  ASSERT_TRUE(stream) << stream.error().ToString();
+  Table all;
+  std::size_t pieces = 0;
+  for (auto piece = (*stream)->Next(); piece && piece->rows() > 0; piece = (*stream)->Next()) {
+    ++pieces;
+    if (all.columns.empty()) {
+      all = *piece;
+      continue;
+    }
+    for (std::size_t i = 0; i < all.columns.size(); ++i)
+      for (std::size_t row = 0; row < piece->rows(); ++row)
+        all.columns[i].AppendFrom(piece->columns[i], row);
+  }
+  EXPECT_GT(pieces, 1U);
+  EXPECT_EQ(all, *whole);
+  const auto rows = engine_->CountRows(path("t.csv"));
+  ASSERT_TRUE(rows);
+  EXPECT_EQ(*rows, 5'000U);
+  EXPECT_FALSE(engine_->StreamFile(path("absent.csv"), {}));
+}
+
 TEST_F(TabularTest, NoExtensionIsFetched) {
   EXPECT_FALSE(engine_->Query("SELECT * FROM read_xlsx('a.xlsx')"));
   const auto settings = engine_->Query(

@@ -160,6 +160,25 @@ TEST(Bootstrap, DrawnCountsGiveTheIntervalsOfDrawnRows) {
   }
 }
 
+TEST(Bootstrap, DrawnPairsGiveTheIntervalOfDrawnRows) {
+  const Sample sample = MakeSample(30'000, 1, 12);
+  SeededRandom random(3);
+  std::vector<float> better = sample.scores;
+  for (std::size_t i = 0; i < better.size(); ++i)
+    better[i] += static_cast<float>(0.1 * sample.labels[i] + 0.3 * random.NextGaussian());
+  const auto interval = [&](std::size_t drawn_rows) {
+    return PairedBootstrap(sample.scores, better, sample.labels, AveragePrecision,
+                           {.drawn_rows = drawn_rows});
+  };
+  const Interval by_rows = interval(better.size());
+  const Interval by_counts = interval(better.size() - 1);
+  const double width = by_rows.high - by_rows.low;
+  EXPECT_EQ(by_counts.value, by_rows.value);
+  EXPECT_NE(by_counts.low, by_rows.low);
+  EXPECT_NEAR(by_counts.low, by_rows.low, 0.12 * width);
+  EXPECT_NEAR(by_counts.high, by_rows.high, 0.12 * width);
+}
+
 TEST(Bootstrap, OfOneClassCountsHaveNoInterval) {
   Sample sample = MakeSample(30'000, 1, 11);
   sample.labels.assign(sample.labels.size(), 1);
