@@ -76,7 +76,11 @@ std::uint64_t SeededRandom::NextPoisson(double mean) {
   }
   const double end = std::exp(-mean);
   std::uint64_t count = 0;
-  for (double product = NextDouble(); product > end; product *= NextDouble()) ++count;
+  double product = NextDouble();
+  while (product > end) {
+    product *= NextDouble();
+    ++count;
+  }
   return count;
 }
 

@@ -37,6 +37,7 @@ void AddColumnOptions(CLI::App& app, TrainOptions& options) {
 }
 
 void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
+  parameters.threads = Cores();
   app.add_option("--objective", parameters.objective,
                  "of a regression: squared-error, absolute-error, poisson, gamma or tweedie");
   app.add_option("--trees", parameters.trees, "at most (of several classes: of each)")
@@ -54,10 +55,13 @@ void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
       ->capture_default_str();
 }
 
-void AddEngineOptions(CLI::App& app, std::string& engine, SparkOptions& spark) {
+void AddEngineOptions(CLI::App& app, std::string& engine, TrainOptions& options) {
+  SparkOptions& spark = options.spark;
   app.add_option("--engine", engine, "where the trees are fitted: embedded, or spark")
       ->check(CLI::IsMember({"embedded", "spark"}))
       ->capture_default_str();
+  app.add_flag("--from-disk", options.from_disk,
+               "keep the rows on disk while trees are fitted; by itself where they are many");
   app.add_option("--master", spark.master,
                  "Spark's: local[*], spark://HOST:PORT, yarn or k8s://URL");
   app.add_option("--spark-submit", spark.submit,
@@ -78,7 +82,6 @@ CommandRun DeclareTrain(CLI::App& app) {
   };
   auto args = std::make_shared<Arguments>();
   TrainOptions& options = args->options;
-  options.parameters.threads = Cores();
   app.add_option("data", args->data, "CSV, Parquet or NDJSON files, or patterns ('data/*.csv')")
       ->required();
   app.add_option("--label", options.label, "the column to predict; a task anomaly has none");
@@ -109,9 +112,7 @@ CommandRun DeclareTrain(CLI::App& app) {
       ->check(CLI::Range(0.0, 0.9))
       ->capture_default_str();
   AddTreeOptions(app, options.parameters);
-  app.add_flag("--from-disk", options.from_disk,
-               "keep the rows on disk while trees are fitted; by itself where they are many");
-  AddEngineOptions(app, args->engine, options.spark);
+  AddEngineOptions(app, args->engine, options);
   app.add_flag("--json", args->json, "print the report as JSON");
   app.parse_complete_callback([args] {
     if (!args->threshold.empty()) {
