@@ -10,7 +10,7 @@
 
 namespace skerry {
 
-Status ForBlocks(std::size_t rows, std::size_t block, const RowBlock& work) {
+Status ForBlocks(std::size_t rows, std::size_t block, const BlockWork& work) {
   const std::size_t blocks = (rows + block - 1) / block;
   std::atomic<std::size_t> next{0};
   std::mutex mutex;

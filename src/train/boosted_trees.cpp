@@ -180,9 +180,11 @@ Result<BoostedTrees> ReadXgboostModel(const Json& model, std::size_t features) {
 Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& parameters,
                              int rounds, std::uint64_t seed, const LabelledRows& others,
                              const CancelCheck& cancelled) {
-  SelectedRows all = SelectedRows::All(rows);
+  SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
+  SKERRY_ASSIGN_OR_RETURN(const XgboostMatrix matrix,
+                          XgboostMatrix::FromRows(*xgb, rows, parameters.threads));
   SKERRY_ASSIGN_OR_RETURN(Booster booster,
-                          FitBooster(all, rows, parameters, rounds, seed, cancelled));
+                          FitBooster(*xgb, matrix, rows, parameters, rounds, seed, cancelled));
   FittedTrees fitted;
   SKERRY_ASSIGN_OR_RETURN(fitted.ensemble, booster.Trees(rows.features.columns));
   SKERRY_RETURN_IF_ERROR(booster.PredictInPlace(rows.features, fitted.scores));
@@ -193,6 +195,7 @@ Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& pa
 Result<CrossValidation> CrossValidate(const LabelledRows& rows, std::span<const std::uint8_t> folds,
                                       const HyperParameters& parameters, std::uint64_t seed,
                                       const CancelCheck& cancelled) {
+  SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
   const std::size_t outputs = rows.outputs();
   CrossValidation result{.scores = std::vector<float>(rows.rows() * outputs, 0)};
   double rounds = 0;
@@ -203,11 +206,14 @@ Result<CrossValidation> CrossValidate(const LabelledRows& rows, std::span<const 
     for (std::size_t row = 0; row < rows.rows(); ++row)
       (folds[row] == fold ? outside : inside).push_back(row);
     const LabelledRows watched = rows.Select(outside);
-    SelectedRows learnt(rows, std::move(inside));
-    SelectedRows all_watched = SelectedRows::All(watched);
+    // XGBoost copies the rows that it learns from: ours go at once.
+    SKERRY_ASSIGN_OR_RETURN(const XgboostMatrix fit,
+                            XgboostMatrix::FromRows(*xgb, rows.Select(inside), parameters.threads));
+    SKERRY_ASSIGN_OR_RETURN(const XgboostMatrix check,
+                            XgboostMatrix::FromRows(*xgb, watched, parameters.threads));
     SKERRY_ASSIGN_OR_RETURN(
         const EarlyStopped stopped,
-        FitWithEarlyStopping(learnt, all_watched, watched, parameters, seed, cancelled));
+        FitWithEarlyStopping(*xgb, fit, check, watched, parameters, seed, cancelled));
     rounds += stopped.rounds;
     for (std::size_t i = 0; i < outside.size() * outputs; ++i)
       result.scores[outside[i / outputs] * outputs + i % outputs] = stopped.scores[i];

@@ -41,7 +41,7 @@ Result<BoostedTrees> ReadXgboostModel(const Json& model, std::size_t features);
 Result<std::string> ObjectiveOf(const LabelledRows& rows, const HyperParameters& parameters);
 
 // Fits exactly `rounds` trees (of several classes: each) with method hist to `rows`, and scores
-// `rows` and `others`, which may be empty. The library's own copy of `rows` is freed before.
+// `rows` and `others`, which may be empty.
 // Deterministic for seed, data, parameters and thread count.
 Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& parameters,
                              int rounds, std::uint64_t seed, const LabelledRows& others,

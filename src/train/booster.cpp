@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "base/limits.h"
+#include "base/parallel.h"
 
 namespace skerry {
 namespace {
@@ -24,12 +24,20 @@ std::string ArrayInterface(const float* data, std::size_t rows, std::size_t colu
                      reinterpret_cast<std::uintptr_t>(data), shape);
 }
 
+// "c" for categories, "q" for quantities; empty where all are that.
+std::vector<const char*> TypesOf(std::span<const std::uint8_t> categorical) {
+  std::vector<const char*> types;
+  if (std::ranges::count(categorical, 1) == 0) return types;
+  for (const std::uint8_t one : categorical) types.push_back(one != 0 ? "c" : "q");
+  return types;
+}
+
 // What XGBoost calls back while it reads rows.
 struct BlockReader {
   const XgboostFunctions* xgb = nullptr;
   DMatrixHandle proxy = nullptr;
   RowSource* rows = nullptr;
-  std::vector<const char*> types{};  // "c" for categories, "q" for quantities; empty: all are that
+  std::vector<const char*> types{};
   bool failed = false;
 
   static void Reset(DataIterHandle self) { static_cast<BlockReader*>(self)->rows->Reset(); }
@@ -56,56 +64,67 @@ struct BlockReader {
 
 // Weighted; log loss is clipped as XGBoost clips it.
 double LossOf(const LabelledRows& rows, std::span<const float> scores, bool absolute) {
-  double sum = 0;
-  double weight = 0;
+  constexpr std::size_t kBlockRows = 8'192;
+  struct Sums {
+    double loss = 0, weight = 0;
+  };
   const std::size_t outputs = rows.outputs();
-  for (std::size_t i = 0; i < rows.rows(); ++i) {
-    double loss = 0;
-    if (rows.task == ModelTask::kRegression) {
-      const double error = static_cast<double>(scores[i]) - rows.targets[i];
-      loss = absolute ? std::abs(error) : error * error;
-    } else {
-      const bool several = rows.task == ModelTask::kMulticlass;
-      const double given = scores[several ? i * outputs + rows.labels[i] : i];
-      const double p = std::clamp(given, 1e-16, 1 - 1e-16);
-      loss = -std::log(several || rows.labels[i] != 0 ? p : 1 - p);
+  std::vector<Sums> blocks(rows.rows() / kBlockRows + 1);
+  const auto add = [&](std::size_t first, std::size_t count) -> Status {
+    Sums sums;
+    for (std::size_t i = first; i < first + count; ++i) {
+      double loss = 0;
+      if (rows.task == ModelTask::kRegression) {
+        const double error = static_cast<double>(scores[i]) - rows.targets[i];
+        loss = absolute ? std::abs(error) : error * error;
+      } else {
+        const bool several = rows.task == ModelTask::kMulticlass;
+        const double given = scores[several ? i * outputs + rows.labels[i] : i];
+        const double p = std::clamp(given, 1e-16, 1 - 1e-16);
+        loss = -std::log(several || rows.labels[i] != 0 ? p : 1 - p);
+      }
+      sums.loss += rows.weights[i] * loss;
+      sums.weight += rows.weights[i];
     }
-    sum += rows.weights[i] * loss;
-    weight += rows.weights[i];
-  }
-  return rows.task == ModelTask::kRegression && !absolute ? std::sqrt(sum / weight) : sum / weight;
+    blocks[first / kBlockRows] = sums;
+    return {};
+  };
+  [[maybe_unused]] const Status never_fails = ForBlocks(rows.rows(), kBlockRows, add);
+  Sums all;
+  for (const Sums& block : blocks) all = {all.loss + block.loss, all.weight + block.weight};
+  const double mean = all.loss / all.weight;
+  return rows.task == ModelTask::kRegression && !absolute ? std::sqrt(mean) : mean;
 }
 
 }  // namespace
 
-SelectedRows SelectedRows::All(const LabelledRows& rows) {
-  std::vector<std::size_t> all(rows.rows());
-  std::iota(all.begin(), all.end(), std::size_t{0});
-  return {rows, std::move(all)};
+Result<XgboostMatrix> XgboostMatrix::FromRows(const XgboostFunctions& xgb, const LabelledRows& rows,
+                                              int threads) {
+  XgboostMatrix matrix(xgb);
+  const std::string data =
+      ArrayInterface(rows.features.values.data(), rows.rows(), rows.features.columns);
+  const std::string config = fmt::format(R"({{"missing": NaN, "nthread": {}}})", threads);
+  const std::vector<float> labels = rows.targets.empty()
+                                        ? std::vector<float>(rows.labels.begin(), rows.labels.end())
+                                        : rows.targets;
+  const std::string label_data = ArrayInterface(labels.data(), labels.size(), 0);
+  const std::string weight_data = ArrayInterface(rows.weights.data(), rows.weights.size(), 0);
+  std::vector<const char*> types = TypesOf(rows.features.categorical);
+  const bool taken = xgb.matrix_create(data.c_str(), config.c_str(), &matrix.handle_) == 0 &&
+                     xgb.matrix_set_info(matrix.handle_, "label", label_data.c_str()) == 0 &&
+                     xgb.matrix_set_info(matrix.handle_, "weight", weight_data.c_str()) == 0 &&
+                     (types.empty() || xgb.matrix_set_texts(matrix.handle_, "feature_type",
+                                                            types.data(), types.size()) == 0);
+  if (!taken) return tl::make_unexpected(XgboostError(xgb, "taking the rows").error());
+  return matrix;
 }
 
-RowBlock SelectedRows::Next() {
-  const std::size_t most =
-      std::max<std::size_t>(1, kBlockCells / std::max<std::size_t>(columns(), 1));
-  const std::size_t count = std::min(most, chosen_.size() - next_);
-  block_ = rows_.Select(std::span(chosen_).subspan(next_, count));
-  next_ += count;
-  if (block_.targets.empty())
-    labels_.assign(block_.labels.begin(), block_.labels.end());
-  else
-    labels_ = block_.targets;
-  return {block_.features.values, labels_, block_.weights};
-}
-
-Result<QuantileMatrix> QuantileMatrix::Create(const XgboostFunctions& xgb, RowSource& rows,
-                                              int threads, const QuantileMatrix* reference) {
-  BlockReader reader{.xgb = &xgb, .rows = &rows};
-  const std::span<const std::uint8_t> categorical = rows.categorical();
-  if (std::ranges::count(categorical, 1) > 0)
-    for (const std::uint8_t one : categorical) reader.types.push_back(one != 0 ? "c" : "q");
+Result<XgboostMatrix> XgboostMatrix::FromBlocks(const XgboostFunctions& xgb, RowSource& rows,
+                                                int threads, const XgboostMatrix* reference) {
+  BlockReader reader{.xgb = &xgb, .rows = &rows, .types = TypesOf(rows.categorical())};
   if (xgb.proxy_create(&reader.proxy) != 0)
     return tl::make_unexpected(XgboostError(xgb, "taking the rows").error());
-  QuantileMatrix matrix(xgb);
+  XgboostMatrix matrix(xgb);
   const std::string config = fmt::format(R"({{"missing": NaN, "nthread": {}}})", threads);
   rows.Reset();
   const int status = xgb.quantile_matrix_create(
@@ -118,7 +137,7 @@ Result<QuantileMatrix> QuantileMatrix::Create(const XgboostFunctions& xgb, RowSo
   return matrix;
 }
 
-QuantileMatrix::~QuantileMatrix() {
+XgboostMatrix::~XgboostMatrix() {
   if (handle_ != nullptr) xgb_->matrix_free(handle_);
 }
 
@@ -200,38 +219,30 @@ Result<BoostedTrees> Booster::Trees(std::size_t features) {
   return ReadXgboostModel(model, features);
 }
 
-Result<Booster> FitBooster(RowSource& rows, const LabelledRows& facts,
-                           const HyperParameters& parameters, int rounds, std::uint64_t seed,
-                           const CancelCheck& cancelled) {
-  SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
-  SKERRY_ASSIGN_OR_RETURN(const QuantileMatrix matrix,
-                          QuantileMatrix::Create(*xgb, rows, parameters.threads));
+Result<Booster> FitBooster(const XgboostFunctions& xgb, const XgboostMatrix& rows,
+                           const LabelledRows& facts, const HyperParameters& parameters, int rounds,
+                           std::uint64_t seed, const CancelCheck& cancelled) {
   SKERRY_ASSIGN_OR_RETURN(Booster booster,
-                          Booster::Create(*xgb, {matrix.handle()}, facts, parameters, seed));
+                          Booster::Create(xgb, {rows.handle()}, facts, parameters, seed));
   for (int round = 0; round < rounds; ++round) {
     if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
-    SKERRY_RETURN_IF_ERROR(booster.Update(round, matrix.handle()));
+    SKERRY_RETURN_IF_ERROR(booster.Update(round, rows.handle()));
   }
   return booster;
 }
 
-Result<EarlyStopped> FitWithEarlyStopping(RowSource& rows, RowSource& watched,
-                                          const LabelledRows& facts,
+Result<EarlyStopped> FitWithEarlyStopping(const XgboostFunctions& xgb, const XgboostMatrix& rows,
+                                          const XgboostMatrix& watched, const LabelledRows& facts,
                                           const HyperParameters& parameters, std::uint64_t seed,
                                           const CancelCheck& cancelled) {
-  SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
-  SKERRY_ASSIGN_OR_RETURN(const QuantileMatrix fit,
-                          QuantileMatrix::Create(*xgb, rows, parameters.threads));
-  SKERRY_ASSIGN_OR_RETURN(const QuantileMatrix check,
-                          QuantileMatrix::Create(*xgb, watched, parameters.threads, &fit));
-  SKERRY_ASSIGN_OR_RETURN(Booster booster, Booster::Create(*xgb, {fit.handle(), check.handle()},
+  SKERRY_ASSIGN_OR_RETURN(Booster booster, Booster::Create(xgb, {rows.handle(), watched.handle()},
                                                            facts, parameters, seed));
   EarlyStopped best;
   double least = std::numeric_limits<double>::infinity();
   for (int round = 0; round < parameters.trees; ++round) {
     if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
-    SKERRY_RETURN_IF_ERROR(booster.Update(round, fit.handle()));
-    SKERRY_ASSIGN_OR_RETURN(std::vector<float> scores, booster.Predict(check.handle()));
+    SKERRY_RETURN_IF_ERROR(booster.Update(round, rows.handle()));
+    SKERRY_ASSIGN_OR_RETURN(std::vector<float> scores, booster.Predict(watched.handle()));
     const double loss = LossOf(facts, scores, parameters.objective == "absolute-error");
     if (loss < least) {
       least = loss;

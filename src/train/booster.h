@@ -1,7 +1,4 @@
 // XGBoost's matrices and boosters, owned. Inside train; boosted_trees.h is what others take.
-//
-// Rows are given in blocks and kept by XGBoost as bins of quantiles (its QuantileDMatrix): about
-// two bytes a cell, whatever they were before.
 #pragma once
 
 #include <cstddef>
@@ -39,39 +36,24 @@ class RowSource {
 
 constexpr std::size_t kBlockCells = std::size_t{1} << 22U;  // of a block of rows, about
 
-// Chosen rows of a table in memory, which outlives it.
-class SelectedRows : public RowSource {
+// What XGBoost learns from or predicts while it learns: its own copy of rows.
+class XgboostMatrix {
  public:
-  SelectedRows(const LabelledRows& rows, std::vector<std::size_t> chosen)
-      : rows_(rows), chosen_(std::move(chosen)) {}
-  static SelectedRows All(const LabelledRows& rows);
-
-  void Reset() override { next_ = 0; }
-  RowBlock Next() override;
-  std::size_t columns() const override { return rows_.features.columns; }
-  std::span<const std::uint8_t> categorical() const override { return rows_.features.categorical; }
-
- private:
-  const LabelledRows& rows_;
-  std::vector<std::size_t> chosen_;
-  std::size_t next_ = 0;
-  LabelledRows block_{};
-  std::vector<float> labels_{};
-};
-
-class QuantileMatrix {
- public:
-  // With `reference` in its bins: to be predicted while that is learnt from.
-  static Result<QuantileMatrix> Create(const XgboostFunctions& xgb, RowSource& rows, int threads,
-                                       const QuantileMatrix* reference = nullptr);
-  QuantileMatrix(QuantileMatrix&& other) noexcept
+  // Of rows in memory: its plain matrix, eight bytes a cell, made and predicted fastest.
+  static Result<XgboostMatrix> FromRows(const XgboostFunctions& xgb, const LabelledRows& rows,
+                                        int threads);
+  // Of more rows than that: bins of quantiles (its QuantileDMatrix), about two bytes a cell. With
+  // `reference` in its bins: to be predicted while that is learnt from.
+  static Result<XgboostMatrix> FromBlocks(const XgboostFunctions& xgb, RowSource& rows, int threads,
+                                          const XgboostMatrix* reference = nullptr);
+  XgboostMatrix(XgboostMatrix&& other) noexcept
       : xgb_(other.xgb_), handle_(std::exchange(other.handle_, nullptr)) {}
-  QuantileMatrix& operator=(QuantileMatrix&&) = delete;
-  ~QuantileMatrix();
+  XgboostMatrix& operator=(XgboostMatrix&&) = delete;
+  ~XgboostMatrix();
   DMatrixHandle handle() const { return handle_; }
 
  private:
-  explicit QuantileMatrix(const XgboostFunctions& xgb) : xgb_(&xgb) {}
+  explicit XgboostMatrix(const XgboostFunctions& xgb) : xgb_(&xgb) {}
 
   const XgboostFunctions* xgb_;
   DMatrixHandle handle_ = nullptr;
@@ -101,19 +83,18 @@ class Booster {
   BoosterHandle handle_ = nullptr;
 };
 
-// Of exactly `rounds` rounds; the matrix that it learnt from is freed. `facts` as for
-// Booster::Create.
-Result<Booster> FitBooster(RowSource& rows, const LabelledRows& facts,
-                           const HyperParameters& parameters, int rounds, std::uint64_t seed,
-                           const CancelCheck& cancelled);
+// Of exactly `rounds` rounds. `facts` as for Booster::Create.
+Result<Booster> FitBooster(const XgboostFunctions& xgb, const XgboostMatrix& rows,
+                           const LabelledRows& facts, const HyperParameters& parameters, int rounds,
+                           std::uint64_t seed, const CancelCheck& cancelled);
 
 struct EarlyStopped {
   int rounds = 1;
   std::vector<float> scores{};  // of the rows that were watched, at that round
 };
 // `facts`: task, labels, weights and targets of `watched`.
-Result<EarlyStopped> FitWithEarlyStopping(RowSource& rows, RowSource& watched,
-                                          const LabelledRows& facts,
+Result<EarlyStopped> FitWithEarlyStopping(const XgboostFunctions& xgb, const XgboostMatrix& rows,
+                                          const XgboostMatrix& watched, const LabelledRows& facts,
                                           const HyperParameters& parameters, std::uint64_t seed,
                                           const CancelCheck& cancelled);
 

@@ -154,15 +154,24 @@ class DiskTraining {
                std::lround(rounds / static_cast<double>(std::max<std::size_t>(fitted, 1)))));
     fit_.learnt.inner.rounds = trees;
     Say(fmt::format("fitting {} trees to {} rows", trees, fit_.training_rows));
-    SideRows training(rows_, Trains, 0);
-    Result<Booster> booster = FitBooster(training, rows_.facts, options_.parameters, trees,
-                                         options_.seed, options_.cancelled);
-    SKERRY_RETURN_IF_ERROR(training.failed());
-    if (!booster) return Propagate(std::move(booster));
+    SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
+    SKERRY_ASSIGN_OR_RETURN(const XgboostMatrix training, MatrixOf(*xgb, Trains, 0));
+    SKERRY_ASSIGN_OR_RETURN(Booster booster,
+                            FitBooster(*xgb, training, rows_.facts, options_.parameters, trees,
+                                       options_.seed, options_.cancelled));
     FittedTrees& result = fit_.learnt.fitted;
-    SKERRY_ASSIGN_OR_RETURN(result.ensemble, booster->Trees(rows_.columns()));
-    SKERRY_RETURN_IF_ERROR(booster->PredictInPlace(fit_.training.features, result.scores));
-    return booster->PredictInPlace(fit_.holdout.features, result.scores);
+    SKERRY_ASSIGN_OR_RETURN(result.ensemble, booster.Trees(rows_.columns()));
+    SKERRY_RETURN_IF_ERROR(booster.PredictInPlace(fit_.training.features, result.scores));
+    return booster.PredictInPlace(fit_.holdout.features, result.scores);
+  }
+
+  Result<XgboostMatrix> MatrixOf(const XgboostFunctions& xgb, SideRows::Wanted wanted,
+                                 std::uint8_t fold, const XgboostMatrix* reference = nullptr) {
+    SideRows rows(rows_, wanted, fold);
+    Result<XgboostMatrix> matrix =
+        XgboostMatrix::FromBlocks(xgb, rows, options_.parameters.threads, reference);
+    SKERRY_RETURN_IF_ERROR(rows.failed());
+    return matrix;
   }
 
   // The rounds of the least loss; 0 for a fold without rows. Fills the scores of its sampled rows.
@@ -172,13 +181,13 @@ class DiskTraining {
       if (rows_.side[row] == fold) watched.push_back(row);
     if (watched.empty() || watched.size() == fit_.training_rows) return 0;
     const LabelledRows facts = rows_.facts.Select(watched);
-    SideRows outside(rows_, TrainsOutside, fold);
-    SideRows inside(rows_, TrainsInside, fold);
-    const Result<EarlyStopped> stopped = FitWithEarlyStopping(
-        outside, inside, facts, options_.parameters, options_.seed, options_.cancelled);
-    SKERRY_RETURN_IF_ERROR(outside.failed());
-    SKERRY_RETURN_IF_ERROR(inside.failed());
-    if (!stopped) return tl::make_unexpected(stopped.error());
+    SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
+    SKERRY_ASSIGN_OR_RETURN(const XgboostMatrix outside, MatrixOf(*xgb, TrainsOutside, fold));
+    SKERRY_ASSIGN_OR_RETURN(const XgboostMatrix inside,
+                            MatrixOf(*xgb, TrainsInside, fold, &outside));
+    SKERRY_ASSIGN_OR_RETURN(const EarlyStopped stopped,
+                            FitWithEarlyStopping(*xgb, outside, inside, facts, options_.parameters,
+                                                 options_.seed, options_.cancelled));
     const std::size_t outputs = facts.outputs();
     std::size_t from = 0;  // of `watched`
     std::size_t to = 0;    // of the sampled training rows
@@ -186,11 +195,11 @@ class DiskTraining {
       if (rows_.side[row] >= kHeldOut) continue;
       const bool mine = rows_.side[row] == fold;
       for (std::size_t k = 0; mine && sampled_[row] && k < outputs; ++k)
-        inner[to * outputs + k] = stopped->scores[from * outputs + k];
+        inner[to * outputs + k] = stopped.scores[from * outputs + k];
       from += mine ? 1 : 0;
       to += sampled_[row] ? 1 : 0;
     }
-    return stopped->rounds;
+    return stopped.rounds;
   }
 
   const TrainOptions& options_;

@@ -11,7 +11,7 @@ namespace skerry {
 struct XgboostFunctions {
   decltype(&::XGBGetLastError) last_error = nullptr;
   decltype(&::XGBSetGlobalConfig) set_global_config = nullptr;
-  decltype(&::XGDMatrixCreateFromDense) matrix_create = nullptr;  // of tests, which know no bins
+  decltype(&::XGDMatrixCreateFromDense) matrix_create = nullptr;
   decltype(&::XGProxyDMatrixCreate) proxy_create = nullptr;
   decltype(&::XGProxyDMatrixSetDataDense) proxy_set_dense = nullptr;
   decltype(&::XGQuantileDMatrixCreateFromCallback) quantile_matrix_create = nullptr;
