@@ -1,9 +1,11 @@
-"""What a training leaves for people: plots, the card that shows them. Prints "N passed, N failed, N skipped"."""
+"""What a training leaves for people: plots, slices, the card that shows them, where it all came from. Prints "N passed, N failed, N skipped"."""
 import csv
+import hashlib
 import json
 import pathlib
 import random
 import re
+import socket
 import tempfile
 import unittest
 import xml.etree.ElementTree as xml
@@ -59,6 +61,7 @@ class Reports(unittest.TestCase):
         cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-report-")
         cls.dir = pathlib.Path(cls.temporary.name)
         write_rows(cls.dir / "train.csv", 1500, 1)
+        write_rows(cls.dir / "later.csv", 900, 2)
         data = cls.dir / "train.csv"
         keep = ("--context", "plant,shift")
         cls.reports = {
@@ -114,11 +117,6 @@ class Reports(unittest.TestCase):
         train(self.dir / "train.csv", self.dir / "all", "--label", "fails", "--ignore", "way,yield", "--holdout", "0")
         self.assertIn("1500 rows of the inner folds", (self.dir / "all" / "plot-roc.svg").read_text())
 
-    def test_same_seed_and_data_give_the_same_plots(self):
-        train(self.dir / "train.csv", self.dir / "again", "--label", "fails", "--ignore", "way,yield", "--context", "plant,shift", "--calibration", "sigmoid")
-        first, again = contents(self.dir / "binary"), contents(self.dir / "again")
-        self.assertEqual({name: again[name] for name in self.plots("again")}, {name: first[name] for name in self.plots("binary")})
-
     def test_plots_travel_with_the_packed_model(self):
         packed = run("pack", self.dir / "binary", "--name", "demo", "--version", "1", "--out", self.dir / "layout")
         self.assertEqual(packed.returncode, 0, packed.stderr)
@@ -128,6 +126,130 @@ class Reports(unittest.TestCase):
         for plot in self.plots("binary"):
             self.assertEqual(layers[plot]["mediaType"], "application/vnd.cncf.model.doc.v1.raw")
             self.assertEqual((blobs / layers[plot]["digest"].split(":")[1]).read_bytes(), (self.dir / "binary" / plot).read_bytes())
+
+    def group(self, report, column, name):
+        table = next(t for t in report["slices"] if t["column"] == column)
+        return next(g for g in table["groups"] if g["group"] == name)
+
+    def test_slices_show_the_part_that_the_model_fails_on(self):
+        report = self.reports["binary"]
+        self.assertEqual([table["column"] for table in report["slices"]], ["kind", "plant", "shift"])
+        for table in report["slices"]:
+            self.assertEqual(sum(g["rows"] for g in table["groups"]) + table["left_out_rows"], report["holdout_rows"])
+        north, south = (self.group(report, "plant", plant)["figures"]["auc"] for plant in ("north", "south"))
+        self.assertGreater(north["low"], south["high"])
+        card = (self.dir / "binary" / "card.md").read_text()
+        self.assertRegex(card, r"\| plant \| rows \| of class 1 \| AUC \| average precision \| F1 \| alarm rate \|\n.*\n\| north \| \d+ \| \d+ \| 0\.9")
+        self.assertEqual(json.loads((self.dir / "binary" / "report.json").read_text())["slices"], report["slices"])
+        for name, figures in (("several", ["accuracy", "log_loss", "macro_f1"]), ("number", ["mae", "r2", "rmse"]), ("strange", ["alarm_rate"])):
+            self.assertEqual(sorted(self.group(self.reports[name], "plant", "south")["figures"]), figures)
+        rmse = [self.group(self.reports["number"], "plant", plant)["figures"]["rmse"] for plant in ("north", "south")]
+        self.assertLess(rmse[0]["high"], rmse[1]["low"])
+
+    def test_evaluate_gives_the_slices_that_scored_rows_have(self):
+        done = run("evaluate", self.dir / "binary", self.dir / "later.csv", "--json", "--slice", "shift", "--slice", "load")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        self.assertEqual([g["group"] for g in report["slices"][0]["groups"]], ["1", "2", "3"])
+        self.assertEqual([g["group"].split()[0] for g in report["slices"][1]["groups"]], ["up", "over", "over", "over", "(missing)"])
+        self.assertEqual(run("score", self.dir / "later.csv", self.dir / "binary", "--out", self.dir / "later-scored.csv").returncode, 0)
+        with (self.dir / "later-scored.csv").open() as rows:
+            rows = list(csv.DictReader(rows))
+        for shift in "123":
+            mine = [(float(r["score"]), int(r["fails"])) for r in rows if r["shift"] == shift]
+            group = self.group(report, "shift", shift)
+            self.assertEqual((group["rows"], group["positives"]), (len(mine), sum(truth for _, truth in mine)))
+            raised = [score >= report["threshold"] for score, _ in mine]
+            self.assertAlmostEqual(group["figures"]["alarm_rate"]["value"], sum(raised) / len(mine), delta=1e-9)
+            found = [score for score, truth in mine if truth]
+            other = [score for score, truth in mine if not truth]
+            auc = sum((a > b) + 0.5 * (a == b) for a in found for b in other) / len(found) / len(other)
+            self.assertAlmostEqual(group["figures"]["auc"]["value"], auc, delta=1e-9)
+        text = run("evaluate", self.dir / "binary", self.dir / "later.csv").stdout
+        self.assertRegex(text, r"by plant +rows  class 1  AUC")
+        self.assertRegex(text, r"\n  south +\d+ +\d+  0\.")
+
+    def test_columns_that_cannot_be_sliced_are_refused_before_anything_is_trained(self):
+        for column, named in (("nothing", "no column to slice by 'nothing'"), ("fails", "is the label"), ("yield", None)):
+            done = run("train", self.dir / "train.csv", "--label", "fails", "--ignore", "way,yield", "--out", self.dir / f"by-{column}", "--slice", column)
+            self.assertEqual(done.returncode, 1 if named else 0, done.stderr)
+            self.assertEqual((self.dir / f"by-{column}").exists(), not named)
+            if named:
+                self.assertIn(named, done.stderr)
+                self.assertNotIn("trees", done.stderr)
+        done = run("evaluate", self.dir / "binary", self.dir / "later.csv", "--slice", "nothing")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no column to slice by 'nothing'", done.stderr)
+
+    def test_evaluate_writes_the_same_report_with_plots_of_other_rows(self):
+        for name in self.reports:
+            out = self.dir / f"{name}-later"
+            done = run("evaluate", self.dir / name, self.dir / "later.csv", "--json", "--out", out)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            plots = sorted(path.name for path in out.glob("*.svg"))
+            self.assertEqual(plots, [plot for plot in self.plots(name) if plot != "plot-importance.svg"])
+            self.assertEqual(json.loads((out / "report.json").read_text()), json.loads(done.stdout))
+            text = (out / "report.md").read_text()
+            self.assertEqual(sorted(re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)), plots)
+            self.assertIn("| south |", text)
+            self.assertIn("900 rows", xml.parse(out / "plot-anomaly.svg").getroot().find(f"{SVG}desc").text)
+            self.assertEqual(sorted(path.name for path in out.iterdir()), sorted([*plots, "report.json", "report.md"]))
+            again = run("evaluate", self.dir / name, self.dir / "later.csv", "--out", out)
+            self.assertEqual(again.returncode, 1)
+            self.assertIn("is there already", again.stderr)
+        shown = " ".join(text.text for text in xml.parse(self.dir / "binary-later" / "plot-roc.svg").getroot().iter(f"{SVG}text"))
+        auc = json.loads((self.dir / "binary-later" / "report.json").read_text())["auc"]
+        self.assertIn("{value:.3f} [{low:.3f}, {high:.3f}]".format(**auc), shown)
+
+    def packed(self, name):
+        layout = self.dir / f"{name}-layout"
+        done = run("pack", self.dir / name, "--name", "demo", "--version", "1", "--out", layout)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.split()[-1]
+
+    def provenance(self, name):
+        return json.loads((self.dir / name / "provenance.json").read_text())
+
+    def test_same_seed_and_data_give_the_same_digest_and_a_changed_byte_another(self):
+        (self.dir / "copy").mkdir()
+        data = self.dir / "copy" / "train.csv"
+        rows = (self.dir / "train.csv").read_bytes()
+        data.write_bytes(rows)
+        options = ("--label", "fails", "--ignore", "way,yield", "--context", "plant,shift", "--calibration", "sigmoid")
+        train(data, self.dir / "same", *options)
+        train(data, self.dir / "seeded", *options, "--seed", "2")
+        self.assertTrue(rows.endswith(b"\r\n"))
+        data.write_bytes(rows[:-3] + (b"7" if rows[-3:-2] != b"7" else b"8") + rows[-2:])  # a digit of a column that is ignored
+        train(data, self.dir / "changed", *options)
+        self.assertEqual(contents(self.dir / "same"), contents(self.dir / "binary"))
+        digests = {name: self.packed(name) for name in ("binary", "same", "seeded", "changed")}
+        self.assertTrue(digests["binary"].startswith("sha256:"))
+        self.assertEqual(digests["same"], digests["binary"])
+        self.assertEqual(len(set(digests.values())), 3)
+        for name, path in (("binary", self.dir / "train.csv"), ("changed", data)):
+            digest = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+            self.assertEqual(self.provenance(name)["data"], [{"file": "train.csv", "digest": digest}])
+        changed, first = self.provenance("changed"), self.provenance("binary")
+        self.assertEqual({key for key in first if first[key] != changed[key]}, {"data", "files"})
+        self.assertEqual({name for name in first["files"] if first["files"][name] != changed["files"][name]}, {"card.md", "report.json"})
+
+    def test_provenance_tells_what_the_package_was_made_of_and_nothing_of_where(self):
+        for name in self.reports:
+            told = self.provenance(name)
+            files = contents(self.dir / name)
+            del files["provenance.json"]
+            self.assertEqual(told["files"], {file: "sha256:" + hashlib.sha256(files[file]).hexdigest() for file in files})
+            self.assertEqual(sorted(told["software"]), ["duckdb", "onnxruntime", "skerry"] + (["trees"] if name != "strange" else []))
+            text = (self.dir / name / "provenance.json").read_text()
+            for place in (str(self.dir), self.dir.name, socket.gethostname()):
+                self.assertNotIn(place, text)
+            self.assertNotIn("seconds", json.loads((self.dir / name / "report.json").read_text()))
+            self.assertIn("seconds", self.reports[name])
+        told = self.provenance("binary")
+        self.assertEqual((told["options"]["label"], told["options"]["ignore"], told["options"]["calibration"]), ("fails", ["way", "yield"], "sigmoid"))
+        self.assertEqual(told["parameters"], self.reports["binary"]["parameters"])
+        self.assertRegex(told["software"]["trees"], r"^XGBoost \d+\.\d+\.\d+$")
+        self.assertNotEqual(told["split"]["assignment"], self.provenance("several")["split"]["assignment"])
 
 
 if __name__ == "__main__":

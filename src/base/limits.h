@@ -48,8 +48,12 @@ constexpr std::size_t kEncodedTableCells = 64'000'000;  // rows x columns of one
 // Training.
 constexpr std::size_t kBaselineRows = 100'000;  // that the logistic regression is fitted to
 constexpr std::size_t kTrainingReportBytes = 16U << 20U;
-constexpr std::size_t kPlottedRows = 1'000;         // of a scatter
-constexpr std::size_t kPlottedClasses = 20;         // of a confusion matrix
+constexpr std::size_t kSliceColumns = 8;        // that slices are made by where none is asked for
+constexpr std::size_t kSliceGroups = 20;        // of such a column
+constexpr std::size_t kAskedSliceGroups = 100;  // of one that is asked for
+constexpr std::size_t kLeastSliceRows = 30;     // smaller groups are judged together
+constexpr std::size_t kPlottedRows = 1'000;     // of a scatter
+constexpr std::size_t kPlottedClasses = 20;     // of a confusion matrix
 constexpr std::size_t kPlottedContributions = 500;  // rows whose contributions are drawn
 constexpr std::size_t kLeastContributions = 20;     // fewer would show nothing
 // Leaves times depth squared, over all the rows explained: a second or so.

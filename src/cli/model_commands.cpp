@@ -10,30 +10,47 @@
 #include "cli/interrupts.h"
 #include "cli/report_text.h"
 #include "cli/terminal.h"
+#include "crypto/digest.h"
 #include "model/package.h"
 #include "serve/score_file.h"
 #include "tabular/engine.h"
-#include "train/gate.h"
+#include "train/evaluate.h"
+#include "train/package_writer.h"
 #include "train/training_set.h"
 
 namespace skerry {
 
 CommandRun DeclareEvaluate(CLI::App& app) {
   struct Arguments {
-    std::string package, data;
+    std::string package, data, out;
+    EvaluateOptions options;
     bool json = false;
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("package", args->package, "a model package's directory")->required();
   app.add_option("data", args->data, "a labelled table")->required();
+  app.add_option("--slice", args->options.slices,
+                 "a column by whose values the figures are told, too; may be repeated; default: "
+                 "categories and context columns of few values")
+      ->delimiter(',');
+  app.add_option("--out", args->out, "a directory, made new, for the report with plots");
   app.add_flag("--json", args->json, "print the report as JSON");
   return [args]() -> Status {
+    args->options.plots = !args->out.empty();
+    if (args->options.plots) SKERRY_RETURN_IF_ERROR(CheckOutput(args->out));
     SKERRY_ASSIGN_OR_RETURN(const auto package, LoadPackage(args->package, {}));
     SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));
     ReadOptions read;
     read.text_columns = TextColumns(package->schema);
     SKERRY_ASSIGN_OR_RETURN(const Table table, engine->ReadFile(args->data, read));
-    SKERRY_ASSIGN_OR_RETURN(const EvaluateReport report, Evaluate(*package, table, {}));
+    SKERRY_ASSIGN_OR_RETURN(const EvaluateReport report, Evaluate(*package, table, args->options));
+    if (args->options.plots) {
+      const std::filesystem::path file(args->data);
+      SKERRY_ASSIGN_OR_RETURN(const Digest digest, DigestOfFile(file));
+      SKERRY_RETURN_IF_ERROR(WriteEvaluation(
+          report, *package, fmt::format("{} ({})", file.filename().string(), digest.ToString()),
+          args->out));
+    }
     std::fputs(
         args->json ? DumpJsonPretty(report.ToJson()).c_str() : EvaluationText(report).c_str(),
         stdout);

@@ -52,7 +52,7 @@ std::string TaskEvaluationText(const EvaluateReport& report) {
     out += fmt::format("{:<18} {:.4g} [{:.4g}, {:.4g}]\n", name, figure.value, figure.low,
                        figure.high);
   out += AlarmsLine(report);
-  if (report.figures.confusion.empty()) return out;
+  if (report.figures.confusion.empty()) return out + SlicesText(report.slices);
   std::vector<std::vector<std::string>> rows{{"class"}};
   rows[0].insert(rows[0].end(), report.classes.begin(), report.classes.end());
   for (std::size_t i = 0; i < report.classes.size(); ++i) {
@@ -60,7 +60,8 @@ std::string TaskEvaluationText(const EvaluateReport& report) {
     for (const std::uint64_t count : report.figures.confusion[i])
       rows.back().push_back(WithThousands(count));
   }
-  return out + "by class, and what was predicted\n" + RenderColumns(rows);
+  return out + "by class, and what was predicted\n" + RenderColumns(rows) +
+         SlicesText(report.slices);
 }
 
 }  // namespace
@@ -174,7 +175,7 @@ std::string EvaluationText(const EvaluateReport& report) {
     out += fmt::format("{:<18} {}\n", "chosen for", GoalWords(*report.threshold_goal));
   out += fmt::format("{}\n{}\n", AtThresholdText(judged),
                      ProbabilityFiguresText(report.probabilities));
-  return out + AlarmsLine(report);
+  return out + AlarmsLine(report) + SlicesText(report.slices);
 }
 
 }  // namespace skerry

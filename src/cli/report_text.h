@@ -5,7 +5,7 @@
 #include <string>
 
 #include "codec/json.h"
-#include "train/gate.h"
+#include "train/evaluate.h"
 
 namespace skerry {
 

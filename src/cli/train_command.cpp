@@ -33,6 +33,10 @@ void AddColumnOptions(CLI::App& app, TrainOptions& options) {
   app.add_option("--time", options.time_column,
                  "a column of times: the latest rows are held out, inner folds follow it");
   app.add_option("--weight", options.weight_column, "a column of weights, over 0; not learnt from");
+  app.add_option("--slice", options.slices,
+                 "a column by whose values the figures are told, too; may be repeated; default: "
+                 "categories and context columns of few values")
+      ->delimiter(',');
   app.add_option("--positive", options.positive, "the label's value that is to be found");
 }
 

@@ -438,4 +438,6 @@ Result<std::size_t> OnnxSession::RequireMatrix(std::size_t columns, std::string_
               out_columns, NamesOf(outputs_));
 }
 
+std::string OnnxRuntimeVersion() { return OrtGetApiBase()->GetVersionString(); }
+
 }  // namespace skerry

@@ -30,6 +30,9 @@
 
 namespace skerry {
 
+// Of the library that runs here: "1.22.0".
+std::string OnnxRuntimeVersion();
+
 class OnnxSession {
  public:
   static Result<std::unique_ptr<OnnxSession>> Load(const std::filesystem::path& path);

@@ -490,4 +490,9 @@ Status TabularEngine::WriteCsv(const Table& table, const std::filesystem::path& 
       fmt::format("COPY skerry_written TO {} (FORMAT csv, HEADER)", QuoteLiteral(path.string())));
 }
 
+Result<std::string> DuckDbVersion() {
+  SKERRY_ASSIGN_OR_RETURN(const DuckDbFunctions* duckdb, LoadDuckDb());
+  return std::string(duckdb->library_version());
+}
+
 }  // namespace skerry

@@ -68,6 +68,9 @@ class TableStream {
   std::string file_{};                // for errors
 };
 
+// "v1.4.1". kUnavailable as for TabularEngine::Open.
+Result<std::string> DuckDbVersion();
+
 // An in-memory database of its own. One thread at a time; make one a thread for parallel work.
 //
 //   SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));

@@ -156,7 +156,7 @@ std::string RenderCard(const FittedPackage& package, const std::vector<std::stri
     card += fmt::format("{:.2g} (prediction), ", report.max_model_difference);
   card += fmt::format("{:.2g} (anomaly score).\n\n", report.max_detector_difference);
   if (report.task == ModelTask::kBinary) card += ReliabilityText(report.calibration);
-  return card + PlotSection(package.plots) + Limits(report);
+  return card + SlicesSection(report.slices) + PlotSection(package.plots) + Limits(report);
 }
 
 }  // namespace skerry

@@ -263,6 +263,7 @@ Result<TrainReport> TrainFromDisk(TabularEngine& engine, const TrainOptions& opt
                                       limits::kSchemaRows));
   SKERRY_ASSIGN_OR_RETURN(const ChosenSchema chosen, ChooseAndTell(data.table, options));
   data.table = {};
+  SKERRY_RETURN_IF_ERROR(CheckSampledSlices(options, chosen.schema));
   SKERRY_ASSIGN_OR_RETURN(
       DiskRows rows,
       DiskRows::Create(fs::absolute(options.out).lexically_normal().parent_path(), chosen.schema));

@@ -113,79 +113,7 @@ Status CheckNamed(const GateOptions& options) {
   return {};
 }
 
-// Of the detector beside a predictor.
-Status JudgeDetector(const ModelPackage& package, const LabelledRows& rows,
-                     const BootstrapOptions& bootstrap, EvaluateReport& report) {
-  if (!package.detector) return {};
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores,
-                          RunWholeGraph(*package.detector, rows.features, "anomaly_score", 1));
-  const bool labelled = package.schema.task == ModelTask::kBinary;
-  report.alarms =
-      JudgeAlarms(scores, labelled ? std::span(rows.labels) : std::span<const std::uint8_t>{},
-                  package.reference.anomaly_threshold, bootstrap);
-  report.asked_alarm_rate = package.reference.anomaly_alarm_rate;
-  return {};
-}
-
-Result<EvaluateReport> EvaluateTask(const ModelPackage& package, const Table& table,
-                                    const BootstrapOptions& bootstrap) {
-  if (table.rows() == 0) return Fail(ErrorCode::kInvalidArgument, "the table has no rows");
-  const ModelSchema& schema = package.schema;
-  SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows, EncodeRows(table, schema, ""));
-  EvaluateReport report{.task = schema.task, .classes = schema.classes, .rows = rows.rows()};
-  if (schema.task == ModelTask::kAnomaly) {
-    SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores,
-                            RunWholeGraph(*package.detector, rows.features, "anomaly_score", 1));
-    report.figures = JudgeAlarms(scores, {}, package.reference.anomaly_threshold, bootstrap);
-    report.asked_alarm_rate = package.reference.anomaly_alarm_rate;
-    return report;
-  }
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores,
-                          RunWholeGraph(*package.predictor, rows.features,
-                                        PredictorOutputName(schema), PredictorColumns(schema)));
-  report.figures = schema.task == ModelTask::kRegression
-                       ? JudgeValues(scores, rows.targets, bootstrap)
-                       : JudgeClasses(scores, rows.labels, rows.classes, bootstrap);
-  SKERRY_RETURN_IF_ERROR(JudgeDetector(package, rows, bootstrap, report));
-  return report;
-}
-
 }  // namespace
-
-Json EvaluateReport::ToJson() const {
-  const bool binary = task == ModelTask::kBinary;
-  Json json = binary ? scores.ToJson() : figures.ToJson();
-  json["task"] = ModelTaskName(task);
-  json["rows"] = rows;
-  if (binary) {
-    json.update(probabilities.ToJson());
-    json["positives"] = positives;
-    json["threshold"] = threshold;
-    if (threshold_goal) json["threshold_goal"] = threshold_goal->ToText();
-  }
-  if (!classes.empty()) json["classes"] = classes;
-  if (!alarms.figures.empty()) json["alarms"] = alarms.ToJson();
-  if (asked_alarm_rate) json["asked_alarm_rate"] = *asked_alarm_rate;
-  return json;
-}
-
-Result<EvaluateReport> Evaluate(const ModelPackage& package, const Table& table,
-                                const BootstrapOptions& bootstrap) {
-  if (package.schema.task != ModelTask::kBinary) return EvaluateTask(package, table, bootstrap);
-  SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows, ReadLabelled(package, table));
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> scores, ScoreWith(package, rows.features));
-  const ModelReference& reference = package.reference;
-  EvaluateReport report{
-      .rows = rows.rows(),
-      .positives = rows.positives(),
-      .threshold = reference.threshold,
-      .threshold_goal = reference.threshold_goal,
-      .scores = JudgeScores({scores, rows.labels}, reference.threshold,
-                            reference.threshold_goal.value_or(ThresholdGoal{}), bootstrap)};
-  report.probabilities = JudgeProbabilities({scores, rows.labels}, bootstrap);
-  SKERRY_RETURN_IF_ERROR(JudgeDetector(package, rows, bootstrap, report));
-  return report;
-}
 
 Json CompareReport::ToJson() const {
   return {{"rows", rows},

@@ -1,11 +1,10 @@
-// Whether a challenger may replace the champion: evaluation of packages on labelled tables, paired
-// comparison, and the verdict with its reasons.
+// Whether a challenger may replace the champion: paired comparison of packages on labelled tables,
+// and the verdict with its reasons.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,31 +13,8 @@
 #include "codec/json.h"
 #include "model/package.h"
 #include "train/metrics.h"
-#include "train/trainer.h"
 
 namespace skerry {
-
-struct EvaluateReport {
-  ModelTask task = ModelTask::kBinary;
-  std::vector<std::string> classes{};
-  TaskScores figures{};  // of any task but the binary one, which has those below
-  std::uint64_t rows = 0, positives = 0;
-  double threshold = 0;
-  std::optional<ThresholdGoal> threshold_goal{};  // none where the package does not tell
-  ModelScores scores{};
-  ProbabilityScores probabilities{};
-  // Of a detector beside a predictor; the rate that was asked for, of any detector, if it is told.
-  TaskScores alarms{};
-  std::optional<double> asked_alarm_rate{};
-  Json ToJson() const;
-};
-
-// Scores `table` (raw columns by the schema's column names, with the label column) with `package`
-// and compares with the labels. kInvalidArgument names a missing column, a blank or
-// unknown label (with its rows), or a table of one class. Of a detector, which has no label: how
-// often it raises alarms.
-Result<EvaluateReport> Evaluate(const ModelPackage& package, const Table& table,
-                                const BootstrapOptions& bootstrap);
 
 struct CompareReport {
   std::uint64_t rows = 0, positives = 0;
@@ -73,7 +49,7 @@ struct GateReport {
 };
 
 // An unmet condition is a verdict, not an error. kInvalidArgument: a hold-out that is named but not
-// given, or that Evaluate would refuse.
+// given, or that ComparePaired would refuse.
 Result<GateReport> Gate(const GateOptions& options);
 
 }  // namespace skerry

@@ -344,9 +344,10 @@ void JudgeOnHoldout(const FitInput& input, std::span<const float> scores, Fitted
   package.report.majority = JudgeScores({constant, holdout.labels}, 0.5, goal, options);
 }
 
-// Of the held-out rows; without any, of the training rows as the inner folds' models answer them.
-std::vector<PlotFile> PlotsOf(const FitInput& input, const FittedPackage& package) {
-  const TrainReport& report = package.report;
+// Slices and plots: of the held-out rows; without any, of the training rows as the inner folds'
+// models answer them.
+void DescribeJudged(const FitInput& input, FittedPackage& package) {
+  TrainReport& report = package.report;
   const bool held_out = input.holdout.rows() > 0;
   const JudgedRows judged{.kind = held_out ? "held-out rows" : "rows of the inner folds",
                           .schema = &input.schema,
@@ -368,7 +369,8 @@ std::vector<PlotFile> PlotsOf(const FitInput& input, const FittedPackage& packag
       .anomaly_threshold = report.anomaly_threshold};
   const Result<TreeEnsemble> trees =
       ReadTreeEnsemble(package.model_onnx, input.schema.feature_count());
-  return DrawPlots(judged, figures, trees ? &*trees : nullptr, report.gains, input.seed);
+  report.slices = JudgeSlices(input.slices, judged, figures, input.seed);
+  package.plots = DrawPlots(judged, figures, trees ? &*trees : nullptr, report.gains, input.seed);
 }
 
 }  // namespace
@@ -473,8 +475,8 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
   report.anomaly_threshold = package.reference.anomaly_threshold;
   report.parameters = input.parameters;
   report.detector = input.detector;
-  Say(input, "drawing the plots");
-  package.plots = PlotsOf(input, package);
+  Say(input, "judging slices, drawing the plots");
+  DescribeJudged(input, package);
   return package;
 }
 

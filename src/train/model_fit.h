@@ -34,6 +34,7 @@ struct FitInput {
   std::size_t released_rows = 0;  // the last rows of `training` that came back from sites
   ThresholdGoal threshold{};      // of a binary task
   CalibrationKind calibration = CalibrationKind::kNone;  // of a binary task
+  std::vector<SliceColumn> slices{};  // of the held-out rows; without any, of the training rows
   HyperParameters parameters{};
   DetectorParameters detector{};
   std::uint64_t seed = 1;

@@ -8,6 +8,7 @@
 
 #include "storage/file.h"
 #include "train/card.h"
+#include "train/provenance.h"
 
 namespace skerry {
 namespace {
@@ -31,24 +32,14 @@ Status CheckOutput(const std::filesystem::path& out) {
   return {};
 }
 
-Status WritePackage(const FittedPackage& package, const std::vector<std::string>& data,
-                    const std::filesystem::path& out) {
+Status WriteNewDirectory(const NamedTexts& files, const std::filesystem::path& out) {
+  SKERRY_RETURN_IF_ERROR(CheckOutput(out));
   const std::filesystem::path target = std::filesystem::absolute(out).lexically_normal();
   const std::filesystem::path parent = target.parent_path();
   SKERRY_ASSIGN_OR_RETURN(const TemporaryDirectory directory,
                           TemporaryDirectory::Create("." + target.filename().string(), parent));
-  std::vector<std::pair<std::string, std::string>> files = {
-      {"model.onnx", package.model_onnx},
-      {"detector.onnx", package.detector_onnx},
-      {"schema.json", DumpJsonPretty(package.schema.ToJson()) + "\n"},
-      {"reference.json", DumpJsonPretty(package.reference.ToJson()) + "\n"},
-      {"card.md", RenderCard(package, data)},
-      {"report.json", DumpJsonPretty(package.report.ToJson()) + "\n"},
-  };
-  for (const PlotFile& plot : package.plots) files.emplace_back(plot.name, plot.svg);
   for (const auto& [name, bytes] : files)
-    if (!bytes.empty())  // a detector alone has no model.onnx
-      SKERRY_RETURN_IF_ERROR(WriteFileDurably(directory.path() / name, bytes));
+    if (!bytes.empty()) SKERRY_RETURN_IF_ERROR(WriteFileDurably(directory.path() / name, bytes));
   std::error_code error;
   std::filesystem::permissions(directory.path(), std::filesystem::perms(0755), error);
   if (error) return SystemFailure("opening to readers", directory.path(), error);
@@ -56,6 +47,23 @@ Status WritePackage(const FittedPackage& package, const std::vector<std::string>
   std::filesystem::rename(directory.path(), target, error);
   if (error) return SystemFailure("naming", target, error);
   return SyncDirectory(parent);
+}
+
+Status WritePackage(const FittedPackage& package, const std::vector<std::string>& data,
+                    Json provenance, const std::filesystem::path& out) {
+  Json report = package.report.ToJson();
+  report.erase("seconds");
+  NamedTexts files = {
+      {"model.onnx", package.model_onnx},  // none of a detector alone
+      {"detector.onnx", package.detector_onnx},
+      {"schema.json", DumpJsonPretty(package.schema.ToJson()) + "\n"},
+      {"reference.json", DumpJsonPretty(package.reference.ToJson()) + "\n"},
+      {"card.md", RenderCard(package, data)},
+      {"report.json", DumpJsonPretty(report) + "\n"},
+  };
+  for (const PlotFile& plot : package.plots) files.emplace_back(plot.name, plot.svg);
+  files.emplace_back("provenance.json", ProvenanceText(std::move(provenance), files));
+  return WriteNewDirectory(files, out);
 }
 
 Result<TrainReport> FinishPackage(FittedPackage package, const TrainOptions& options,
@@ -68,7 +76,8 @@ Result<TrainReport> FinishPackage(FittedPackage package, const TrainOptions& opt
   std::vector<std::string> sources;
   for (const auto& [file, digest] : data.files)
     sources.push_back(fmt::format("{} ({})", file, digest));
-  SKERRY_RETURN_IF_ERROR(WritePackage(package, sources, options.out));
+  SKERRY_ASSIGN_OR_RETURN(Json provenance, ProvenanceOf(options, package.report, data.files));
+  SKERRY_RETURN_IF_ERROR(WritePackage(package, sources, std::move(provenance), options.out));
   return std::move(package.report);
 }
 

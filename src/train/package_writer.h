@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -16,11 +17,18 @@ namespace skerry {
 // asked before the work, so that nobody waits for a refusal.
 Status CheckOutput(const std::filesystem::path& out);
 
-// model.onnx, detector.onnx, schema.json, reference.json, card.md, report.json and the plots, each
-// synced, into a temporary directory beside `out`, which then gets that name by one rename. `data`
-// says for the card where the rows are from, a line each.
+// File names and contents.
+using NamedTexts = std::vector<std::pair<std::string, std::string>>;
+// Writes the files, each synced, into a temporary directory beside `out`, which then gets that name
+// by one rename; files without content are left out. The errors of CheckOutput.
+Status WriteNewDirectory(const NamedTexts& files, const std::filesystem::path& out);
+
+// model.onnx, detector.onnx, schema.json, reference.json, card.md, report.json, the plots and
+// provenance.json with the digests of the others, by WriteNewDirectory. `data` says for the card
+// where the rows are from, a line each. The same arguments give the same bytes: how long a training
+// took (TrainReport::seconds) is not written.
 Status WritePackage(const FittedPackage& package, const std::vector<std::string>& data,
-                    const std::filesystem::path& out);
+                    Json provenance, const std::filesystem::path& out);
 
 // Runs from its creation.
 class TrainingClock {

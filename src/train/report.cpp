@@ -90,6 +90,7 @@ Json SplitFacts::ToJson() const {
   Json json = {{"copies", copies}, {"left_out", left_out}};
   if (!group_column.empty()) json["group"] = {{"column", group_column}, {"groups", groups}};
   if (!time_column.empty()) json["time"] = {{"column", time_column}};
+  if (!assignment.empty()) json["assignment"] = assignment;
   return json;
 }
 
@@ -143,6 +144,7 @@ Json TrainReport::ToJson() const {
                {"parameters", parameters.ToJson()},
                {"detector", detector.ToJson()}};
   json["task"] = ModelTaskName(task);
+  for (const SliceTable& table : slices) json["slices"].push_back(table.ToJson());
   if (!alarm_folds.figures.empty()) json["alarms"]["cross_validation"] = alarm_folds.ToJson();
   if (!alarm_holdout.figures.empty()) json["alarms"]["holdout"] = alarm_holdout.ToJson();
   if (task != ModelTask::kBinary) {
@@ -183,7 +185,7 @@ std::string TrainReport::ToText() const {
   text += fmt::format("  inner folds:   {}\n", AtThresholdText(cross_validation));
   text += ProbabilitiesText(calibration) + AlarmsText(*this);
   for (const std::string& warning : warnings) text += fmt::format("\nwarning: {}\n", warning);
-  return text + GainsText(*this);
+  return text + SlicesText(slices) + GainsText(*this);
 }
 
 }  // namespace skerry

@@ -10,10 +10,12 @@
 
 #include "base/ids.h"
 #include "base/limits.h"
+#include "crypto/digest.h"
 #include "model/package.h"
 #include "storage/file.h"
 #include "train/model_fit.h"
 #include "train/package_writer.h"
+#include "train/provenance.h"
 #include "train/training_set.h"
 
 namespace skerry {
@@ -134,6 +136,26 @@ Status AddReleased(const RetrainOptions& options, const ModelSchema& schema, Lab
   return {};
 }
 
+// The base rows and those that came back, as the model got them, and the files of the champion.
+Result<Json> RetrainProvenance(const RetrainOptions& options, const FitInput& input,
+                               const std::vector<std::string>& data, const TrainReport& report) {
+  SKERRY_ASSIGN_OR_RETURN(Json json, ProvenanceBase(report));
+  const std::size_t base_rows = input.training.rows() - input.released_rows;
+  std::vector<std::size_t> rows(input.training.rows());
+  std::iota(rows.begin(), rows.end(), std::size_t{0});
+  const std::span all(rows);
+  const std::span<const std::size_t> parts[] = {all.first(base_rows), all.subspan(base_rows)};
+  for (std::size_t i = 0; i < std::size(parts); ++i)
+    json["data"].push_back({{"what", data[i]},
+                            {"rows", parts[i].size()},
+                            {"digest", DigestOfRows(input.training.Select(parts[i]))}});
+  for (const char* file : {"model.onnx", "schema.json", "reference.json"}) {
+    SKERRY_ASSIGN_OR_RETURN(const Digest digest, DigestOfFile(options.champion / file));
+    json["base"].push_back({{"file", file}, {"digest", digest.ToString()}});
+  }
+  return json;
+}
+
 }  // namespace
 
 Result<TrainReport> Retrain(const RetrainOptions& options) {
@@ -167,6 +189,9 @@ Result<TrainReport> Retrain(const RetrainOptions& options) {
   }
   SKERRY_RETURN_IF_ERROR(AddReleased(options, input.schema, input.training));
   input.released_rows = options.released.rows();
+  SKERRY_ASSIGN_OR_RETURN(
+      input.slices,
+      ChooseSlices({.schema = &input.schema, .features = &input.training.features}, {}));
   SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage(input));
   package.report.name = input.schema.model;
   package.report.version = options.version;
@@ -177,7 +202,8 @@ Result<TrainReport> Retrain(const RetrainOptions& options) {
       fmt::format("{} base rows of the model before this one", options.base.rows()),
       fmt::format("{} labelled rows that sites released, each counting {} of a base row on average",
                   options.released.rows(), options.released_weight)};
-  SKERRY_RETURN_IF_ERROR(WritePackage(package, data, options.out));
+  SKERRY_ASSIGN_OR_RETURN(Json provenance, RetrainProvenance(options, input, data, package.report));
+  SKERRY_RETURN_IF_ERROR(WritePackage(package, data, std::move(provenance), options.out));
   return package.report;
 }
 

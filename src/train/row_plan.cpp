@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "crypto/digest.h"
 #include "train/leakage.h"
 
 namespace skerry {
@@ -45,6 +46,7 @@ class Planner {
                   plan_.rows.left_out - before);
     plan_.facts.left_out = plan_.rows.left_out;
     SKERRY_RETURN_IF_ERROR(DealInnerFolds());
+    plan_.facts.assignment = AssignmentDigest();
     return std::move(plan_);
   }
 
@@ -106,6 +108,14 @@ class Planner {
     plan_.folds = times_.empty() ? DealFolds(labels, units, folds, options_.seed)
                                  : FoldsByTime(Pick(times_, training), units, folds);
     return {};
+  }
+
+  std::string AssignmentDigest() const {
+    std::string bytes(rows_.rows(), '\xFE');
+    for (const std::size_t row : plan_.rows.holdout) bytes[row] = '\xFF';
+    for (std::size_t i = 0; i < plan_.folds.size(); ++i)
+      bytes[plan_.rows.training[i]] = static_cast<char>(plan_.folds[i]);
+    return Digest::Sha256(bytes).ToString();
   }
 
   // The same units, numbered from 0 without gaps.

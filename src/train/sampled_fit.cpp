@@ -47,6 +47,12 @@ std::uint64_t SampledRows(const ModelSchema& schema) {
                   limits::kReturnedCells / std::max<std::size_t>(schema.feature_count(), 1));
 }
 
+Status CheckSampledSlices(const TrainOptions& options, const ModelSchema& schema) {
+  const FeatureMatrix none{.columns = schema.feature_count()};
+  SKERRY_RETURN_IF_ERROR(ChooseSlices({.schema = &schema, .features = &none}, options.slices));
+  return {};
+}
+
 Result<FittedPackage> PackageSampled(SampledFit fit, const TrainOptions& options,
                                      const ModelSchema& schema) {
   std::vector<std::string> warnings = WarningsOf(fit, schema);
@@ -57,6 +63,10 @@ Result<FittedPackage> PackageSampled(SampledFit fit, const TrainOptions& options
   input.holdout = std::move(fit.holdout);
   input.folds = std::move(fit.folds);
   input.learnt = &fit.learnt;
+  const LabelledRows& judged = input.holdout.rows() > 0 ? input.holdout : input.training;
+  SKERRY_ASSIGN_OR_RETURN(
+      input.slices,
+      ChooseSlices({.schema = &schema, .features = &judged.features}, options.slices));
   SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage(input));
   package.reference.rows = fit.training_rows;
   TrainReport& report = package.report;

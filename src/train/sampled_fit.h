@@ -29,6 +29,10 @@ struct SampledFit {
 // How many rows are judged here at most.
 std::uint64_t SampledRows(const ModelSchema& schema);
 
+// Before the work: the columns that slices are asked by must be features, since of the sampled rows
+// there is nothing else. kUnimplemented.
+Status CheckSampledSlices(const TrainOptions& options, const ModelSchema& schema);
+
 // The package, with warnings of what the figures are of; the trees are taken from `fit`.
 Result<FittedPackage> PackageSampled(SampledFit fit, const TrainOptions& options,
                                      const ModelSchema& schema);

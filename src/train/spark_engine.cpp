@@ -252,6 +252,7 @@ Result<TrainReport> TrainOnSpark(const TrainOptions& options) {
                                       limits::kSchemaRows));
   SKERRY_ASSIGN_OR_RETURN(const ChosenSchema chosen, ChooseAndTell(data.table, options));
   const ModelSchema& schema = chosen.schema;
+  SKERRY_RETURN_IF_ERROR(CheckSampledSlices(options, schema));
   SKERRY_ASSIGN_OR_RETURN(
       const TemporaryDirectory work,
       TemporaryDirectory::Create("." + options.out.filename().string(),

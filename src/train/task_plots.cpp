@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "plot/chart.h"
 #include "train/report_plots.h"
+#include "train/task_report.h"
 
 namespace skerry {
 namespace {
@@ -23,9 +24,7 @@ std::string RowsText(const JudgedRows& judged, std::size_t shown) {
 std::string FiguresText(const TaskScores& scores) {
   std::string text;
   for (const auto& [name, interval] : scores.figures) {
-    std::string shown = name;
-    for (char& letter : shown) letter = letter == '_' ? ' ' : letter;
-    text += fmt::format("{}{} {:.3g} [{:.3g}, {:.3g}]", text.empty() ? "" : ", ", shown,
+    text += fmt::format("{}{} {:.3g} [{:.3g}, {:.3g}]", text.empty() ? "" : ", ", FigureName(name),
                         interval.value, interval.low, interval.high);
   }
   return text;

@@ -10,17 +10,6 @@ namespace {
 
 constexpr std::size_t kClassesShown = 12;  // of a confusion matrix on a terminal
 
-std::string_view FigureName(std::string_view name) {
-  if (name == "log_loss") return "log loss";
-  if (name == "macro_f1") return "macro F1";
-  if (name == "alarm_rate") return "alarm rate";
-  if (name == "false_alarm_rate") return "false-alarm rate";
-  if (name == "rmse") return "RMSE";
-  if (name == "mae") return "MAE";
-  if (name == "r2") return "R2";
-  return name;
-}
-
 std::string IntervalText(const Interval& interval) {
   return fmt::format("{:.4g} [{:.4g}, {:.4g}]", interval.value, interval.low, interval.high);
 }
@@ -91,6 +80,20 @@ std::string FiguresTable(const TrainReport& report) {
 }
 
 }  // namespace
+
+std::string_view FigureName(std::string_view name) {
+  if (name == "auc") return "AUC";
+  if (name == "average_precision") return "average precision";
+  if (name == "f1") return "F1";
+  if (name == "log_loss") return "log loss";
+  if (name == "macro_f1") return "macro F1";
+  if (name == "alarm_rate") return "alarm rate";
+  if (name == "false_alarm_rate") return "false-alarm rate";
+  if (name == "rmse") return "RMSE";
+  if (name == "mae") return "MAE";
+  if (name == "r2") return "R2";
+  return name;
+}
 
 std::string GoalWords(const ThresholdGoal& goal) {
   if (goal.kind == ThresholdGoal::Kind::kCost)
@@ -222,7 +225,7 @@ std::string TaskReportText(const TrainReport& report) {
   for (const std::string& warning : report.warnings)
     text += fmt::format("\nwarning: {}\n", warning);
   text += ConfusionText(report);
-  return text + AlarmsText(report) + GainsText(report);
+  return text + AlarmsText(report) + SlicesText(report.slices) + GainsText(report);
 }
 
 std::string TaskFigures(const TrainReport& report) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "codec/json.h"
 #include "train/trainer.h"
@@ -14,6 +15,8 @@ void AddTaskFigures(const TrainReport& report, Json& json);
 std::string TaskReportText(const TrainReport& report);
 // The same for card.md, in Markdown.
 std::string TaskFigures(const TrainReport& report);
+// "log loss" of "log_loss", and so on.
+std::string_view FigureName(std::string_view name);
 // "best F1", "least cost at 1 a false alarm and 20 a missed row", "alarms on 2 % of the rows".
 std::string GoalWords(const ThresholdGoal& goal);
 // "alarm rate 0.034 [0.020, 0.050], ..., cost a row ...": the figures at a binary model's

@@ -54,6 +54,21 @@ Status CheckOptions(const TrainOptions& options) {
   return {};
 }
 
+// Of the rows that the model will be judged by, while their table is there.
+Status SliceJudged(const TrainOptions& options, const Table& table, const LabelledRows& rows,
+                   const RowPlan& plan, FitInput& input) {
+  if (!options.holdout_data.empty()) return {};  // SplitRows reads them
+  const bool held_out = !plan.rows.holdout.empty();
+  const std::vector<std::size_t>& judged = held_out ? plan.rows.holdout : plan.rows.training;
+  const FeatureMatrix features = rows.features.Select(judged);
+  SKERRY_ASSIGN_OR_RETURN(
+      input.slices,
+      ChooseSlices(
+          {.schema = &input.schema, .features = &features, .table = &table, .rows = judged},
+          options.slices));
+  return {};
+}
+
 // Fills training and held-out rows of `input`.
 Status SplitRows(const TrainOptions& options, TabularEngine& engine, LabelledRows rows,
                  RowPlan plan, FitInput& input) {
@@ -67,6 +82,13 @@ Status SplitRows(const TrainOptions& options, TabularEngine& engine, LabelledRow
   SKERRY_ASSIGN_OR_RETURN(const SourceData data,
                           ReadSourceData(engine, options.holdout_data, TextColumns(options), {}));
   SKERRY_ASSIGN_OR_RETURN(input.holdout, EncodeRows(data.table, input.schema, ""), "held-out rows");
+  std::vector<std::size_t> judged(input.holdout.rows());
+  std::iota(judged.begin(), judged.end(), std::size_t{0});
+  SKERRY_ASSIGN_OR_RETURN(input.slices, ChooseSlices({.schema = &input.schema,
+                                                      .features = &input.holdout.features,
+                                                      .table = &data.table,
+                                                      .rows = judged},
+                                                     options.slices));
   return {};
 }
 
@@ -95,6 +117,7 @@ Result<TrainReport> Train(const TrainOptions& options) {
 
   FitInput input = MakeFitInput(options, std::move(chosen.schema));
   SKERRY_ASSIGN_OR_RETURN(RowPlan plan, PlanRows(data.table, rows, options));
+  SKERRY_RETURN_IF_ERROR(SliceJudged(options, data.table, rows, plan, input));
   data.table = {};  // large, and not needed any more
   const SplitFacts split = plan.facts;
   std::vector<std::string> warnings = LeakWarnings(input.schema, rows);

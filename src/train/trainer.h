@@ -19,6 +19,7 @@
 #include "model/threshold_goal.h"
 #include "train/calibration.h"
 #include "train/metrics.h"
+#include "train/slices.h"
 #include "train/task_metrics.h"
 
 namespace skerry {
@@ -102,6 +103,8 @@ struct TrainOptions {
   std::map<std::string, ToldColumn> told{};
   std::optional<ThresholdGoal> threshold{};              // of a binary task alone; none: F1
   CalibrationKind calibration = CalibrationKind::kNone;  // of a binary task alone
+  // Columns of the data by whose values the figures are also told; empty: train/slices.h chooses.
+  std::vector<std::string> slices{};
   HyperParameters parameters{};
   DetectorParameters detector{};
   SparkOptions spark{};
@@ -117,6 +120,9 @@ struct SplitFacts {                           // how training rows and held-out 
   std::size_t groups = 0;
   std::size_t copies = 0;    // rows with the features of an earlier one
   std::size_t left_out = 0;  // neither trained on nor held out: they would be on both sides
+  // The digest of a byte a row of the data: the number of its inner fold, 254 left out, 255 held
+  // out; "": not told.
+  std::string assignment{};
   Json ToJson() const;
 };
 
@@ -167,6 +173,7 @@ struct TrainReport {
   // (AUC, each row scored by a model that did not see it). Labels that say nothing give 0.5.
   std::uint64_t released_rows = 0;
   Interval released_auc{};
+  std::vector<SliceTable> slices{};  // of the held-out rows; without any, of the inner folds'
   // Total gain by feature (schema's field name), greatest first.
   std::vector<std::pair<std::string, double>> gains;
   double seconds = 0;
@@ -178,9 +185,9 @@ struct TrainReport {
 };
 
 // Trains and writes the package directory `out`: model.onnx, detector.onnx, schema.json,
-// reference.json, card.md, report.json, plot-*.svg. The directory appears at the end, synced, by
-// one rename; after a failure or an interruption nothing of that name exists. kAlreadyExists when
-// it does.
+// reference.json, card.md, report.json, provenance.json, plot-*.svg. The directory appears at the
+// end, synced, by one rename; after a failure or an interruption nothing of that name exists.
+// kAlreadyExists when it does.
 //
 // kInvalidArgument, naming column or rows and what to do: no such label, a label with blank cells
 // or with other than two values, no rows, a column told twice or unknown, no feature left, a type

@@ -9,6 +9,7 @@ Result<XgboostFunctions> FindFunctions() {
   SKERRY_ASSIGN_OR_RETURN(const SharedLibrary library,
                           SharedLibrary::Open("xgboost/lib/libxgboost.so"));
   XgboostFunctions functions;
+  SKERRY_RETURN_IF_ERROR(library.Find("XGBoostVersion", functions.version));
   SKERRY_RETURN_IF_ERROR(library.Find("XGBGetLastError", functions.last_error));
   SKERRY_RETURN_IF_ERROR(library.Find("XGBSetGlobalConfig", functions.set_global_config));
   SKERRY_RETURN_IF_ERROR(library.Find("XGDMatrixCreateFromDense", functions.matrix_create));

@@ -9,6 +9,7 @@
 namespace skerry {
 
 struct XgboostFunctions {
+  decltype(&::XGBoostVersion) version = nullptr;
   decltype(&::XGBGetLastError) last_error = nullptr;
   decltype(&::XGBSetGlobalConfig) set_global_config = nullptr;
   decltype(&::XGDMatrixCreateFromDense) matrix_create = nullptr;

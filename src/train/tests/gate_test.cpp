@@ -11,6 +11,7 @@
 #include "model/package.h"
 #include "storage/file.h"
 #include "tabular/engine.h"
+#include "train/evaluate.h"
 #include "train/retrain.h"
 #include "train/tests/training_data.h"
 
@@ -179,9 +180,9 @@ TEST_F(GateTest, EvaluationAgreesWithTheReport) {
   const Table base = TrainSmallChampion();
   const auto holdout = engine_->ReadFile(path("holdout.csv"), {});
   ASSERT_TRUE(holdout);
-  const auto package = LoadPackage(path("champion"), {});
-  ASSERT_TRUE(package);
-  const auto report = Evaluate(**package, *holdout, {});
+  const auto champion = LoadPackage(path("champion"), {});
+  ASSERT_TRUE(champion) << champion.error().ToString();
+  const auto report = Evaluate(**champion, *holdout, {});
   ASSERT_TRUE(report) << report.error().ToString();
   EXPECT_EQ(report->rows, 400U);
   EXPECT_GT(report->scores.auc.value, 0.8);

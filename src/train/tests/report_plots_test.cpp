@@ -76,7 +76,7 @@ TEST(ReportPlotsTest, ScatterShowsNoMoreRowsThanItsLimit) {
     EXPECT_LE(CountOf(plot.svg, "h.01"), limits::kPlottedRows);
     EXPECT_GT(CountOf(plot.svg, "h.01"), limits::kPlottedRows / 2);
     EXPECT_THAT(plot.svg, HasSubstr("predicted yield &lt;kg&gt;"));
-    EXPECT_THAT(plot.svg, HasSubstr("rmse 1 [0.5, 1.5]"));
+    EXPECT_THAT(plot.svg, HasSubstr("RMSE 1 [0.5, 1.5]"));
   }
   EXPECT_EQ(PlotPredicted(judged, figures, 1).svg, PlotPredicted(judged, figures, 1).svg);
   EXPECT_NE(PlotPredicted(judged, figures, 1).svg, PlotPredicted(judged, figures, 2).svg);

@@ -71,8 +71,8 @@ TEST_F(TrainerTest, PackageLoadsAndHoldsEveryFile) {
   EXPECT_LE(report->max_model_difference, 1e-6);
   EXPECT_LE(report->max_detector_difference, 1e-5);
   EXPECT_GT(report->model.auc.value, 0.8);
-  for (const char* file :
-       {"model.onnx", "detector.onnx", "schema.json", "reference.json", "card.md", "report.json"})
+  for (const char* file : {"model.onnx", "detector.onnx", "schema.json", "reference.json",
+                           "card.md", "report.json", "provenance.json"})
     EXPECT_TRUE(std::filesystem::exists(path("package") / file)) << file;
   const auto package = LoadPackage(path("package"), {});
   ASSERT_TRUE(package) << package.error().ToString();
@@ -86,15 +86,19 @@ TEST_F(TrainerTest, PackageLoadsAndHoldsEveryFile) {
   EXPECT_GT((*package)->reference.features[0].missing, 0U);
 }
 
-TEST_F(TrainerTest, SameSeedGivesTheSameModelBytes) {
+TEST_F(TrainerTest, SameSeedGivesTheSamePackageBytes) {
   TrainOptions options = Options(MachineCsv(600, 2));
   ASSERT_TRUE(Train(options));
   options.out = path("again");
   ASSERT_TRUE(Train(options));
-  for (const char* file : {"model.onnx", "detector.onnx", "schema.json", "reference.json"})
-    EXPECT_EQ(*ReadFile(path("package") / file, kMaxBytes),
-              *ReadFile(path("again") / file, kMaxBytes))
+  std::size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(path("package"))) {
+    const std::filesystem::path file = entry.path().filename();
+    EXPECT_EQ(*ReadFile(entry.path(), kMaxBytes), *ReadFile(path("again") / file, kMaxBytes))
         << file;
+    ++files;
+  }
+  EXPECT_GE(files, 13U);  // six plots among them
   options.seed = 2;
   options.out = path("other");
   ASSERT_TRUE(Train(options));
