@@ -1,6 +1,6 @@
 # The few commands that a person needs. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop spark-test bench-quality clean
+.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop spark-test mlflow-test bench-quality clean
 
 help:   ## list the commands
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -19,6 +19,9 @@ interop:  ## run the tests beside other tools that are heavy to build (cosign, s
 spark-test: build  ## train on a real Spark cluster of two workers (installs Spark: 0.9 GB)
 	scripts/deps --spark
 	SKERRY_SPARK=$$(scripts/deps --print-spark) python3 tests/spark_test.py
+mlflow-test: build  ## tell trainings to a real MLflow server (installs it: 0.3 GB)
+	scripts/deps --mlflow
+	SKERRY_MLFLOW_PYTHON=$$(scripts/deps --print-mlflow)/bin/python python3 tests/mlflow_test.py
 check: deps  ## check the house rules
 	scripts/check
 tidy: deps  ## run clang-tidy over every source

@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/interrupts.h"
 #include "cli/terminal.h"
+#include "cli/tracked_training.h"
 #include "tabular/file_list.h"
 #include "train/column_file.h"
 #include "train/trainer.h"
@@ -79,6 +80,7 @@ void AddEngineOptions(CLI::App& app, std::string& engine, TrainOptions& options)
 CommandRun DeclareTrain(CLI::App& app) {
   struct Arguments {
     TrainOptions options;
+    MlflowOptions mlflow;
     std::vector<std::string> data;
     std::string schema, threshold, calibration = "none", engine = "embedded";
     bool print_schema = false;
@@ -117,6 +119,7 @@ CommandRun DeclareTrain(CLI::App& app) {
       ->capture_default_str();
   AddTreeOptions(app, options.parameters);
   AddEngineOptions(app, args->engine, options);
+  AddMlflowOptions(app, args->mlflow);
   app.add_flag("--json", args->json, "print the report as JSON");
   app.parse_complete_callback([args] {
     if (!args->threshold.empty()) {
@@ -142,7 +145,7 @@ CommandRun DeclareTrain(CLI::App& app) {
     if (args->print_schema) return PrintColumns(told, args->json);
     CatchInterrupts();
     told.cancelled = Interrupted;
-    SKERRY_ASSIGN_OR_RETURN(const TrainReport report, Train(told));
+    SKERRY_ASSIGN_OR_RETURN(const TrainReport report, TrainTracked(told, args->mlflow));
     std::fputs(args->json ? DumpJsonPretty(report.ToJson()).c_str() : report.ToText().c_str(),
                stdout);
     return {};
