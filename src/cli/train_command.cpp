@@ -61,6 +61,7 @@ void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
 }
 
 void AddEngineOptions(CLI::App& app, std::string& engine, TrainOptions& options) {
+  AddTreeOptions(app, options.parameters);
   SparkOptions& spark = options.spark;
   app.add_option("--engine", engine, "where the trees are fitted: embedded, or spark")
       ->check(CLI::IsMember({"embedded", "spark"}))
@@ -83,8 +84,7 @@ CommandRun DeclareTrain(CLI::App& app) {
     MlflowOptions mlflow;
     std::vector<std::string> data;
     std::string schema, threshold, calibration = "none", engine = "embedded";
-    bool print_schema = false;
-    bool json = false;
+    bool print_schema = false, json = false;
   };
   auto args = std::make_shared<Arguments>();
   TrainOptions& options = args->options;
@@ -117,7 +117,6 @@ CommandRun DeclareTrain(CLI::App& app) {
   app.add_option("--holdout", options.holdout, "share of rows held out for the report")
       ->check(CLI::Range(0.0, 0.9))
       ->capture_default_str();
-  AddTreeOptions(app, options.parameters);
   AddEngineOptions(app, args->engine, options);
   AddMlflowOptions(app, args->mlflow);
   app.add_flag("--json", args->json, "print the report as JSON");
