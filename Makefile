@@ -1,6 +1,6 @@
 # The few commands that a person needs. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop spark-test mlflow-test bench-quality clean
+.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop spark-test spark-scale mlflow-test bench-quality clean
 
 help:   ## list the commands
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -18,7 +18,12 @@ interop:  ## run the tests beside other tools that are heavy to build (cosign, s
 	cmake --preset release >/dev/null && cmake --build --preset release --target oci_tests && scripts/test release oci_tests
 spark-test: build  ## train on a real Spark cluster of two workers (installs Spark: 0.9 GB)
 	scripts/deps --spark
-	SKERRY_SPARK=$$(scripts/deps --print-spark) python3 tests/spark_test.py
+	for test in spark livy spark_s3; do \
+	  SKERRY_SPARK=$$(scripts/deps --print-spark) SKERRY_SPARK_S3=$$(scripts/deps --print-spark-s3) python3 tests/$${test}_test.py || exit 1; done
+spark-scale: build  ## measure Spark: 10,000,000 made rows, and with SKERRY_TEST_DATA all of KDD'99 10 % (needs 10 GB)
+	scripts/deps --spark
+	SKERRY_SPARK=$$(scripts/deps --print-spark) bench/spark.py rows
+	test -z "$$SKERRY_TEST_DATA" || SKERRY_SPARK=$$(scripts/deps --print-spark) bench/spark.py kdd99 "$$SKERRY_TEST_DATA/kdd99/kddcup.data_10_percent.gz"
 mlflow-test: build  ## tell trainings to a real MLflow server (installs it: 0.3 GB)
 	scripts/deps --mlflow
 	SKERRY_MLFLOW_PYTHON=$$(scripts/deps --print-mlflow)/bin/python python3 tests/mlflow_test.py

@@ -3,78 +3,20 @@ import csv
 import json
 import os
 import pathlib
-import queue
 import random
-import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import unittest
 
+import kdd99
 from skerry_process import SKERRY, run, run_tests
+from spark_cluster import SPARK, Cluster, Followed, why_not
 
-SPARK = os.environ.get("SKERRY_SPARK", "")
-AI4I = pathlib.Path(os.environ.get("SKERRY_TEST_DATA", "/nowhere")) / "ai4i2020/ai4i2020.csv"
+TEST_DATA = pathlib.Path(os.environ.get("SKERRY_TEST_DATA", "/nowhere"))
+AI4I, KDD99 = TEST_DATA / "ai4i2020/ai4i2020.csv", kdd99.source_in(TEST_DATA)
 LEAKS = "TWF,HDF,PWF,OSF,RNF"
-ENVIRONMENT = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": f"{SPARK}/bin/python", "PATH": f"{SPARK}/bin:{os.environ['PATH']}"}
-ENVIRONMENT.pop("SPARK_HOME", None)
-
-
-class Followed:
-    """A process whose output, both streams, is read as it comes."""
-
-    def __init__(self, *command):
-        self.process = subprocess.Popen([str(word) for word in command], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, bufsize=1)
-        self.lines, self.said = queue.Queue(), []
-        threading.Thread(target=self.read, daemon=True).start()
-
-    def read(self):
-        with self.process.stdout as output:
-            for line in output:
-                self.lines.put(line.rstrip("\n"))
-        self.lines.put(None)
-
-    def wait_for(self, pattern, seconds=120):
-        while True:
-            line = self.lines.get(timeout=seconds)
-            assert line is not None, f"ended before saying {pattern}:\n" + "\n".join(self.said)
-            self.said.append(line)
-            match = re.search(pattern, line)
-            if match:
-                return match
-
-    def wait(self, seconds=300):
-        status = self.process.wait(seconds)
-        while (line := self.lines.get(timeout=10)) is not None:
-            self.said.append(line)
-        return status
-
-    def end(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait(30)
-
-
-class Cluster:
-    def __init__(self):
-        self.directory = tempfile.TemporaryDirectory(prefix="skerry-spark-")
-        self.master = Followed("spark-class", "org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
-        self.url = self.master.wait_for(r"Starting Spark master at (spark://\S+)").group(1)
-        self.workers = [self.worker(), self.worker()]
-
-    def worker(self):
-        worker = Followed("spark-class", "org.apache.spark.deploy.worker.Worker", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0",
-                          "--cores", "1", "--memory", "1200m", "--work-dir", self.directory.name, self.url)
-        worker.wait_for("Successfully registered with master")
-        return worker
-
-    def end(self, how=signal.SIGTERM):
-        for process in [*self.workers, self.master]:
-            process.end(how)
-        self.directory.cleanup()
 
 
 def setUpModule():
@@ -121,6 +63,17 @@ class SparkTest(unittest.TestCase):
         out = self.dir / named.get("out", "model")
         return json.loads((out / "report.json").read_text()), json.loads((out / "reference.json").read_text())
 
+    def judged(self, model):
+        """The figures of self.dir/model on self.dir/test.csv."""
+        done = run("evaluate", self.dir / model, self.dir / "test.csv", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def compare(self, spark, embedded):
+        for figure in ("auc", "average_precision", "f1"):
+            self.assertGreaterEqual(spark[figure]["value"], embedded[figure]["low"], figure)
+            self.assertLessEqual(spark[figure]["value"], embedded[figure]["high"], figure)
+
     def refused(self, *args, **named):
         """What a training that must fail says; it leaves its log and nothing else."""
         before, log = self.left(), named.get("out", "model") + ".spark.log"
@@ -141,11 +94,6 @@ class OnAi4i(SparkTest):
         random.Random(7).shuffle(rows)
         write_csv(self.dir / "train.csv", rows[:8000])
         write_csv(self.dir / "test.csv", rows[8000:])
-
-    def judged(self, model):
-        done = run("evaluate", self.dir / model, self.dir / "test.csv", "--json")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return json.loads(done.stdout)
 
     def test_is_as_good_as_the_embedded_engine_on_the_same_rows(self):
         common = ["--ignore", LEAKS, "--id", "UDI,Product ID", "--threshold", "cost=1:20", "--calibration", "sigmoid", "--alarm-rate", "0.02"]
@@ -168,10 +116,7 @@ class OnAi4i(SparkTest):
             self.assertEqual(mine["field"], theirs["field"])
             self.assertEqual(len(mine["counts"]), len(theirs["counts"]))
             self.assertAlmostEqual(sum(c or 0 for c in mine["counts"]) + mine["missing"], report["training_rows"], delta=4 * len(mine["counts"]))
-        spark, local = self.judged("model"), self.judged("embedded")
-        for figure in ("auc", "average_precision", "f1"):
-            self.assertGreaterEqual(spark[figure]["value"], local[figure]["low"], figure)
-            self.assertLessEqual(spark[figure]["value"], local[figure]["high"], figure)
+        self.compare(self.judged("model"), self.judged("embedded"))
 
     def test_a_killed_worker_does_not_end_the_job(self):
         job = self.start(self.dir / "train.csv", "Machine failure", "--ignore", LEAKS, "--id", "UDI,Product ID")
@@ -185,6 +130,22 @@ class OnAi4i(SparkTest):
         self.assertRegex(said, "a worker was lost")
         self.assertRegex(said, "fitting [0-9]+ trees, 1 at work")
         self.assertGreater(self.judged("model")["auc"]["value"], 0.9)
+
+
+@unittest.skipUnless(KDD99.exists(), "SKERRY_TEST_DATA is not set, or has no kdd99")
+class OnKdd99(SparkTest):
+    """An eighth of its different rows; bench/spark.py takes them all."""
+
+    def test_is_as_good_as_the_embedded_engine_on_the_same_rows(self):
+        kdd99.write_tables(KDD99, self.dir / "train.csv", self.dir / "test.csv", one_in=8)
+        common = ["--trees", "100"]
+        report, _ = self.trained(self.dir / "train.csv", "attack", *common)
+        self.assertEqual(report["rows"] + report["split"]["left_out"], sum(1 for _ in open(self.dir / "train.csv")) - 1)
+        schema = json.loads((self.dir / "model/schema.json").read_text())
+        self.assertEqual([field["name"] for field in schema["fields"] if field["type"] == "category"], ["protocol_type", "service", "flag"])
+        embedded = run("train", self.dir / "train.csv", "--label", "attack", *common, "--out", self.dir / "embedded")
+        self.assertEqual(embedded.returncode, 0, embedded.stderr)
+        self.compare(self.judged("model"), self.judged("embedded"))
 
 
 class OfOtherTasks(SparkTest):
@@ -266,12 +227,6 @@ class Refusals(SparkTest):
         self.assertIn("interrupted", job.said[-1])
         self.assertEqual(self.left(), ["machines.csv"])
         cluster.master.wait_for(f"Removing app {application}")
-
-
-def why_not():
-    if not pathlib.Path(SPARK, "bin/spark-submit").exists():
-        return "Spark is not installed (make spark-test installs it)"
-    return "" if shutil.which("java") else "there is no Java (apt-get install openjdk-17-jre-headless)"
 
 
 if __name__ == "__main__":
