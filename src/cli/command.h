@@ -35,6 +35,7 @@ void WaitForEndSignal();
 CommandRun DeclareTrain(CLI::App& app);
 CommandRun DeclareEvaluate(CLI::App& app);
 CommandRun DeclareScore(CLI::App& app);
+CommandRun DeclareCompact(CLI::App& app);
 CommandRun DeclarePack(CLI::App& app);
 CommandRun DeclareSign(CLI::App& app);
 CommandRun DeclareVerify(CLI::App& app);
