@@ -1,37 +1,120 @@
 """Trains a skerry predictor on Spark. `skerry train --engine spark` submits this file; README.md beside it tells what goes in and out.
 
-    spark-submit skerry_train.py JOB.json
+    spark-submit skerry_train.py JOB
 
+JOB is a JSON file on this machine, or the address of one: http(s)://.../job.json.
 Facts for skerry are lines on stdout that begin with MARK, one JSON object each; everything else there is Spark's own.
 """
+import hashlib
 import json
 import os
 import pathlib
 import re
 import socket
 import sys
+import tempfile
 import threading
 import time
 import traceback
+import urllib.error
+import urllib.request
 
 MARK = "skerry-job: "
 FORMAT = "skerry-spark-job/1"
 OLDEST_SPARK = (3, 4)
 POLL_S = 1.0
 FIT_ATTEMPTS = 4
+CALL_S = 30.0  # that skerry may take to answer
+CALL_ATTEMPTS = 5
 
 
 class Refused(Exception):
     """Something that a person can mend; the sentence says what and how."""
 
 
+# --- skerry's side: where the job comes from, and where facts and results go ---
+
+class Directory:
+    """skerry runs on this machine: it reads facts from the output, and results from `return_to`."""
+
+    def __init__(self, path):
+        self.job = json.loads(pathlib.Path(path).read_text())
+        self.results = pathlib.Path(self.job["return_to"])
+
+    def tell(self, fact):
+        pass
+
+    def send(self, name):
+        pass
+
+    def owner_left(self):
+        return not os.path.exists(f"/proc/{self.job['owner']}")
+
+
+class Desk:
+    """skerry is somewhere else and listens: facts and results are sent to it by HTTP."""
+
+    def __init__(self, address):
+        self.base = address.rpartition("/")[0]
+        self.seen = self.asked = time.monotonic()
+        self.job = json.loads(self.call("GET", "job.json"))
+        self.temporary = tempfile.TemporaryDirectory(prefix="skerry-job-")
+        self.results = pathlib.Path(self.temporary.name)
+
+    def call(self, method, name, body=None, size=None):
+        headers = {"Content-Type": "application/octet-stream"} | ({"Content-Length": str(size)} if size is not None else {})
+        request = urllib.request.Request(f"{self.base}/{name}", data=body, method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=CALL_S) as answer:
+            self.seen = time.monotonic()
+            return answer.read()
+
+    def insist(self, call):
+        for attempt in range(1, CALL_ATTEMPTS + 1):
+            try:
+                return call()
+            except OSError as error:  # also of urllib
+                if isinstance(error, urllib.error.HTTPError) and error.code < 500 or attempt == CALL_ATTEMPTS:
+                    raise
+                time.sleep(attempt * POLL_S)
+
+    def tell(self, fact):
+        self.insist(lambda: self.call("POST", "facts", fact.encode()))
+
+    def send(self, name):
+        def put():
+            with open(self.results / name, "rb") as file:
+                self.call("PUT", f"results/{name}", file, os.fstat(file.fileno()).st_size)
+        self.insist(put)
+
+    def owner_left(self):
+        """Whether skerry has not answered for the job's patience."""
+        if time.monotonic() - self.asked > 5 * POLL_S:
+            self.asked = time.monotonic()
+            try:
+                self.call("GET", "alive")
+            except OSError:
+                pass
+        return time.monotonic() - self.seen > self.job["patience_s"]
+
+
 def tell(event, **facts):
-    print(MARK + json.dumps({"event": event, **facts}), flush=True)
+    fact = json.dumps({"event": event, **facts})
+    print(MARK + fact, flush=True)
+    skerry.tell(fact)
 
 
 def progress(text):
     tell("progress", text=text)
 
+
+def open_job(argument):
+    try:
+        return (Desk if re.match("https?://", argument) else Directory)(argument)
+    except (OSError, ValueError) as error:
+        sys.exit(f"the job {argument} cannot be read: {error}")
+
+
+skerry = open_job(sys.argv[1])
 
 try:
     import numpy as np
@@ -55,7 +138,7 @@ def check_spark(master):
     """Spark itself would wait a minute for a standalone master that is not there."""
     if tuple(int(part) for part in pyspark.__version__.split(".")[:2]) < OLDEST_SPARK:
         raise Refused(f"Spark {pyspark.__version__} is too old: {'.'.join(map(str, OLDEST_SPARK))} or later is needed")
-    if not master.startswith("spark://"):
+    if not master.startswith("spark://"):  # of Livy, which knows its master, ""
         return
     why = "it names no HOST:PORT"
     for host, port in re.findall(r"(\[[^]]+\]|[^:/,]+):(\d+)", master):  # several where masters stand by
@@ -70,7 +153,7 @@ class Cluster:
     """The session, and a thread that says how far Spark is and ends a job that nobody can go on with."""
 
     def __init__(self, job):
-        self.owner, self.patience_s = job["owner"], job["patience_s"]
+        self.patience_s = job["patience_s"]
         self.spark = SparkSession.builder.getOrCreate()
         self.context = self.spark.sparkContext
         self.context.setLogLevel("WARN")
@@ -92,7 +175,7 @@ class Cluster:
         seen, short_since, said = time.monotonic(), None, {}
         while True:
             time.sleep(POLL_S)
-            if not os.path.exists(f"/proc/{self.owner}"):
+            if skerry.owner_left():
                 os._exit(1)
             now, slots = time.monotonic(), 0
             try:
@@ -140,8 +223,46 @@ class Cluster:
 
 # --- reading: the rules of src/model/schema.h ---
 
+def list_files(spark, names):
+    """(address, bytes, modified) of each file that addresses and patterns mean, in the order of the addresses."""
+    hadoop, found = spark.sparkContext._jvm.org.apache.hadoop, []
+    for name in names:
+        path = hadoop.fs.Path(re.sub("^s3://", "s3a://", name))
+        try:
+            statuses = path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()).globStatus(path)
+        except Exception as error:
+            if "S3AFileSystem not found" in str(error):
+                raise Refused(f"this Spark cannot read {name}: it lacks Hadoop's S3 file system (--spark-conf spark.jars.packages="
+                              f"org.apache.hadoop:hadoop-aws:{hadoop.util.VersionInfo.getVersion()})")
+            raise
+        files = [status for status in statuses or () if status.isFile()]
+        if not files:
+            raise Refused(f"no file matches {name} (of a directory, name the files in it: {name.rstrip('/')}/*.parquet)")
+        found += [(status.getPath().toString(), status.getLen(), status.getModificationTime()) for status in files]
+    if len({address for address, _, _ in found}) < len(found):
+        raise Refused("a file is named twice: its rows would count twice")
+    return sorted(found)
+
+
+def digest_of(listing):
+    return "sha256:" + hashlib.sha256("".join(f"{address}\t{size}\t{modified}\n" for address, size, modified in listing).encode()).hexdigest()
+
+
+def literal(name):
+    """The name as a pattern that means it alone."""
+    return re.sub(r"([][{}*?\\])", r"\\\1", name)
+
+
+def check_listing(spark, data):
+    """The addresses of the files, if they are those that the schema was chosen by."""
+    listing = list_files(spark, data["patterns"])
+    if digest_of(listing) != data["listing"]:
+        raise Refused("the files changed while they were read: train on a copy that nothing writes to")
+    return [address for address, _, _ in listing]
+
+
 def read_table(spark, data):
-    files = ["file://" + re.sub(r"([][{}*?\\])", r"\\\1", name) for name in data["files"]]  # names, not patterns
+    files = [literal(name) for name in (check_listing(spark, data) if "patterns" in data else [f"file://{name}" for name in data["files"]])]
     if data["form"] == "parquet":
         return spark.read.option("mergeSchema", "true").parquet(*files)
     if data["form"] == "json":
@@ -351,6 +472,26 @@ def feature_references(training, fields, sample):
     return references
 
 
+def look(cluster, job):
+    """Hands back the first rows, for skerry to choose the schema by, and what the files are: the whole of a job with `look_rows`."""
+    spark, form, rows = cluster.spark, job["data"]["form"], job["look_rows"]
+    sample = skerry.results / {"parquet": "sample.parquet", "json": "sample.ndjson", "csv": "sample.csv"}[form]
+    listing = list_files(spark, job["data"]["patterns"])
+    progress(f"{len(listing)} files, {sum(size for _, size, _ in listing) / 1e6:,.1f} MB")
+    if form == "parquet":
+        head = spark.read.option("mergeSchema", "true").parquet(*[literal(address) for address, _, _ in listing]).limit(rows)
+        head = head.toArrow() if hasattr(head, "toArrow") else pyarrow.Table.from_batches(head._collect_as_arrow())
+        pyarrow.parquet.write_table(head, sample)
+    else:  # as it is written: skerry sniffs it
+        lines = spark.read.text(literal(listing[0][0])).limit(rows + 1).collect()
+        sample.write_text("".join(line.value + "\n" for line in lines))
+    (skerry.results / "listing.json").write_text(json.dumps({"format": "skerry-spark-listing/1", "files": len(listing), "digest": digest_of(listing),
+                                                 "bytes": sum(size for _, size, _ in listing)}))
+    skerry.send(sample.name)
+    skerry.send("listing.json")
+    tell("done")
+
+
 # --- training ---
 
 class Trainer:
@@ -388,7 +529,7 @@ class Trainer:
 
 
 def train(cluster, job):
-    started, to = time.monotonic(), pathlib.Path(job["return_to"])
+    started, to = time.monotonic(), skerry.results
     fields = [field for field in job["schema"]["fields"] if field["role"] == "feature"]
     features = [f"f{i}" for i in range(len(fields))]
     rows, total, unlisted = check_rows(encode(read_table(cluster.spark, job["data"]), job, fields), job, fields)
@@ -418,6 +559,10 @@ def train(cluster, job):
         "reference": {"format": "skerry-reference/1", "rows": sides["training"]["rows"], "threshold": 0.5, "score": {"edges": [], "counts": [0]},
                       "features": references},
         "spark": pyspark.__version__, "xgboost": xgboost.__version__, "seconds": time.monotonic() - started}))
+    if "patterns" in job["data"]:
+        check_listing(cluster.spark, job["data"])
+    for name in ("rows.parquet", "booster.json", "result.json"):
+        skerry.send(name)
     tell("done")
 
 
@@ -430,12 +575,12 @@ def sentence(error):
 
 
 def main():
-    job, status = json.loads(pathlib.Path(sys.argv[1]).read_text()), 1
+    job, status = skerry.job, 1
     if job.get("format") != FORMAT:
         sys.exit(f"this job is '{job.get('format')}'; this file takes {FORMAT}: it is of another version of skerry")
     try:
         check_spark(job["master"])
-        train(Cluster(job), job)
+        (look if "look_rows" in job else train)(Cluster(job), job)
         status = 0
     except Refused as refusal:
         tell("failed", text=str(refusal))

@@ -14,7 +14,15 @@
 namespace skerry {
 namespace {
 
+constexpr const char* kDataHelp =
+    "CSV, Parquet or NDJSON files, or patterns ('data/*.csv'); for Spark also addresses "
+    "('s3://bucket/*.parquet')";
+
 Status PrintColumns(const TrainOptions& options, bool json) {
+  if (!options.spark.data.empty())
+    return Fail(ErrorCode::kUnimplemented,
+                "columns are looked at on this machine: name a file here that is like {}",
+                options.spark.data[0]);
   SKERRY_ASSIGN_OR_RETURN(const std::vector<ColumnFacts> facts, InspectColumns(options));
   Json list = Json::array();
   for (const ColumnFacts& fact : facts) list.push_back(fact.ToJson());
@@ -60,20 +68,66 @@ void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
       ->capture_default_str();
 }
 
-void AddEngineOptions(CLI::App& app, std::string& engine, TrainOptions& options) {
+// Where the trees are fitted, as it was told.
+struct EngineArguments {
+  std::string engine = "embedded", listen;
+};
+
+void AddEngineOptions(CLI::App& app, EngineArguments& args, TrainOptions& options) {
   AddTreeOptions(app, options.parameters);
   SparkOptions& spark = options.spark;
-  app.add_option("--engine", engine, "where the trees are fitted: embedded, or spark")
+  app.add_option("--engine", args.engine, "where the trees are fitted: embedded, or spark")
       ->check(CLI::IsMember({"embedded", "spark"}))
       ->capture_default_str();
   app.add_flag("--from-disk", options.from_disk,
                "keep the rows on disk while trees are fitted; by itself where they are many");
   app.add_option("--master", spark.master,
                  "Spark's: local[*], spark://HOST:PORT, yarn or k8s://URL");
+  app.add_option("--livy", spark.livy,
+                 "the Livy server of a managed cluster, instead of --master: http(s)://HOST:8998");
+  app.add_option("--return-listen", args.listen,
+                 "with --livy: ADDRESS:PORT of this machine where the cluster hands the model in");
+  app.add_option("--return-url", spark.return_url,
+                 "how the cluster reaches that; default: http://ADDRESS:PORT");
   app.add_option("--spark-submit", spark.submit,
                  "the program; default: of $SPARK_HOME, else on the PATH");
   app.add_option("--spark-conf", spark.conf,
                  "a setting of Spark, NAME=VALUE (spark.executor.memory=2g); may be repeated");
+}
+
+// kInvalidArgument: options of an engine that do not go together.
+Status CheckEngine(const EngineArguments& args, TrainOptions& options) {
+  SparkOptions& spark = options.spark;
+  const int roads = (spark.master.empty() ? 0 : 1) + (spark.livy.empty() ? 0 : 1);
+  if (roads != (args.engine == "spark" ? 1 : 0))
+    return Fail(ErrorCode::kInvalidArgument, "spark and one of --master and --livy go together");
+  if (spark.livy.empty() != args.listen.empty())
+    return Fail(ErrorCode::kInvalidArgument, "--livy and --return-listen go together");
+  if (args.engine == "spark" && options.from_disk)
+    return Fail(ErrorCode::kInvalidArgument, "--from-disk is of the embedded engine");
+  if (args.listen.empty()) return {};
+  SKERRY_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(args.listen), "--return-listen");
+  spark.return_host = at.host;
+  spark.return_port = at.port;
+  return {};
+}
+
+// Files of this machine, or addresses that Spark alone reads.
+Status TakeData(const std::vector<std::string>& names, TrainOptions& options) {
+  std::vector<std::string> files;
+  for (const std::string& name : names)
+    (name.find("://") == std::string::npos ? files : options.spark.data).push_back(name);
+  if (!options.spark.data.empty() && !options.spark.asked())
+    return Fail(ErrorCode::kUnimplemented,
+                "{} is read by Spark alone: add --engine spark, or name a file of this machine",
+                options.spark.data[0]);
+  if (!options.spark.data.empty() && !files.empty())
+    return Fail(ErrorCode::kInvalidArgument,
+                "{} is a file of this machine and {} is not: name data of one kind", files[0],
+                options.spark.data[0]);
+  if (files.empty()) return {};
+  SKERRY_ASSIGN_OR_RETURN(options.data, ExpandFiles(files));
+  return {};
 }
 
 }  // namespace
@@ -83,13 +137,13 @@ CommandRun DeclareTrain(CLI::App& app) {
     TrainOptions options;
     MlflowOptions mlflow;
     std::vector<std::string> data;
-    std::string schema, threshold, calibration = "none", engine = "embedded";
+    std::string schema, threshold, calibration = "none";
+    EngineArguments engine;
     bool print_schema = false, json = false;
   };
   auto args = std::make_shared<Arguments>();
   TrainOptions& options = args->options;
-  app.add_option("data", args->data, "CSV, Parquet or NDJSON files, or patterns ('data/*.csv')")
-      ->required();
+  app.add_option("data", args->data, kDataHelp)->required();
   app.add_option("--label", options.label, "the column to predict; a task anomaly has none");
   app.add_option("--task", options.task,
                  "classification (two values, or more: a class each), multiclass, regression or "
@@ -128,10 +182,8 @@ CommandRun DeclareTrain(CLI::App& app) {
     }
     if (args->print_schema) return;
     if (args->options.out.empty()) throw CLI::RequiredError("--out");
-    if ((args->engine == "spark") != !args->options.spark.master.empty())
-      throw CLI::ValidationError("--engine", "spark and --master go together");
-    if (args->engine == "spark" && args->options.from_disk)
-      throw CLI::ValidationError("--from-disk", "is of the embedded engine");
+    if (const Status engine = CheckEngine(args->engine, args->options); !engine)
+      throw CLI::ValidationError("--engine", engine.error().message());
     if (args->options.label.empty() && args->schema.empty() && args->options.task != "anomaly")
       throw CLI::RequiredError("--label");
   });
@@ -139,7 +191,7 @@ CommandRun DeclareTrain(CLI::App& app) {
     TrainOptions& told = args->options;
     SKERRY_ASSIGN_OR_RETURN(told.calibration, ParseCalibration(args->calibration));
     told.progress = [](std::string_view line) { PrintProgress(line); };
-    SKERRY_ASSIGN_OR_RETURN(told.data, ExpandFiles(args->data));
+    SKERRY_RETURN_IF_ERROR(TakeData(args->data, told));
     if (!args->schema.empty()) SKERRY_RETURN_IF_ERROR(ReadColumnFile(args->schema, told));
     if (args->print_schema) return PrintColumns(told, args->json);
     CatchInterrupts();

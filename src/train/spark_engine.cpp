@@ -1,10 +1,8 @@
 #include "train/spark_engine.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "base/limits.h"
@@ -17,7 +15,8 @@
 #include "train/model_fit.h"
 #include "train/package_writer.h"
 #include "train/sampled_fit.h"
-#include "train/spark_submit.h"
+#include "train/spark_data.h"
+#include "train/spark_run.h"
 #include "train/splits.h"
 #include "train/training_set.h"
 
@@ -25,27 +24,6 @@ namespace skerry {
 namespace {
 
 namespace fs = std::filesystem;
-
-// How the files are to be read: one form and, of CSV, one delimiter for all.
-Result<Json> DataOf(TabularEngine& engine, const std::vector<fs::path>& files) {
-  Json names = Json::array();
-  std::string form;
-  char delimiter = 0;
-  for (const fs::path& file : files) {
-    SKERRY_ASSIGN_OR_RETURN(const char found, engine.DelimiterOf(file));
-    const std::string this_form = found != 0                       ? "csv"
-                                  : file.extension() == ".parquet" ? "parquet"
-                                                                   : "json";
-    if (!form.empty() && (form != this_form || delimiter != found))
-      return Fail(ErrorCode::kInvalidArgument,
-                  "{} is of another form or delimiter than {}: Spark reads files of one form",
-                  file.string(), files[0].string());
-    form = this_form;
-    delimiter = found;
-    names.push_back(fs::absolute(file).lexically_normal().string());
-  }
-  return Json{{"files", names}, {"form", form}, {"delimiter", std::string(1, delimiter)}};
-}
 
 std::string MetricOf(const ModelSchema& schema, const HyperParameters& parameters) {
   if (schema.task == ModelTask::kBinary) return "logloss";
@@ -55,15 +33,13 @@ std::string MetricOf(const ModelSchema& schema, const HyperParameters& parameter
 
 // docs: spark/README.md. `sampled` are the rows that the schema was chosen by.
 Result<Json> JobOf(const TrainOptions& options, const ModelSchema& schema, const Table& sampled,
-                   Json data, const fs::path& return_to) {
+                   Json data) {
   SKERRY_ASSIGN_OR_RETURN(
       const std::string objective,
       ObjectiveOf(LabelledRows{.task = schema.task, .classes = schema.classes.size()},
                   options.parameters));
   const Column* label = sampled.Find(schema.label_column);
-  return Json{{"format", "skerry-spark-job/1"},
-              {"master", options.spark.master},
-              {"data", std::move(data)},
+  return Json{{"data", std::move(data)},
               {"schema", schema.ToJson()},
               {"label_is_number", label != nullptr && label->holds_numbers()},
               {"weight", options.weight_column},
@@ -76,10 +52,7 @@ Result<Json> JobOf(const TrainOptions& options, const ModelSchema& schema, const
               {"metric", MetricOf(schema, options.parameters)},
               {"parameters", options.parameters.ToJson()},
               {"least_rows_per_class", kMinRowsPerClass},
-              {"returned_rows", SampledRows(schema)},
-              {"return_to", return_to.string()},
-              {"owner", getpid()},
-              {"patience_s", limits::kSparkPatience.count()}};
+              {"returned_rows", SampledRows(schema)}};
 }
 
 // result.json.
@@ -209,26 +182,6 @@ Result<SampledFit> ReadResult(TabularEngine& engine, const fs::path& from,
   return result;
 }
 
-// The job's files in `work`, run to their end; the log stays if it failed.
-Status RunJob(const TrainOptions& options, const Json& job, const fs::path& submit,
-              const fs::path& work) {
-  const SparkRun run{.submit = submit,
-                     .script = work / "skerry_train.py",
-                     .job = work / "job.json",
-                     .log = fs::absolute(options.out).lexically_normal().string() + ".spark.log",
-                     .name = options.name};
-  SKERRY_RETURN_IF_ERROR(WriteFileDurably(run.script, SparkJobScript()));
-  SKERRY_RETURN_IF_ERROR(WriteFileDurably(run.job, DumpJsonPretty(job)));
-  SKERRY_RETURN_IF_ERROR(RemoveFile(run.log));
-  if (options.progress)
-    options.progress(
-        fmt::format("submitting to {}; log: {}", options.spark.master, run.log.string()));
-  Status ended = RunOnSpark(run, options.spark, options.progress, options.cancelled);
-  const bool failed = !ended && ended.error().code() != ErrorCode::kUnavailable;
-  if (!failed) SKERRY_RETURN_IF_ERROR(RemoveFile(run.log));
-  return ended;
-}
-
 Status CheckTask(const TrainOptions& options) {
   if (options.task == "anomaly")
     return Fail(
@@ -245,23 +198,20 @@ Status CheckTask(const TrainOptions& options) {
 Result<TrainReport> TrainOnSpark(const TrainOptions& options) {
   const TrainingClock clock;
   SKERRY_RETURN_IF_ERROR(CheckTask(options));
-  SKERRY_ASSIGN_OR_RETURN(const fs::path submit, FindSparkSubmit(options.spark));
+  SKERRY_RETURN_IF_ERROR(CheckSparkRoad(options.spark));
   SKERRY_ASSIGN_OR_RETURN(const auto engine, TabularEngine::Open({}));
-  SKERRY_ASSIGN_OR_RETURN(
-      SourceData data, ReadSourceData(*engine, options.data, TextColumns(options), options.progress,
-                                      limits::kSchemaRows));
-  SKERRY_ASSIGN_OR_RETURN(const ChosenSchema chosen, ChooseAndTell(data.table, options));
-  const ModelSchema& schema = chosen.schema;
-  SKERRY_RETURN_IF_ERROR(CheckSampledSlices(options, schema));
   SKERRY_ASSIGN_OR_RETURN(
       const TemporaryDirectory work,
       TemporaryDirectory::Create("." + options.out.filename().string(),
                                  fs::absolute(options.out).lexically_normal().parent_path()));
-  SKERRY_ASSIGN_OR_RETURN(Json form, DataOf(*engine, options.data));
-  SKERRY_ASSIGN_OR_RETURN(const Json job,
-                          JobOf(options, schema, data.table, std::move(form), work.path()));
+  SKERRY_ASSIGN_OR_RETURN(SparkData read, ReadSparkData(*engine, options, work.path()));
+  SourceData& data = read.first;
+  SKERRY_ASSIGN_OR_RETURN(const ChosenSchema chosen, ChooseAndTell(data.table, options));
+  const ModelSchema& schema = chosen.schema;
+  SKERRY_RETURN_IF_ERROR(CheckSampledSlices(options, schema));
+  SKERRY_ASSIGN_OR_RETURN(Json job, JobOf(options, schema, data.table, std::move(read.job)));
   data.table = {};
-  SKERRY_RETURN_IF_ERROR(RunJob(options, job, submit, work.path()));
+  SKERRY_RETURN_IF_ERROR(RunSparkJob(options, std::move(job), work.path()));
   SKERRY_RETURN_IF_ERROR(CheckUnchanged(options.data, data.states));
   SKERRY_ASSIGN_OR_RETURN(SampledFit result, ReadResult(*engine, work.path(), schema),
                           "what the Spark job handed back");

@@ -13,7 +13,7 @@
 
 #include "base/child_process.h"
 #include "base/limits.h"
-#include "codec/json.h"
+#include "train/job_facts.h"
 
 namespace skerry {
 namespace {
@@ -27,7 +27,7 @@ bool CanRun(const fs::path& file) {
   return fs::is_regular_file(file, error) && access(file.c_str(), X_OK) == 0;
 }
 
-Status CheckSparkOptions(const SparkOptions& options) {
+Status CheckMaster(const SparkOptions& options) {
   constexpr std::array<std::string_view, 3> kForms = {"local[", "spark://", "k8s://"};
   const std::string& master = options.master;
   const bool known = master == "local" || master == "yarn" ||
@@ -39,18 +39,35 @@ Status CheckSparkOptions(const SparkOptions& options) {
         "there is no Spark master '{}'; it is local[N], local[*], spark://HOST:PORT, yarn or "
         "k8s://URL",
         master);
-  for (const std::string& setting : options.conf)
-    if (const auto equals = setting.find('='); equals == 0 || equals == std::string::npos)
-      return Fail(ErrorCode::kInvalidArgument,
-                  "'{}' is no setting of Spark; such are NAME=VALUE (spark.executor.memory=2g)",
-                  setting);
   return {};
+}
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// Where S3 is, by the variables that other programs go by, too. Names and keys are taken from the
+// environment by Spark itself: on a command line everybody could read them.
+std::vector<std::string> S3Settings() {
+  std::vector<std::string> settings;
+  std::string endpoint = Environment("AWS_ENDPOINT_URL_S3");
+  if (endpoint.empty()) endpoint = Environment("AWS_ENDPOINT_URL");
+  std::string region = Environment("AWS_REGION");
+  if (region.empty()) region = Environment("AWS_DEFAULT_REGION");
+  if (!endpoint.empty()) {
+    settings.push_back("spark.hadoop.fs.s3a.endpoint=" + endpoint);
+    // Buckets of a server of one's own have no host names of their own.
+    settings.emplace_back("spark.hadoop.fs.s3a.path.style.access=true");
+  }
+  if (!region.empty()) settings.push_back("spark.hadoop.fs.s3a.endpoint.region=" + region);
+  return settings;
 }
 
 // What the log says, read as it grows.
 class JobLog {
  public:
-  JobLog(const fs::path& file, const ProgressSink& progress) : file_(file), progress_(progress) {}
+  JobLog(const fs::path& file, const ProgressSink& progress) : file_(file), facts_(progress) {}
 
   void Read() {
     if (!stream_.is_open()) stream_.open(file_);
@@ -65,37 +82,30 @@ class JobLog {
           line_ += c;
     }
   }
-  bool done() const { return done_; }
+  bool done() const { return facts_.done(); }
   // Why the job failed, as it said itself; else what Spark said last.
-  const std::string& reason() const { return failure_.empty() ? last_line_ : failure_; }
+  const std::string& reason() const {
+    return facts_.failure().empty() ? last_line_ : facts_.failure();
+  }
 
  private:
   void Take(const std::string& line) {
-    if (!line.starts_with(kMark)) {
-      if (line.find_first_not_of(" \t\r") != std::string::npos) last_line_ = line.substr(0, 400);
-      return;
-    }
-    const Result<Json> fact = ParseJson(std::string_view(line).substr(kMark.size()));
-    if (!fact) return;
-    const JsonObject object(*fact, "fact");
-    const std::string event = object.StringOr("event", "").value_or("");
-    const std::string text = object.StringOr("text", "").value_or("");
-    if (event == "done") done_ = true;
-    if (event == "failed" && failure_.empty()) failure_ = text;
-    if (event == "progress" && progress_) progress_(text);
+    if (line.starts_with(kMark))
+      facts_.Take(std::string_view(line).substr(kMark.size()));
+    else if (line.find_first_not_of(" \t\r") != std::string::npos)
+      last_line_ = line.substr(0, 400);
   }
 
   const fs::path file_;
-  const ProgressSink& progress_;
+  JobFacts facts_;
   std::ifstream stream_;
-  std::string line_{}, failure_{}, last_line_{};
-  bool done_ = false;
+  std::string line_{}, last_line_{};
 };
 
 }  // namespace
 
 Result<fs::path> FindSparkSubmit(const SparkOptions& options) {
-  SKERRY_RETURN_IF_ERROR(CheckSparkOptions(options));
+  SKERRY_RETURN_IF_ERROR(CheckMaster(options));
   if (!options.submit.empty()) {
     if (CanRun(options.submit)) return fs::absolute(options.submit);
     return Fail(ErrorCode::kNotFound, "there is no program {}", options.submit.string());
@@ -120,14 +130,17 @@ Result<fs::path> FindSparkSubmit(const SparkOptions& options) {
               "pyspark), set SPARK_HOME, or name the program (--spark-submit)");
 }
 
-Status RunOnSpark(const SparkRun& run, const SparkOptions& options, const ProgressSink& progress,
-                  const CancelCheck& cancelled) {
+Status RunBySubmit(const SparkRun& run, const SparkOptions& options, const ProgressSink& progress,
+                   const CancelCheck& cancelled) {
+  SKERRY_ASSIGN_OR_RETURN(const fs::path submit, FindSparkSubmit(options));
   std::vector<std::string> arguments = {"--master",      options.master,
                                         "--deploy-mode", "client",
                                         "--name",        fmt::format("skerry train {}", run.name),
                                         "--conf",        "spark.ui.enabled=false",
                                         "--conf",        "spark.dynamicAllocation.enabled=false"};
-  for (const std::string& setting : options.conf) {
+  std::vector<std::string> settings = S3Settings();
+  settings.insert(settings.end(), options.conf.begin(), options.conf.end());  // the last one counts
+  for (const std::string& setting : settings) {
     arguments.emplace_back("--conf");
     arguments.push_back(setting);
   }
@@ -137,7 +150,7 @@ Status RunOnSpark(const SparkRun& run, const SparkOptions& options, const Progre
   JobLog log(run.log, progress);
   ChildProcess process;
   const Status ended = process.RunGroup(
-      run.submit, arguments, run.log,
+      submit, arguments, run.log,
       [&] {
         log.Read();
         return !(cancelled && cancelled());

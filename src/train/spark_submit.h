@@ -1,5 +1,5 @@
-// Hands a job to Spark's own spark-submit and follows it to its end. What a job and its results
-// are: spark/README.md.
+// Hands a job to Spark's own spark-submit on this machine and follows it to its end. What a job and
+// its results are: spark/README.md.
 #pragma once
 
 #include <filesystem>
@@ -11,15 +11,11 @@
 
 namespace skerry {
 
-// spark/skerry_train.py, compiled in.
-std::string_view SparkJobScript();
-
-// Asked before the work. kInvalidArgument: a master of no known form, a setting without "=".
+// Asked before the work. kInvalidArgument: a master of no known form.
 // kNotFound: no spark-submit, with where it was sought.
 Result<std::filesystem::path> FindSparkSubmit(const SparkOptions& options);
 
 struct SparkRun {
-  std::filesystem::path submit{};  // FindSparkSubmit
   std::filesystem::path script{}, job{};
   std::filesystem::path log{};  // Spark's output is appended to it
   std::string_view name{};      // of the application, for those who look at the cluster
@@ -28,7 +24,7 @@ struct SparkRun {
 // Returns when the job has ended and has told that it is done. kInternal: it failed; in one
 // sentence why, and where the log is. kUnavailable: it was cancelled; no process of it is left
 // here, and the cluster ends an application whose driver is gone.
-Status RunOnSpark(const SparkRun& run, const SparkOptions& options, const ProgressSink& progress,
-                  const CancelCheck& cancelled);
+Status RunBySubmit(const SparkRun& run, const SparkOptions& options, const ProgressSink& progress,
+                   const CancelCheck& cancelled);
 
 }  // namespace skerry

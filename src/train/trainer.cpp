@@ -25,7 +25,8 @@ Status CheckOptions(const TrainOptions& options) {
   SKERRY_RETURN_IF_ERROR(CheckName("model name", options.name));
   SKERRY_RETURN_IF_ERROR(CheckVersion("model version", options.version));
   SKERRY_RETURN_IF_ERROR(CheckOutput(options.out));
-  if (options.data.empty()) return Fail(ErrorCode::kInvalidArgument, "name the data to train on");
+  if (options.data.empty() && options.spark.data.empty())
+    return Fail(ErrorCode::kInvalidArgument, "name the data to train on");
   constexpr std::array<std::string_view, 5> kTasks = {"", "classification", "multiclass",
                                                       "regression", "anomaly"};
   if (std::ranges::find(kTasks, options.task) == kTasks.end())
@@ -105,7 +106,7 @@ std::vector<std::size_t> ShuffledRows(std::size_t rows, std::uint64_t seed) {
 Result<TrainReport> Train(const TrainOptions& options) {
   const TrainingClock clock;
   SKERRY_RETURN_IF_ERROR(CheckOptions(options));
-  if (!options.spark.master.empty()) return TrainOnSpark(options);
+  if (options.spark.asked()) return TrainOnSpark(options);
   SKERRY_ASSIGN_OR_RETURN(const auto engine, TabularEngine::Open({}));
   SKERRY_ASSIGN_OR_RETURN(const bool from_disk, IsForDisk(*engine, options));
   if (from_disk) return TrainFromDisk(*engine, options);

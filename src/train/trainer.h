@@ -69,6 +69,17 @@ struct SparkOptions {  // docs/training.md
   std::string master{};
   std::filesystem::path submit{};   // spark-submit; empty: of $SPARK_HOME, else on the PATH
   std::vector<std::string> conf{};  // "name=value" each, Spark's own settings
+  // Instead of a master, a managed cluster: the URL of its Livy server. It hands the results in at
+  // return_host:return_port of this machine (0: any port), or at return_url, if something that
+  // forwards stands in front.
+  std::string livy{};
+  std::string return_host = "127.0.0.1", return_url{};
+  std::uint16_t return_port = 0;
+  // Addresses and patterns that only the cluster reads (s3://bucket/*.parquet), instead of
+  // TrainOptions::data.
+  std::vector<std::string> data{};
+
+  bool asked() const { return !master.empty() || !livy.empty(); }
 };
 
 struct TrainOptions {
