@@ -43,9 +43,9 @@ SliceColumn ByQuarters(const std::string& column, const std::vector<double>& val
   if (edges.back() == sorted.back()) edges.pop_back();
   SliceColumn sliced{.column = column, .by_quarters = true};
   for (std::size_t i = 0; i <= edges.size(); ++i) {
-    const std::string over = i == 0 ? "" : fmt::format("over {:.6g}", edges[i - 1]);
-    const std::string up_to = i == edges.size() ? "" : fmt::format("up to {:.6g}", edges[i]);
-    sliced.groups.push_back(over.empty() || up_to.empty() ? over + up_to : over + ", " + up_to);
+    std::string name = i == 0 ? "" : fmt::format("over {:.6g}", edges[i - 1]);
+    if (i < edges.size()) name += fmt::format("{}up to {:.6g}", name.empty() ? "" : ", ", edges[i]);
+    sliced.groups.push_back(std::move(name));
   }
   const auto missing = static_cast<std::uint32_t>(sliced.groups.size());
   if (sorted.size() < values.size()) sliced.groups.emplace_back(kMissing);
