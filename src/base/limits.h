@@ -40,6 +40,7 @@ constexpr std::size_t kFieldBytes = 1U << 20U;
 constexpr std::size_t kRowsPerRequest = 100'000;
 constexpr std::size_t kCategoriesPerField = 1'000;
 constexpr std::size_t kClasses = 100;           // of a multiclass model
+constexpr std::size_t kDerivedFeatures = 64;    // of a package
 constexpr std::size_t kFilesPerTable = 10'000;  // that one command may name
 constexpr std::size_t kCsvHeaderBytes = 4U << 20U;
 constexpr std::size_t kEncodedTableRows = 1'000'000;    // one binary table (codec/columns.h)
@@ -59,6 +60,8 @@ constexpr std::size_t kLeastContributions = 20;     // fewer would show nothing
 // Leaves times depth squared, over all the rows explained: a second or so.
 constexpr std::uint64_t kContributionSteps = 400'000'000;
 constexpr std::uint64_t kWholeTableCells = 50'000'000;  // trained in memory; more from disk
+constexpr std::size_t kDeriveNumbers = 24;   // features whose pairs are tried as derived ones
+constexpr std::size_t kDeriveRows = 20'000;  // drawn at random, that they are tried on
 // On Spark and from disk.
 constexpr std::uint64_t kSchemaRows = 1'000'000;      // that the columns' types are chosen by
 constexpr std::uint64_t kReturnedRows = 1'000'000;    // that are judged here

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/cores.h"
+#include "base/limits.h"
 #include "cli/command.h"
 #include "cli/interrupts.h"
 #include "cli/terminal.h"
@@ -47,6 +48,11 @@ void AddColumnOptions(CLI::App& app, TrainOptions& options) {
                  "categories and context columns of few values")
       ->delimiter(',');
   app.add_option("--positive", options.positive, "the label's value that is to be found");
+  app.add_option("--derive", options.derive,
+                 "at most so many products, ratios and differences of two number columns, those "
+                 "that help on inner folds; the package computes them itself")
+      ->check(CLI::Range(std::size_t{0}, limits::kDerivedFeatures))
+      ->capture_default_str();
 }
 
 void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {

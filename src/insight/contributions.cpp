@@ -133,7 +133,9 @@ Status CheckExplained(const ModelPackage& package) {
 Result<Contributions> ExplainRows(const RowBatch& batch) {
   SKERRY_RETURN_IF_ERROR(CheckExplained(*batch.package));
   const TreeEnsemble& trees = *batch.package->trees;
-  if (trees.outputs > 1 && batch.prediction.size() != batch.rows)
+  const bool derives = !batch.package->derived.empty();
+  if ((trees.outputs > 1 && batch.prediction.size() != batch.rows) ||
+      (derives && batch.inputs.size() != batch.rows * trees.features))
     return Fail(ErrorCode::kInvalidArgument, "rows are explained after they were scored");
   Contributions result{.bases = {},
                        .features = trees.features,
@@ -141,7 +143,7 @@ Result<Contributions> ExplainRows(const RowBatch& batch) {
   for (std::size_t row = 0; row < batch.rows; ++row) {
     const std::size_t output = trees.outputs == 1 ? 0 : batch.prediction[row];
     result.bases.push_back(trees.expected_margins[output]);
-    AddContributions(trees, batch.Row(row), output,
+    AddContributions(trees, batch.InputRow(row), output,
                      std::span(result.values).subspan(row * result.features, result.features));
   }
   return result;

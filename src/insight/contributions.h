@@ -18,8 +18,8 @@ namespace skerry {
 // or its logarithm.
 struct Contributions {
   std::vector<double> bases;   // by row: what is expected of one of which nothing is known
-  std::size_t features = 0;    // F, in the order of schema.features()
-  std::vector<double> values;  // row-major [rows][F]
+  std::size_t features = 0;    // F + D, in the order of schema.input_names()
+  std::vector<double> values;  // row-major [rows][F + D]; a derived feature has its own share
 
   std::span<const double> Row(std::size_t row) const {
     return std::span(values).subspan(row * features, features);

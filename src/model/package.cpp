@@ -70,7 +70,7 @@ void OrderReference(const ModelSchema& schema, ModelReference& reference) {
 
 Status LoadPredictor(const std::filesystem::path& directory, const PackageIdentity& identity,
                      ModelPackage& package) {
-  const std::size_t features = package.schema.feature_count();
+  const std::size_t features = package.schema.feature_count() + package.derived.size();
   SKERRY_ASSIGN_OR_RETURN(const std::string model,
                           ReadPackageFile(directory, "model.onnx", limits::kModelBytes, identity));
   SKERRY_ASSIGN_OR_RETURN(package.predictor, OnnxSession::LoadBytes(model, "model.onnx"));
@@ -151,6 +151,7 @@ Result<std::shared_ptr<const ModelPackage>> LoadPackage(const std::filesystem::p
                           ReadDocument(directory, "schema.json", limits::kSchemaBytes, identity),
                           where);
   SKERRY_ASSIGN_OR_RETURN(package->schema, ModelSchema::FromJson(schema), where);
+  if (!package->schema.derived.empty()) package->derived = DerivedColumns(package->schema);
   SKERRY_ASSIGN_OR_RETURN(
       const Json reference,
       ReadDocument(directory, "reference.json", limits::kReferenceBytes, identity), where);

@@ -34,6 +34,9 @@ struct RowBatch {
   std::vector<std::vector<std::string>> texts;
 
   // Filled by ScoreRows.
+  // What the predictor was given, row-major [rows][F + D]: the features, then what the package
+  // derives of them (schema.input_names()). Empty where it derives nothing.
+  std::vector<float> inputs;
   // By the schema's task: P(class 1), the predicted class's probability, or the value; empty for
   // anomaly.
   std::vector<float> score;
@@ -48,6 +51,12 @@ struct RowBatch {
   std::size_t feature_count() const { return rows == 0 ? 0 : features.size() / rows; }
   std::span<const float> Row(std::size_t row) const {
     return std::span<const float>(features).subspan(row * feature_count(), feature_count());
+  }
+  // The predictor's columns of a scored row.
+  std::span<const float> InputRow(std::size_t row) const {
+    if (inputs.empty()) return Row(row);
+    const std::size_t columns = inputs.size() / rows;
+    return std::span<const float>(inputs).subspan(row * columns, columns);
   }
   // anomaly_score >= the package's threshold, or a value out of range.
   bool IsAnomaly(std::size_t row) const;

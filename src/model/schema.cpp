@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kFormatName = "skerry-schema";
 constexpr unsigned kFormatMajor = 1;
+constexpr std::string_view kDerivedMinor = ".1";  // of a schema that derives features
 constexpr std::array<std::string_view, 3> kRoleNames = {"feature", "context", "id"};
 constexpr std::array<std::string_view, 4> kTaskNames = {"binary", "multiclass", "regression",
                                                         "anomaly"};
@@ -29,14 +30,6 @@ Result<std::size_t> IndexOfName(const std::array<std::string_view, N>& names,
     return Fail(ErrorCode::kInvalidArgument, "{} is \"{}\", expected one of {}", path, name,
                 fmt::join(names, ", "));
   return static_cast<std::size_t>(found - names.begin());
-}
-
-bool IsFieldName(std::string_view name) {
-  const auto inner = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-  };
-  return !name.empty() && name[0] >= 'a' && name[0] <= 'z' &&
-         std::all_of(name.begin(), name.end(), inner);
 }
 
 Status CheckCategories(const Field& field, const std::string& path) {
@@ -161,6 +154,13 @@ std::vector<const Field*> ModelSchema::features() const {
   return found;
 }
 
+std::vector<std::string_view> ModelSchema::input_names() const {
+  std::vector<std::string_view> names;
+  for (const Field* field : features()) names.push_back(field->name);
+  for (const DerivedFeature& one : derived) names.push_back(one.name);
+  return names;
+}
+
 std::vector<const Field*> ModelSchema::texts() const {
   std::vector<const Field*> found;
   for (const Field& field : fields)
@@ -169,7 +169,8 @@ std::vector<const Field*> ModelSchema::texts() const {
 }
 
 Json ModelSchema::ToJson() const {
-  Json json = {{"format", fmt::format("{}/{}", kFormatName, kFormatMajor)},
+  Json json = {{"format", fmt::format("{}/{}{}", kFormatName, kFormatMajor,
+                                      derived.empty() ? "" : kDerivedMinor)},
                {"model", model},
                {"task", ModelTaskName(task)},
                {"fields", Json::array()}};
@@ -184,6 +185,7 @@ Json ModelSchema::ToJson() const {
     if (!field.categories.empty()) one["categories"] = field.categories;
     json["fields"].push_back(std::move(one));
   }
+  for (const DerivedFeature& one : derived) json["derived"].push_back(one.ToJson());
   return json;
 }
 
@@ -210,7 +212,16 @@ Result<ModelSchema> ModelSchema::FromJson(const Json& json) {
     schema.fields.push_back(std::move(field));
   }
   SKERRY_RETURN_IF_ERROR(CheckFields(schema));
+  SKERRY_ASSIGN_OR_RETURN(schema.derived, ReadDerived(object, schema));
   return schema;
+}
+
+bool IsFieldName(std::string_view name) {
+  const auto inner = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  return !name.empty() && name[0] >= 'a' && name[0] <= 'z' &&
+         std::all_of(name.begin(), name.end(), inner);
 }
 
 std::string FieldNameOf(std::string_view column) {

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "codec/json.h"
+#include "model/derived_features.h"
 
 namespace skerry {
 
@@ -50,13 +51,17 @@ struct ModelSchema {
   // The answer's words, by class: two for binary, 2 to kClasses for multiclass, else none.
   std::vector<std::string> classes;
   std::vector<Field> fields;
+  // What the predictor is given behind the features, in that order; of another task than anomaly.
+  std::vector<DerivedFeature> derived{};
 
   std::size_t feature_count() const;
   // By field name; null when there is none. Views live as long as the schema.
   const Field* Find(std::string_view name) const;
   const Field* FindColumn(std::string_view column) const;
-  // In the order of the model's input columns.
+  // In the order of a row's values.
   std::vector<const Field*> features() const;
+  // Of the predictor's columns: the features' names, then the derived ones'. Views into the schema.
+  std::vector<std::string_view> input_names() const;
   // Context and id fields in schema order: the order of RowBatch::texts.
   std::vector<const Field*> texts() const;
 
@@ -65,6 +70,8 @@ struct ModelSchema {
   static Result<ModelSchema> FromJson(const Json& json);
   bool operator==(const ModelSchema&) const = default;
 };
+
+bool IsFieldName(std::string_view name);  // [a-z][a-z0-9_]*
 
 // The field name of a column: lower case, every run of other characters one underscore
 // ("Air temperature [K]" -> "air_temperature_k"); "f_" in front when it would begin with a digit.

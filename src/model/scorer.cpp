@@ -40,8 +40,17 @@ void ChooseClasses(RowBatch& batch, std::size_t classes) {
   }
 }
 
+// The predictor's columns, [rows][features] where nothing is derived.
+std::span<const float> InputsOf(RowBatch& batch) {
+  batch.inputs.clear();
+  const DerivedColumns& derived = batch.package->derived;
+  if (derived.empty()) return batch.features;
+  derived.Expand(batch.features, batch.inputs);
+  return batch.inputs;
+}
+
 // What the predictor says.
-Status Predict(RowBatch& batch, std::size_t features) {
+Status Predict(RowBatch& batch) {
   const ModelPackage& package = *batch.package;
   batch.score.clear();
   batch.prediction.clear();
@@ -51,8 +60,9 @@ Status Predict(RowBatch& batch, std::size_t features) {
   const bool several = package.schema.task == ModelTask::kMulticlass;
   std::vector<float>& out = several ? batch.probabilities : batch.score;
   out.resize(batch.rows * columns);
-  SKERRY_RETURN_IF_ERROR(package.predictor->RunMatrix(batch.features, batch.rows, features,
-                                                      package.predictor_output, out, columns));
+  const std::span<const float> inputs = InputsOf(batch);
+  SKERRY_RETURN_IF_ERROR(package.predictor->RunMatrix(
+      inputs, batch.rows, inputs.size() / batch.rows, package.predictor_output, out, columns));
   if (several) ChooseClasses(batch, columns);
   if (package.schema.task != ModelTask::kBinary) return {};
   // Of the two columns the first is overwritten by P(class 1) in place.
@@ -74,7 +84,7 @@ Status ScoreRows(RowBatch& batch) {
   if (batch.rows == 0 || batch.features.size() != batch.rows * columns)
     return Fail(ErrorCode::kInvalidArgument, "expected {} rows of {} features, got {} values",
                 batch.rows, columns, batch.features.size());
-  SKERRY_RETURN_IF_ERROR(Predict(batch, columns));
+  SKERRY_RETURN_IF_ERROR(Predict(batch));
   batch.anomaly_score.clear();
   if (package.detector) {
     batch.anomaly_score.resize(batch.rows);

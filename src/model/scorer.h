@@ -6,8 +6,9 @@
 
 namespace skerry {
 
-// Requires package, rows >= 1, features of rows * F values. Fills score, prediction,
-// probabilities, anomaly_score and out_of_range as the task has them, reusing their capacity.
+// Requires package, rows >= 1, features of rows * F values. Fills inputs, score,
+// prediction, probabilities, anomaly_score and out_of_range as the package has them, reusing their
+// capacity.
 // Thread-safe for different batches; runs on the calling thread. kInvalidArgument when the features
 // do not fit, kInternal when the runtime fails.
 Status ScoreRows(RowBatch& batch);

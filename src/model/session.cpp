@@ -422,11 +422,10 @@ Result<std::size_t> OnnxSession::RequireMatrix(std::size_t columns, std::string_
   if (inputs_.size() != 1 || inputs_[0].name != "input" || !fits(inputs_[0], columns)) {
     std::string found;
     for (const TensorSpec& spec : inputs_) found += (found.empty() ? "" : ", ") + spec.ToString();
-    return Fail(
-        ErrorCode::kInvalidArgument,
-        "expected the one input \"input\" FP32 [-1,{}] as the schema's features have it, got "
-        "{}",
-        columns, found);
+    return Fail(ErrorCode::kInvalidArgument,
+                "expected the one input \"input\" FP32 [-1,{}] as the schema has it, got "
+                "{}",
+                columns, found);
   }
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].name != output) continue;

@@ -92,14 +92,14 @@ void WriteOutput(std::string& out, const PackageOutput& output, const RowBatch& 
 }
 
 void AppendContributions(std::string& out, const Contributions& explained, std::size_t row,
-                         const std::vector<const Field*>& features) {
+                         const std::vector<std::string_view>& inputs) {
   out += ",\"base\":";
   AppendJsonNumber(out, explained.bases[row]);
   out += ",\"contributions\":{";
   const std::span<const double> values = explained.Row(row);
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (i > 0) out += ',';
-    AppendJsonString(out, features[i]->name);
+    AppendJsonString(out, inputs[i]);
     out += ':';
     AppendJsonNumber(out, values[i]);
   }
@@ -131,7 +131,7 @@ void AppendPrediction(std::string& out, const RowBatch& batch, std::size_t row) 
 }
 
 void AppendScoredRow(std::string& out, const RowBatch& batch, std::size_t row,
-                     const std::vector<const Field*>& features, const Contributions* explained) {
+                     const std::vector<std::string_view>& inputs, const Contributions* explained) {
   out += '{';
   AppendMember(out, "row", batch.row_id(row).ToString());
   AppendPrediction(out, batch, row);
@@ -144,7 +144,7 @@ void AppendScoredRow(std::string& out, const RowBatch& batch, std::size_t row,
   out += ",\"out_of_range\":[";
   for (const std::uint16_t index : batch.out_of_range[row]) {
     if (out.back() != '[') out += ',';
-    AppendJsonString(out, features[index]->name);
+    AppendJsonString(out, inputs[index]);
   }
   out += "],\"reasons\":[";
   for (const Reason& reason : ReasonsOf(batch, row)) {
@@ -152,7 +152,7 @@ void AppendScoredRow(std::string& out, const RowBatch& batch, std::size_t row,
     AppendJsonString(out, reason.text);
   }
   out += ']';
-  if (explained != nullptr) AppendContributions(out, *explained, row, features);
+  if (explained != nullptr) AppendContributions(out, *explained, row, inputs);
   out += '}';
 }
 
@@ -262,17 +262,17 @@ std::string ScoreAnswer(const RowBatch& batch, const Contributions* explained) {
   out += ",\"parameters\":{";
   AppendRowIds(out, batch);
   out += "},\"results\":[";
-  const std::vector<const Field*> features = batch.package->schema.features();
+  const std::vector<std::string_view> inputs = batch.package->schema.input_names();
   AppendOutputRows(out, batch.rows,
-                   [&](std::size_t row) { AppendScoredRow(out, batch, row, features, explained); });
+                   [&](std::size_t row) { AppendScoredRow(out, batch, row, inputs, explained); });
   return out;
 }
 
 std::string ScoreLines(const RowBatch& batch, const Contributions* explained) {
   std::string out;
-  const std::vector<const Field*> features = batch.package->schema.features();
+  const std::vector<std::string_view> inputs = batch.package->schema.input_names();
   for (std::size_t row = 0; row < batch.rows; ++row) {
-    AppendScoredRow(out, batch, row, features, explained);
+    AppendScoredRow(out, batch, row, inputs, explained);
     out += '\n';
   }
   return out;

@@ -16,6 +16,13 @@ Json SpecDocuments(const std::vector<TensorSpec>& specs) {
   return documents;
 }
 
+// A package takes the features alone, whatever its graph is given besides.
+Json InputDocuments(const ModelPackage& package) {
+  if (package.bare) return SpecDocuments(package.predictor->inputs());
+  return Json::array({TensorDocument("input", TensorTypeName(TensorType::kFloat32),
+                                     {-1, package.schema.feature_count()})});
+}
+
 Json PackageOutputDocuments(const ModelPackage& package) {
   Json documents = Json::array();
   for (const PackageOutput& output : OutputsOf(package)) {
@@ -51,7 +58,7 @@ Json OipMetadata(const ModelPackage& package, const std::vector<std::string>& ve
   return {{"name", package.name},
           {"versions", versions.empty() ? Json::array({package.version}) : Json(versions)},
           {"platform", "onnxruntime_onnx"},
-          {"inputs", SpecDocuments(package.graph().inputs())},
+          {"inputs", InputDocuments(package)},
           {"outputs", package.bare ? SpecDocuments(package.predictor->outputs())
                                    : PackageOutputDocuments(package)}};
 }
@@ -106,6 +113,7 @@ Json ModelDocument(const ServedModel& model) {
   if (package.digest) document["digest"] = package.digest->ToString();
   if (package.bare) return document;
   document["fields"] = package.schema.ToJson()["fields"];
+  if (!package.schema.derived.empty()) document["derived"] = package.schema.ToJson()["derived"];
   document["task"] = ModelTaskName(package.schema.task);
   if (!package.schema.classes.empty()) document["classes"] = package.schema.classes;
   if (package.schema.task == ModelTask::kBinary)

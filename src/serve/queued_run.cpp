@@ -62,6 +62,7 @@ bool ScorePackageTogether(const ScoringParts& parts, const Model& model,
   model->statistics->CountRun(all.rows, times);
   for (Part& part : shared) {
     RowBatch& batch = *part.batch;
+    batch.inputs = Slice(all.inputs, part, all.rows);
     batch.score = Slice(all.score, part, all.rows);
     batch.probabilities = Slice(all.probabilities, part, all.rows);
     batch.anomaly_score = Slice(all.anomaly_score, part, all.rows);

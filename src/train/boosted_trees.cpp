@@ -177,6 +177,18 @@ Result<BoostedTrees> ReadXgboostModel(const Json& model, std::size_t features) {
   return ensemble;
 }
 
+double RowLoss(const LabelledRows& rows, std::span<const float> scores, std::size_t row,
+               bool absolute) {
+  if (rows.task == ModelTask::kRegression) {
+    const double error = static_cast<double>(scores[row]) - rows.targets[row];
+    return absolute ? std::abs(error) : error * error;
+  }
+  const bool several = rows.task == ModelTask::kMulticlass;
+  const double given = scores[several ? row * rows.outputs() + rows.labels[row] : row];
+  const double p = std::clamp(given, 1e-16, 1 - 1e-16);  // as XGBoost clips it
+  return -std::log(several || rows.labels[row] != 0 ? p : 1 - p);
+}
+
 Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& parameters,
                              int rounds, std::uint64_t seed, const LabelledRows& others,
                              const CancelCheck& cancelled) {

@@ -47,6 +47,11 @@ Result<FittedTrees> FitTrees(const LabelledRows& rows, const HyperParameters& pa
                              int rounds, std::uint64_t seed, const LabelledRows& others,
                              const CancelCheck& cancelled);
 
+// How wrong `scores` (as FittedTrees::scores, of all rows) are of one row, unweighted: log loss, of
+// numbers the squared error, or the absolute one where `absolute`.
+double RowLoss(const LabelledRows& rows, std::span<const float> scores, std::size_t row,
+               bool absolute);
+
 // How many trees are enough, and scores of every row by a model that did not see it.
 struct CrossValidation {
   int rounds = 1;               // mean over the folds of the round of least loss

@@ -62,28 +62,17 @@ struct BlockReader {
   }
 };
 
-// Weighted; log loss is clipped as XGBoost clips it.
+// Weighted.
 double LossOf(const LabelledRows& rows, std::span<const float> scores, bool absolute) {
   constexpr std::size_t kBlockRows = 8'192;
   struct Sums {
     double loss = 0, weight = 0;
   };
-  const std::size_t outputs = rows.outputs();
   std::vector<Sums> blocks(rows.rows() / kBlockRows + 1);
   const auto add = [&](std::size_t first, std::size_t count) -> Status {
     Sums sums;
     for (std::size_t i = first; i < first + count; ++i) {
-      double loss = 0;
-      if (rows.task == ModelTask::kRegression) {
-        const double error = static_cast<double>(scores[i]) - rows.targets[i];
-        loss = absolute ? std::abs(error) : error * error;
-      } else {
-        const bool several = rows.task == ModelTask::kMulticlass;
-        const double given = scores[several ? i * outputs + rows.labels[i] : i];
-        const double p = std::clamp(given, 1e-16, 1 - 1e-16);
-        loss = -std::log(several || rows.labels[i] != 0 ? p : 1 - p);
-      }
-      sums.loss += rows.weights[i] * loss;
+      sums.loss += rows.weights[i] * RowLoss(rows, scores, i, absolute);
       sums.weight += rows.weights[i];
     }
     blocks[first / kBlockRows] = sums;

@@ -27,6 +27,10 @@ std::string FieldRows(const ModelSchema& schema) {
   for (const Field& field : schema.fields)
     text += fmt::format("| {} | {} | {} | {} |\n", field.name, field.column,
                         FieldRoleName(field.role), FieldTypeName(field.type));
+  if (schema.derived.empty()) return text;
+  text += "\nThe predictor is also given what the package computes of these:\n\n";
+  for (const DerivedFeature& derived : schema.derived)
+    text += fmt::format("- `{}`: {}\n", derived.name, derived.Words());
   return text;
 }
 

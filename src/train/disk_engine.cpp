@@ -255,6 +255,9 @@ Result<bool> IsForDisk(TabularEngine& engine, const TrainOptions& options) {
 
 Result<TrainReport> TrainFromDisk(TabularEngine& engine, const TrainOptions& options) {
   const TrainingClock clock;
+  if (options.derive > 0)
+    return Fail(ErrorCode::kUnimplemented,
+                "derived features are chosen where the rows fit in memory: leave out --derive");
   if (!options.holdout_data.empty())
     return Fail(ErrorCode::kUnimplemented,
                 "held-out files are taken where the rows fit in memory: leave out --from-disk");

@@ -23,15 +23,6 @@ Result<LabelledRows> ReadRows(const ModelPackage& package, const Table& table) {
   return rows;
 }
 
-// What the package answers: numbers as LabelledRows::outputs says; empty without a predictor.
-Result<std::vector<float>> OutputsOf(const ModelPackage& package, const FeatureMatrix& rows) {
-  if (!package.predictor) return std::vector<float>();
-  if (package.schema.task == ModelTask::kBinary)
-    return RunGraph(*package.predictor, rows, "probabilities", 2, 1);
-  return RunWholeGraph(*package.predictor, rows, PredictorOutputName(package.schema),
-                       PredictorColumns(package.schema));
-}
-
 Result<std::vector<float>> AnomalyScoresOf(const ModelPackage& package, const FeatureMatrix& rows) {
   if (!package.detector) return std::vector<float>();
   return RunWholeGraph(*package.detector, rows, "anomaly_score", 1);
@@ -136,12 +127,17 @@ Result<EvaluateReport> Evaluate(const ModelPackage& package, const Table& table,
       const std::vector<SliceColumn> columns,
       ChooseSlices({.schema = &schema, .features = &rows.features, .table = &table, .rows = every},
                    options.slices));
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> outputs, OutputsOf(package, rows.features));
+  std::vector<float> outputs;
+  if (package.predictor) {
+    SKERRY_ASSIGN_OR_RETURN(outputs, OutputsOf(package, rows.features));
+  }
   SKERRY_ASSIGN_OR_RETURN(const std::vector<float> anomalies,
                           AnomalyScoresOf(package, rows.features));
+  const LabelledRows expanded =
+      package.derived.empty() ? LabelledRows{} : rows.WithDerived(package.derived);
   const JudgedRows judged{.kind = "rows",
                           .schema = &schema,
-                          .rows = &rows,
+                          .rows = package.derived.empty() ? &rows : &expanded,
                           .outputs = outputs,
                           .anomaly_scores = anomalies};
   EvaluateReport report{.task = schema.task, .classes = schema.classes, .rows = rows.rows()};

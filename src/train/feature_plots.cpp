@@ -178,13 +178,13 @@ std::optional<PlotFile> PlotContributions(const JudgedRows& judged, const TreeEn
       "A dot is a row: how much the feature's value moved its prediction (TreeSHAP); at the right "
       "the mean of the amounts. Blue values are low, red ones high, grey ones categories or "
       "missing.";
-  const std::vector<const Field*> fields = judged.schema->features();
+  const std::vector<std::string_view> inputs = judged.schema->input_names();
   std::vector<std::string> names;
   std::vector<std::string> notes;
   double low = 0;
   double high = 0;
   for (const std::size_t feature : explained.features) {
-    names.push_back(fields[feature]->name);
+    names.emplace_back(inputs[feature]);
     notes.push_back(fmt::format("{:.3g}", explained.means[feature]));
     for (std::size_t i = feature; i < explained.values.size(); i += trees.features) {
       low = std::min(low, explained.values[i]);

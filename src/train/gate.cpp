@@ -26,10 +26,6 @@ Result<LabelledRows> ReadLabelled(const ModelPackage& package, const Table& tabl
   return rows;
 }
 
-Result<std::vector<float>> ScoreWith(const ModelPackage& package, const FeatureMatrix& rows) {
-  return RunGraph(*package.predictor, rows, "probabilities", 2, 1);
-}
-
 CompareReport Compare(std::span<const float> champion, std::span<const float> challenger,
                       const LabelledRows& rows, const BootstrapOptions& bootstrap) {
   return {.rows = rows.rows(),
@@ -49,9 +45,9 @@ Result<CompareReport> ComparePackages(const ModelPackage& champion, const ModelP
                 "champion and challenger do not mean the same by their classes ('{}' against '{}')",
                 champion.schema.positive, challenger.schema.positive);
   SKERRY_ASSIGN_OR_RETURN(const std::vector<float> old_scores,
-                          ScoreWith(champion, old_rows.features));
+                          OutputsOf(champion, old_rows.features));
   SKERRY_ASSIGN_OR_RETURN(const std::vector<float> new_scores,
-                          ScoreWith(challenger, new_rows.features));
+                          OutputsOf(challenger, new_rows.features));
   return Compare(old_scores, new_scores, old_rows, bootstrap);
 }
 

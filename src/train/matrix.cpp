@@ -21,6 +21,13 @@ std::vector<float> FeatureMatrix::Column(std::size_t index) const {
   return column;
 }
 
+FeatureMatrix FeatureMatrix::WithDerived(const DerivedColumns& derived) const {
+  FeatureMatrix expanded{.columns = columns + derived.size(), .categorical = categorical};
+  if (!categorical.empty()) expanded.categorical.resize(expanded.columns, 0);
+  derived.Expand(values, expanded.values);
+  return expanded;
+}
+
 std::size_t LabelledRows::positives() const {
   return static_cast<std::size_t>(std::count(labels.begin(), labels.end(), 1));
 }
@@ -33,6 +40,12 @@ LabelledRows LabelledRows::Select(std::span<const std::size_t> wanted) const {
     if (!targets.empty()) selected.targets.push_back(targets[index]);
   }
   return selected;
+}
+
+LabelledRows LabelledRows::WithDerived(const DerivedColumns& derived) const {
+  LabelledRows expanded = *this;
+  expanded.features = features.WithDerived(derived);
+  return expanded;
 }
 
 }  // namespace skerry

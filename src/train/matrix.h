@@ -25,6 +25,8 @@ struct FeatureMatrix {
   // The given rows, in that order.
   FeatureMatrix Select(std::span<const std::size_t> wanted) const;
   std::vector<float> Column(std::size_t index) const;
+  // With the derived columns behind those of the features: what a predictor is fitted to.
+  FeatureMatrix WithDerived(const DerivedColumns& derived) const;
 };
 
 // Rows with what is true of them. All are of the same length.
@@ -42,6 +44,7 @@ struct LabelledRows {
   // How many numbers a model gives of a row: a probability each of several classes, else one.
   std::size_t outputs() const { return task == ModelTask::kMulticlass ? classes : 1; }
   LabelledRows Select(std::span<const std::size_t> wanted) const;
+  LabelledRows WithDerived(const DerivedColumns& derived) const;
 };
 
 }  // namespace skerry

@@ -8,7 +8,6 @@
 #include <set>
 
 #include "base/parallel.h"
-#include "model/package.h"
 #include "train/isolation_forest.h"
 #include "train/logistic_regression.h"
 #include "train/onnx_export.h"
@@ -187,7 +186,8 @@ Result<FittedTrees> FitOrTake(const FitInput& input, int rounds) {
                   input.cancelled);
 }
 
-// Fits, exports and compares the predictor. The exported graph's answers, as FittedTrees::scores.
+// Fits, exports and compares the predictor, of rows with its columns. The exported graph's answers,
+// as FittedTrees::scores.
 Result<std::vector<float>> FitPredictor(const FitInput& input, std::span<const std::uint8_t> folds,
                                         FittedPackage& package) {
   SKERRY_ASSIGN_OR_RETURN(CrossValidation inner, ChooseRounds(input, folds));
@@ -220,12 +220,23 @@ Result<std::vector<float>> FitPredictor(const FitInput& input, std::span<const s
                      package.reference);
   package.judged_outputs = held_out.empty() ? std::move(inner.scores)
                                             : std::vector<float>(held_out.begin(), held_out.end());
-  const std::vector<const Field*> fields = input.schema.features();
-  for (std::size_t i = 0; i < fields.size(); ++i)
-    package.report.gains.emplace_back(fields[i]->name, fitted.ensemble.gains[i]);
+  const std::vector<std::string_view> names = input.schema.input_names();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    package.report.gains.emplace_back(names[i], fitted.ensemble.gains[i]);
   std::stable_sort(package.report.gains.begin(), package.report.gains.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
   return scores;
+}
+
+// The same for a schema that derives features, of rows without them.
+Result<std::vector<float>> FitWithDerived(const FitInput& input,
+                                          std::span<const std::uint8_t> folds,
+                                          FittedPackage& package) {
+  const DerivedColumns derived(input.schema);
+  FitInput expanded = input;
+  expanded.training = input.training.WithDerived(derived);
+  if (input.holdout.rows() > 0) expanded.holdout = input.holdout.WithDerived(derived);
+  return FitPredictor(expanded, folds, package);
 }
 
 // Each training row's anomaly score by a detector that did not see it.
@@ -320,6 +331,31 @@ void JudgeTaskOnHoldout(const FitInput& input, std::span<const float> scores, Tr
   report.task_baseline = JudgeClasses(frequencies, holdout.labels, holdout.classes, options);
 }
 
+// A block of rows at a time, whose derived columns, if any, are all that is added to memory.
+Result<std::vector<float>> RunBlocks(const OnnxSession& session, const FeatureMatrix& rows,
+                                     const DerivedColumns& derived, std::string_view output,
+                                     std::size_t out_columns) {
+  constexpr std::size_t kBlockRows = 4'096;
+  const std::size_t columns = rows.columns + derived.size();
+  SKERRY_ASSIGN_OR_RETURN(const std::size_t index,
+                          session.RequireMatrix(columns, output, out_columns));
+  std::vector<float> results(rows.rows() * out_columns);
+  const auto run = [&](std::size_t first, std::size_t count) {
+    std::span<const float> block =
+        std::span(rows.values).subspan(first * rows.columns, count * rows.columns);
+    std::vector<float> expanded;
+    if (!derived.empty()) {
+      derived.Expand(block, expanded);
+      block = expanded;
+    }
+    return session.RunMatrix(block, count, columns, index,
+                             std::span(results).subspan(first * out_columns, count * out_columns),
+                             out_columns);
+  };
+  SKERRY_RETURN_IF_ERROR(ForBlocks(rows.rows(), kBlockRows, run));
+  return results;
+}
+
 void JudgeOnHoldout(const FitInput& input, std::span<const float> scores, FittedPackage& package) {
   if (input.schema.task != ModelTask::kBinary)
     return JudgeTaskOnHoldout(input, scores, package.report);
@@ -349,9 +385,13 @@ void JudgeOnHoldout(const FitInput& input, std::span<const float> scores, Fitted
 void DescribeJudged(const FitInput& input, FittedPackage& package) {
   TrainReport& report = package.report;
   const bool held_out = input.holdout.rows() > 0;
+  const LabelledRows& judged_rows = held_out ? input.holdout : input.training;
+  const bool derives = !input.schema.derived.empty();
+  const LabelledRows expanded =
+      derives ? judged_rows.WithDerived(DerivedColumns(input.schema)) : LabelledRows{};
   const JudgedRows judged{.kind = held_out ? "held-out rows" : "rows of the inner folds",
                           .schema = &input.schema,
-                          .rows = held_out ? &input.holdout : &input.training,
+                          .rows = derives ? &expanded : &judged_rows,
                           .outputs = package.judged_outputs,
                           .anomaly_scores = package.judged_anomaly_scores};
   const bool alone = input.schema.task == ModelTask::kAnomaly;
@@ -368,7 +408,7 @@ void DescribeJudged(const FitInput& input, FittedPackage& package) {
       .threshold = report.threshold,
       .anomaly_threshold = report.anomaly_threshold};
   const Result<TreeEnsemble> trees =
-      ReadTreeEnsemble(package.model_onnx, input.schema.feature_count());
+      ReadTreeEnsemble(package.model_onnx, input.schema.input_names().size());
   report.slices = JudgeSlices(input.slices, judged, figures, input.seed);
   package.plots = DrawPlots(judged, figures, trees ? &*trees : nullptr, report.gains, input.seed);
 }
@@ -377,18 +417,21 @@ void DescribeJudged(const FitInput& input, FittedPackage& package) {
 
 Result<std::vector<float>> RunWholeGraph(const OnnxSession& session, const FeatureMatrix& rows,
                                          std::string_view output, std::size_t out_columns) {
-  constexpr std::size_t kBlockRows = 4'096;
-  SKERRY_ASSIGN_OR_RETURN(const std::size_t index,
-                          session.RequireMatrix(rows.columns, output, out_columns));
-  std::vector<float> results(rows.rows() * out_columns);
-  const auto run = [&](std::size_t first, std::size_t count) {
-    return session.RunMatrix(
-        std::span(rows.values).subspan(first * rows.columns, count * rows.columns), count,
-        rows.columns, index, std::span(results).subspan(first * out_columns, count * out_columns),
-        out_columns);
-  };
-  SKERRY_RETURN_IF_ERROR(ForBlocks(rows.rows(), kBlockRows, run));
-  return results;
+  return RunBlocks(session, rows, {}, output, out_columns);
+}
+
+Result<std::vector<float>> RunPredictor(const ModelPackage& package,
+                                        const FeatureMatrix& features) {
+  return RunBlocks(*package.predictor, features, package.derived,
+                   PredictorOutputName(package.schema), PredictorColumns(package.schema));
+}
+
+Result<std::vector<float>> OutputsOf(const ModelPackage& package, const FeatureMatrix& features) {
+  SKERRY_ASSIGN_OR_RETURN(std::vector<float> outputs, RunPredictor(package, features));
+  if (package.schema.task != ModelTask::kBinary) return outputs;
+  for (std::size_t row = 0; row < features.rows(); ++row) outputs[row] = outputs[row * 2 + 1];
+  outputs.resize(features.rows());
+  return outputs;
 }
 
 Result<std::vector<float>> RunGraph(const OnnxSession& session, const FeatureMatrix& rows,
@@ -453,7 +496,8 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
       input.folds.empty() ? FoldsOf(input.training, input.seed) : input.folds;
   std::vector<float> scores;
   if (predicts) {
-    SKERRY_ASSIGN_OR_RETURN(scores, FitPredictor(input, folds, package));
+    const auto fit = input.schema.derived.empty() ? FitPredictor : FitWithDerived;
+    SKERRY_ASSIGN_OR_RETURN(scores, fit(input, folds, package));
   }
   SKERRY_RETURN_IF_ERROR(FitDetector(input, folds, package));
   if (predicts && input.holdout.rows() > 0)

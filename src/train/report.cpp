@@ -145,6 +145,7 @@ Json TrainReport::ToJson() const {
                {"detector", detector.ToJson()}};
   json["task"] = ModelTaskName(task);
   for (const SliceTable& table : slices) json["slices"].push_back(table.ToJson());
+  if (derived.most > 0) json["derived"] = derived.ToJson();
   if (!alarm_folds.figures.empty()) json["alarms"]["cross_validation"] = alarm_folds.ToJson();
   if (!alarm_holdout.figures.empty()) json["alarms"]["holdout"] = alarm_holdout.ToJson();
   if (task != ModelTask::kBinary) {
@@ -185,7 +186,7 @@ std::string TrainReport::ToText() const {
   text += fmt::format("  inner folds:   {}\n", AtThresholdText(cross_validation));
   text += ProbabilitiesText(calibration) + AlarmsText(*this);
   for (const std::string& warning : warnings) text += fmt::format("\nwarning: {}\n", warning);
-  return text + SlicesText(slices) + GainsText(*this);
+  return text + SlicesText(slices) + DerivedText(derived) + GainsText(*this);
 }
 
 }  // namespace skerry

@@ -27,7 +27,7 @@ struct PlotFile {
 struct JudgedRows {
   std::string kind{};  // "held-out rows"
   const ModelSchema* schema = nullptr;
-  const LabelledRows* rows = nullptr;
+  const LabelledRows* rows = nullptr;       // with the predictor's columns
   std::span<const float> outputs{};         // of the predictor, LabelledRows::outputs() a row
   std::span<const float> anomaly_scores{};  // empty: no detector
 };

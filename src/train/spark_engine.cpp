@@ -188,6 +188,9 @@ Status CheckTask(const TrainOptions& options) {
         ErrorCode::kUnimplemented,
         "an anomaly detector is grown on some hundred rows a tree: train it by the embedded "
         "engine");
+  if (options.derive > 0)
+    return Fail(ErrorCode::kUnimplemented,
+                "derived features are chosen by the embedded engine alone: leave out --derive");
   if (!options.holdout_data.empty())
     return Fail(ErrorCode::kUnimplemented, "held-out files are taken by the embedded engine alone");
   return {};

@@ -170,6 +170,17 @@ std::string AlarmsText(const TrainReport& report) {
   return text + fmt::format("  inner folds:   {}\n", AlarmFiguresText(report.alarm_folds));
 }
 
+std::string DerivedText(const DeriveReport& derived) {
+  if (derived.most == 0) return {};
+  std::string text =
+      fmt::format("\nderived features, of {} candidates by the loss on inner folds of {} rows{}\n",
+                  derived.candidates, derived.rows, derived.chosen.empty() ? ": none helps" : "");
+  for (const DerivedChoice& choice : derived.chosen)
+    text += fmt::format("  loss {:.4g} to {:.4g}  {}\n", choice.loss_before, choice.loss_after,
+                        choice.feature.Words());
+  return text;
+}
+
 std::string GainsText(const TrainReport& report) {
   constexpr std::size_t kShown = 8;
   const auto& gains = report.gains;
@@ -225,7 +236,8 @@ std::string TaskReportText(const TrainReport& report) {
   for (const std::string& warning : report.warnings)
     text += fmt::format("\nwarning: {}\n", warning);
   text += ConfusionText(report);
-  return text + AlarmsText(report) + SlicesText(report.slices) + GainsText(report);
+  return text + AlarmsText(report) + SlicesText(report.slices) + DerivedText(report.derived) +
+         GainsText(report);
 }
 
 std::string TaskFigures(const TrainReport& report) {

@@ -33,6 +33,8 @@ std::string ReliabilityText(const CalibrationReport& report);
 // How often the detector beside a predictor raises alarms, beside what was asked for, in a line a
 // kind of rows; empty of task anomaly, whose figures are that.
 std::string AlarmsText(const TrainReport& report);
+// Of any task: what was found by a search of derived features; empty without one.
+std::string DerivedText(const DeriveReport& derived);
 // Of any task: the features that gained most, for a terminal; empty without a predictor.
 std::string GainsText(const TrainReport& report);
 

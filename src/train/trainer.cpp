@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/ids.h"
+#include "base/limits.h"
 #include "base/random.h"
 #include "tabular/engine.h"
 #include "train/data_source.h"
@@ -47,6 +48,13 @@ Status CheckOptions(const TrainOptions& options) {
   if (options.holdout > 0 && !options.holdout_data.empty())
     return Fail(ErrorCode::kInvalidArgument,
                 "held-out files were named, so holdout must be 0: all of the data trains");
+  if (options.derive > limits::kDerivedFeatures)
+    return Fail(ErrorCode::kInvalidArgument,
+                "{} derived features are asked for; the limit kDerivedFeatures is {}",
+                options.derive, limits::kDerivedFeatures);
+  if (options.derive > 0 && options.task == "anomaly")
+    return Fail(ErrorCode::kInvalidArgument,
+                "an anomaly detector sees the features alone: leave out --derive");
   const DetectorParameters& detector = options.detector;
   if (detector.trees < 1 || detector.samples < 2 || !(detector.alarm_rate >= 0) ||
       !(detector.alarm_rate < 1))
@@ -126,7 +134,13 @@ Result<TrainReport> Train(const TrainOptions& options) {
   if (options.progress)
     for (const std::string& warning : warnings) options.progress("warning: " + warning);
   SKERRY_RETURN_IF_ERROR(SplitRows(options, *engine, std::move(rows), std::move(plan), input));
+  DeriveReport derived;
+  if (options.derive > 0) {
+    SKERRY_ASSIGN_OR_RETURN(derived, ChooseDerived(input, options.derive));
+    input.schema.derived = derived.features();
+  }
   SKERRY_ASSIGN_OR_RETURN(FittedPackage package, FitPackage(input));
+  package.report.derived = std::move(derived);
   package.report.split = split;
   package.report.warnings = std::move(warnings);
   return FinishPackage(std::move(package), options, data, clock);

@@ -18,6 +18,7 @@
 #include "model/schema.h"
 #include "model/threshold_goal.h"
 #include "train/calibration.h"
+#include "train/derive_search.h"
 #include "train/metrics.h"
 #include "train/slices.h"
 #include "train/task_metrics.h"
@@ -116,6 +117,9 @@ struct TrainOptions {
   CalibrationKind calibration = CalibrationKind::kNone;  // of a binary task alone
   // Columns of the data by whose values the figures are also told; empty: train/slices.h chooses.
   std::vector<std::string> slices{};
+  // At most so many derived features are sought (train/derive_search.h), of another task than
+  // anomaly; 0: none.
+  std::size_t derive = 0;
   HyperParameters parameters{};
   DetectorParameters detector{};
   SparkOptions spark{};
@@ -185,7 +189,8 @@ struct TrainReport {
   std::uint64_t released_rows = 0;
   Interval released_auc{};
   std::vector<SliceTable> slices{};  // of the held-out rows; without any, of the inner folds'
-  // Total gain by feature (schema's field name), greatest first.
+  DeriveReport derived{};
+  // Total gain by input of the predictor (schema's input_names()), greatest first.
   std::vector<std::pair<std::string, double>> gains;
   double seconds = 0;
   HyperParameters parameters{};

@@ -162,6 +162,22 @@ TEST(Contributions, OfABatchAddUpToItsScores) {
   EXPECT_NEAR(explained->Row(1)[1], 2.1, 1e-6);
 }
 
+TEST(Contributions, ADerivedFeatureHasItsOwn) {
+  fixture::PackageFiles files;
+  files.model = {.features = 4, .feature = 3, .split = 600, .low = -1, .high = 2};
+  files.model.explained = true;
+  files.derived = {{"load", DerivedOperation::kProduct, "torque_nm", "tool_wear_min"}};
+  RowBatch batch = Scored(fixture::LoadFixture(files), {0, 30, 10, 0, 30, 100});
+  const auto explained = ExplainRows(batch);
+  ASSERT_TRUE(explained) << explained.error().message();
+  ASSERT_EQ(explained->features, batch.package->schema.input_names().size());
+  EXPECT_NEAR(explained->Row(0)[3], -0.9, 1e-6);
+  EXPECT_NEAR(explained->Row(1)[3], 2.1, 1e-6);
+  EXPECT_EQ(explained->Row(1)[1], 0);
+  batch.inputs.clear();
+  EXPECT_THAT(ExplainRows(batch).error().message(), HasSubstr("after they were scored"));
+}
+
 TEST(Contributions, ModelWithoutThemIsNamedWithTheReason) {
   const auto refused = ExplainRows(Scored(fixture::LoadFixture(), {0, 30, 10}));
   ASSERT_FALSE(refused);

@@ -199,6 +199,7 @@ void WritePackage(const std::filesystem::path& directory, const PackageFiles& fi
   std::filesystem::create_directories(directory);
   ModelSchema schema = Schema();
   schema.model = files.name;
+  schema.derived = files.derived;
   WriteBytes(directory / "model.onnx", TreeModelBytes(files.model));
   WriteBytes(directory / "schema.json", DumpJsonPretty(schema.ToJson()));
   WriteBytes(directory / "reference.json", DumpJsonPretty(files.reference.ToJson()));

@@ -67,6 +67,31 @@ TEST_F(ScoreExplainTest, ModelThatIsNoTreeEnsembleWithCoversSaysWhy) {
   Answer(200, "/v1/score?model=plain", kTwoRows);
 }
 
+TEST_F(ScoreExplainTest, ClientsOfAPackageThatDerivesFeaturesSendItsFieldsAlone) {
+  fixture::PackageFiles files;
+  files.name = "derives";
+  files.model = {.features = 4, .feature = 3, .split = 600, .low = -1, .high = 2};
+  files.model.explained = true;
+  files.derived = {{"load", DerivedOperation::kProduct, "torque_nm", "tool_wear_min"}};
+  Serve("derives", fixture::LoadFixture(files));
+  const Json answer = Answer(
+      200, "/v1/score?model=derives&explain=1",
+      R"([{"type":"L","torque_nm":30,"tool_wear_min":100},{"type":"L","torque_nm":null,"tool_wear_min":100}])");
+  EXPECT_NEAR(answer["results"][0]["contributions"]["load"].get<double>(), 2.1, 1e-6);
+  // It is missing where a number that it is made of is.
+  EXPECT_NEAR(answer["results"][1]["contributions"]["load"].get<double>(), -0.9, 1e-6);
+  const HttpReply metadata = Call("GET", "/v2/models/derives", "");
+  EXPECT_EQ(ParseJson(metadata.body).value()["inputs"][0]["shape"], Json::array({-1, 3}));
+  const Json outputs =
+      Answer(200, "/v2/models/derives/infer",
+             R"({"inputs":[{"name":"input","datatype":"FP32","shape":[1,3],"data":[0,30,100]}]})");
+  EXPECT_EQ(outputs["outputs"][0]["data"][1], answer["results"][0]["score"]);
+  const Json refused = Answer(
+      400, "/v2/models/derives/infer",
+      R"({"inputs":[{"name":"input","datatype":"FP32","shape":[1,4],"data":[0,30,100,3000]}]})");
+  EXPECT_THAT(refused["error"].get<std::string>(), HasSubstr("expected shape [N,3]"));
+}
+
 TEST_F(ScoreExplainTest, RowsOfOneRequestAreLimited) {
   const auto body = [](std::size_t rows) {
     std::string text = "[";
