@@ -13,6 +13,7 @@
 #include "model/scorer.h"
 #include "storage/file.h"
 #include "tabular/engine.h"
+#include "train/evaluate.h"
 #include "train/gate.h"
 #include "train/model_fit.h"
 #include "train/retrain.h"
@@ -166,9 +167,11 @@ TEST_F(DeriveSearchTest, NumbersAndSeveralClassesHaveThemToo) {
   ASSERT_TRUE(classes) << classes.error().ToString();
   ASSERT_EQ(classes->derived.chosen.size(), 1U);
   EXPECT_EQ(classes->derived.chosen[0].feature.Words(), "a - b");
-  const auto judged = Evaluate(
-      path("kinds"), TabularEngine::Open({}).value()->ReadFile(path("data.csv"), {}).value(),
-      {.resamples = 20});
+  const auto package = LoadPackage(path("kinds"), {});
+  ASSERT_TRUE(package);
+  const auto judged =
+      Evaluate(**package, TabularEngine::Open({}).value()->ReadFile(path("data.csv"), {}).value(),
+               {.bootstrap = {.resamples = 20}});
   ASSERT_TRUE(judged) << judged.error().ToString();
 }
 
