@@ -78,6 +78,27 @@ class Reports(unittest.TestCase):
     def plots(self, name):
         return sorted(path.name for path in (self.dir / name).glob("*.svg"))
 
+    def test_two_models_are_compared_on_the_same_rows(self):
+        data, later = self.dir / "pair.csv", self.dir / "pair-later.csv"
+        write_rows(data, 1_500, 21)
+        write_rows(later, 1_000, 22)
+        for name, trees in (("poor", "1"), ("good", "60")):
+            train(data, self.dir / name, "--label", "fails", "--ignore", "way,yield", "--trees", trees, "--depth", "2" if trees == "1" else "4")
+        done = run("compare", self.dir / "poor", self.dir / "good", later, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        gain = report["gain"]
+        self.assertEqual(report["rows"], 1_000)
+        self.assertAlmostEqual(gain["value"], report["challenger_average_precision"] - report["champion_average_precision"])
+        self.assertGreater(gain["low"], 0)
+        self.assertIn("the second is better", run("compare", self.dir / "poor", self.dir / "good", later).stdout)
+        self.assertIn("the first is better", run("compare", self.dir / "good", self.dir / "poor", later).stdout)
+        self.assertIn("do not tell", run("compare", self.dir / "good", self.dir / "good", later).stdout)
+        later.write_text("load,heat\n1,2\n")
+        done = run("compare", self.dir / "poor", self.dir / "good", later)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("'fails'", done.stderr)
+
     def test_each_task_has_its_plots_and_the_card_shows_them(self):
         expected = {"binary": CURVES + TREES, "several": ["plot-confusion.svg", "plot-precision-recall.svg", "plot-roc.svg"] + TREES,
                     "number": ["plot-predicted.svg", "plot-residuals.svg"] + TREES, "strange": []}

@@ -34,6 +34,7 @@ void WaitForEndSignal();
 // The declarations, a file a group.
 CommandRun DeclareTrain(CLI::App& app);
 CommandRun DeclareEvaluate(CLI::App& app);
+CommandRun DeclareCompare(CLI::App& app);
 CommandRun DeclareScore(CLI::App& app);
 CommandRun DeclareCompact(CLI::App& app);
 CommandRun DeclarePack(CLI::App& app);

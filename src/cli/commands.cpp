@@ -16,6 +16,8 @@ constexpr std::array kCommands{
             "skerry train readings.csv --label failure --out milling", &DeclareTrain},
     Command{"evaluate", "measure a model package on a labelled table",
             "skerry evaluate milling new.csv", &DeclareEvaluate},
+    Command{"compare", "whether one model is better than another on the same rows",
+            "skerry compare milling milling2 new.csv", &DeclareCompare},
     Command{"score", "score a CSV or Parquet file with a model package",
             "skerry score new.csv milling --out scored.parquet", &DeclareScore},
     Command{"compact", "put the rows of many small Parquet files into few large ones",

@@ -1,4 +1,4 @@
-// evaluate, score: what judges and runs models.
+// evaluate, compare, score: what judges and runs models.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -15,6 +15,7 @@
 #include "serve/score_file.h"
 #include "tabular/engine.h"
 #include "train/evaluate.h"
+#include "train/gate.h"
 #include "train/package_writer.h"
 #include "train/training_set.h"
 
@@ -53,6 +54,34 @@ CommandRun DeclareEvaluate(CLI::App& app) {
     }
     std::fputs(
         args->json ? DumpJsonPretty(report.ToJson()).c_str() : EvaluationText(report).c_str(),
+        stdout);
+    return {};
+  };
+}
+
+CommandRun DeclareCompare(CLI::App& app) {
+  struct Arguments {
+    std::string champion, challenger, data;
+    bool json = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  app.add_option("a", args->champion, "a model package's directory")->required();
+  app.add_option("b", args->challenger, "another's, of the same label")->required();
+  app.add_option("data", args->data, "a labelled table that neither was trained on")->required();
+  app.add_flag("--json", args->json, "print the report as JSON");
+  return [args]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(const auto champion, LoadPackage(args->champion, {}));
+    SKERRY_ASSIGN_OR_RETURN(const auto challenger, LoadPackage(args->challenger, {}));
+    ReadOptions read;
+    read.text_columns = TextColumns(champion->schema);
+    for (std::string& column : TextColumns(challenger->schema))
+      read.text_columns.push_back(std::move(column));
+    SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));
+    SKERRY_ASSIGN_OR_RETURN(const Table table, engine->ReadFile(args->data, read));
+    SKERRY_ASSIGN_OR_RETURN(const CompareReport report,
+                            ComparePaired(args->champion, args->challenger, table, {}));
+    std::fputs(
+        args->json ? DumpJsonPretty(report.ToJson()).c_str() : ComparisonText(report).c_str(),
         stdout);
     return {};
   };

@@ -178,4 +178,16 @@ std::string EvaluationText(const EvaluateReport& report) {
   return out + AlarmsLine(report) + SlicesText(report.slices);
 }
 
+std::string ComparisonText(const CompareReport& report) {
+  const Interval& gain = report.gain;
+  const char* verdict = gain.low > 0    ? "the second is better"
+                        : gain.high < 0 ? "the first is better"
+                                        : "these rows do not tell which is better";
+  return fmt::format(
+      "{} rows, {} of them positive\naverage precision {:.4f} and {:.4f}\ndifference {:+.4f} "
+      "[{:+.4f}, {:+.4f}]: {}\n",
+      WithThousands(report.rows), WithThousands(report.positives), report.champion,
+      report.challenger, gain.value, gain.low, gain.high, verdict);
+}
+
 }  // namespace skerry

@@ -6,6 +6,7 @@
 
 #include "codec/json.h"
 #include "train/evaluate.h"
+#include "train/gate.h"
 
 namespace skerry {
 
@@ -21,5 +22,6 @@ std::string ExplanationText(const Json& explanation);
 // everywhere are named below the table.
 std::string ReconciliationText(const std::vector<Json>& sites);
 std::string EvaluationText(const EvaluateReport& report);
+std::string ComparisonText(const CompareReport& report);
 
 }  // namespace skerry

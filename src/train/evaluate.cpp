@@ -133,11 +133,11 @@ Result<EvaluateReport> Evaluate(const ModelPackage& package, const Table& table,
   }
   SKERRY_ASSIGN_OR_RETURN(const std::vector<float> anomalies,
                           AnomalyScoresOf(package, rows.features));
-  const LabelledRows expanded =
-      package.derived.empty() ? LabelledRows{} : rows.WithDerived(package.derived);
+  const bool expands = options.plots && !package.derived.empty();
+  const LabelledRows expanded = expands ? rows.WithDerived(package.derived) : LabelledRows{};
   const JudgedRows judged{.kind = "rows",
                           .schema = &schema,
-                          .rows = package.derived.empty() ? &rows : &expanded,
+                          .rows = expands ? &expanded : &rows,
                           .outputs = outputs,
                           .anomaly_scores = anomalies};
   EvaluateReport report{.task = schema.task, .classes = schema.classes, .rows = rows.rows()};
