@@ -200,6 +200,72 @@ class Tasks(unittest.TestCase):
                     self.assertAlmostEqual(1 / (1 + math.exp(-margin)), served[0]["score"], delta=1e-4)
         self.assertIn("leave out --calibration sigmoid", self.refused("--label", "species", "--calibration", "sigmoid"))
 
+    def test_a_detector_by_pca_alarms_as_asked_on_later_rows(self):
+        """Four readings that two causes drive, drifting none; later broken rows keep each reading in its range."""
+        rng = random.Random(7)
+
+        def table(name, count, broken, day0):
+            with (self.dir / name).open("w", newline="") as out:
+                writer = csv.writer(out)
+                writer.writerow(["day", "p", "q", "r", "s", "kind", "bad"])
+                for i in range(count):
+                    u, v = rng.gauss(0, 1), rng.gauss(0, 1)
+                    cells = [50 + 5 * u, 10 + v, 3 * u - 2 * v, u + 0.5 * v]
+                    cells = [c + scale * rng.gauss(0, 0.1) for c, scale in zip(cells, (5, 1, 3, 1))]
+                    bad = i % 50 == 0
+                    if broken or bad:
+                        cells[2] = 3 * rng.gauss(0, 1) - 2 * rng.gauss(0, 1)
+                    cells = ["" if rng.random() < 0.03 else f"{c:.4f}" for c in cells]
+                    writer.writerow([f"2026-01-{day0 + i * 10 // count:02}", *cells, rng.choice("xyz"), int(bad)])
+
+        table("readings.csv", 4000, False, 1)
+        table("readings-later.csv", 2000, False, 11)
+        table("readings-broken.csv", 500, True, 21)
+        alone = ("--task", "anomaly", "--ignore", "bad")
+        for name, options in (("alone", alone), ("beside", ("--label", "bad"))):
+            model = self.dir / f"pca-{name}"
+            done = run("train", self.dir / "readings.csv", "--time", "day", "--detector", "pca", "--alarm-rate", "0.05", "--out", model, "--json", *options)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            report = json.loads(done.stdout)
+            self.assertEqual(report["detector"]["kind"], "pca")
+            self.assertEqual(report["detector"]["components"], 2)
+            self.assertGreater(report["detector"]["explained_variance"], 0.9)
+            self.assertEqual(report["detector"]["left_out"], ["kind"])
+            self.assertLess(report["max_detector_difference"], 1e-6)
+            figures = report["holdout"]["model"] if name == "alone" else report["alarms"]["holdout"]
+            rate = figures["alarm_rate" if name == "alone" else "false_alarm_rate"]
+            self.assertTrue(rate["low"] < 0.05 < rate["high"], rate)  # the held-out rows are the latest
+            words = f"PCA of 2 components ({report['detector']['explained_variance'] * 100:.1f} % of the variance)"
+            card = (model / "card.md").read_text()
+            self.assertIn(words, card)
+            self.assertIn("have no part: kind.", card)
+            answers = {}
+            for data in ("later", "broken"):
+                done = run("evaluate", model, self.dir / f"readings-{data}.csv", "--json")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                answers[data] = json.loads(done.stdout)
+                self.assertEqual(answers[data]["detector"], words)
+            if name == "alone":
+                self.assertAlmostEqual(answers["later"]["alarm_rate"]["value"], 0.05 * 0.98 + 0.02 * 0.9, delta=0.03)
+                self.assertGreater(answers["broken"]["alarm_rate"]["value"], 0.6)
+            else:
+                self.assertAlmostEqual(answers["later"]["alarms"]["false_alarm_rate"]["value"], 0.05, delta=0.015)
+            self.assertIn(words, run("evaluate", model, self.dir / "readings-later.csv").stdout)
+            self.assertEqual(run("score", self.dir / "readings-later.csv", model, "--out", self.dir / f"pca-{name}.csv").returncode, 0)
+            with (self.dir / f"pca-{name}.csv").open() as rows:
+                scores = [float(r["anomaly_score"]) for r in csv.DictReader(rows)]
+            share = sum(s >= report["anomaly_threshold"] for s in scores) / len(scores)
+            told = answers["later"] if name == "alone" else answers["later"]["alarms"]
+            self.assertAlmostEqual(told["alarm_rate"]["value"], share, delta=1e-9)
+        again = run("train", self.dir / "readings.csv", "--time", "day", "--detector", "pca", "--alarm-rate", "0.05", "--out", self.dir / "pca-again", *alone)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual((self.dir / "pca-again/detector.onnx").read_bytes(), (self.dir / "pca-alone/detector.onnx").read_bytes())
+        (self.dir / "kinds.csv").write_text("kind,bad\n" + "".join(f"{'xyz'[i % 3]},{i % 2}\n" for i in range(200)))
+        none = run("train", self.dir / "kinds.csv", "--label", "bad", "--detector", "pca", "--out", self.dir / "none")
+        self.assertEqual(none.returncode, 1)
+        self.assertIn("use --detector isolation-forest", none.stderr)
+        self.assertFalse((self.dir / "none").exists())
+
     def test_thresholds_that_mean_nothing_are_refused(self):
         for goal, named in (("cost=1:0", "cost=1:20"), ("alarm-rate=2", "alarm-rate=0.02"), ("recall", "f1, cost=FP:FN")):
             done = run("train", self.dir / "train.csv", "--label", "species", "--out", self.dir / "none", "--threshold", goal)

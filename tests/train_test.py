@@ -1,57 +1,18 @@
 """skerry train, evaluate and compare from the outside. Prints "N passed, N failed, N skipped"."""
 import json
+import os
 import pathlib
-import random
-import resource
 import signal
 import subprocess
-import tempfile
 import unittest
 
 from skerry_process import SKERRY, run, run_tests
+from train_case import TrainCase, machine_rows, write_csv
+
+AI4I = pathlib.Path(os.environ.get("SKERRY_TEST_DATA", "/nowhere")) / "ai4i2020/ai4i2020.csv"
 
 
-def machine_rows(rows, seed=1):
-    """Dicts of: speed, torque, grade, unit (40 of them), day, weight, failed."""
-    rng = random.Random(seed)
-    for i in range(rows):
-        speed, torque, grade = rng.gauss(1500, 200), rng.gauss(40, 10), rng.choice("ABC")
-        failed = speed * torque > 70_000 + (0 if grade == "A" else 8_000) and rng.random() < 0.95
-        yield {"speed": f"{speed:.1f}", "torque": f"{torque:.2f}", "grade": grade, "unit": f"u{i % 40}",
-               "day": f"2026-01-{1 + i * 28 // rows:02}", "weight": 1 + i % 3, "failed": int(failed)}
-
-
-def write_csv(path, rows):
-    rows = list(rows)
-    lines = [",".join(rows[0])] + [",".join(str(cell) for cell in row.values()) for row in rows]
-    path.write_text("\n".join(lines) + "\n")
-
-
-class Train(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory(prefix="skerry-train-")
-        self.addCleanup(temporary.cleanup)
-        self.dir = pathlib.Path(temporary.name)
-        self.data = self.dir / "machines.csv"
-        write_csv(self.data, machine_rows(800))
-
-    def train(self, *args, data=None, out="model", label="failed"):
-        names = data or [self.data]
-        return run("train", *names, *(["--label", label] if label else []), "--out", self.dir / out, *args)
-
-    def refused(self, *args, **named):
-        """The message of a training that must fail with status 1 and leave nothing behind."""
-        before = sorted(p.name for p in self.dir.iterdir())
-        done = self.train(*args, **named)
-        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-        self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before)
-        return done.stderr
-
-    def report(self, *args, **named):
-        done = self.train(*args, "--json", **named)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return json.loads(done.stdout)
-
+class Train(TrainCase):
     def test_groups_times_and_weights(self):
         grouped = self.report("--group", "unit", "--weight", "weight", "--ignore", "day")
         self.assertEqual(grouped["split"]["group"], {"column": "unit", "groups": 40})
@@ -83,6 +44,62 @@ class Train(unittest.TestCase):
             done = self.train(*wrong, out="wrong")
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(wrong[0], done.stderr)
+
+    def test_a_search_chooses_on_inner_folds_alone(self):
+        """With --time the latest rows are held out: other labels of theirs change no choice and no model."""
+        rows = list(machine_rows(800))
+        columns = ("--time", "day", "--ignore", "unit,weight", "--search", "6")
+        first = self.report(*columns)
+        last = max(row["day"] for row in rows)
+        held_out = [row for row in rows if row["day"] > f"2026-01-{int(last[-2:]) - 5:02}"]
+        labels = [row["failed"] for row in held_out]
+        self.assertLess(len(held_out), first["holdout_rows"] + 1)
+        for row, label in zip(held_out, labels[::-1]):
+            row["failed"] = label
+        write_csv(self.data, rows)
+        other = self.report(*columns, out="other")
+        self.assertNotEqual(first["holdout"], other["holdout"])
+        for member in ("search", "parameters", "trees", "threshold", "cross_validation"):
+            self.assertEqual(first[member], other[member], member)
+        self.assertEqual((self.dir / "model/model.onnx").read_bytes(), (self.dir / "other/model.onnx").read_bytes())
+        search = first["search"]
+        self.assertLessEqual(search["chosen_loss"], search["default_loss"])
+        self.assertEqual(search["rungs"][0]["configurations"], 6)
+        self.assertEqual(search["default_chosen"], first["parameters"]["depth"] == 6 and first["parameters"]["learning_rate"] == 0.05)
+        for text in ((self.dir / "model/card.md").read_text(), self.train(*columns, out="text").stdout):
+            self.assertIn(f"learning rate {first['parameters']['learning_rate']}", text)
+            self.assertIn("best of 6 configurations", text)
+        self.assertNotIn("search", self.report("--time", "day", "--ignore", "unit,weight", out="plain"))
+        self.assertIn("from 2 to 256 configurations", self.refused("--search", "257", out="not"))
+        self.assertIn("from 2 to 256 configurations", self.refused("--search", "1", out="not"))
+        self.assertIn("leave out --search", self.refused("--search", "4", "--task", "anomaly", label=None, out="not"))
+        self.assertIn("where the rows fit in memory", self.refused("--search", "4", "--from-disk", out="not"))
+        self.assertIn("without --engine spark", self.refused("--search", "4", "--engine", "spark", "--master", "local[1]", out="not"))
+
+    def test_an_interrupted_search_leaves_nothing_and_says_how_long_it_takes(self):
+        write_csv(self.data, machine_rows(20_000))
+        before = sorted(p.name for p in self.dir.iterdir())
+        process = subprocess.Popen([SKERRY, "train", self.data, "--label", "failed", "--search", "64", "--out", self.dir / "model"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:
+            if line.startswith("search: "):
+                self.assertRegex(line, r"^search: \d+ of 64 configurations learnt to 6.25 % of a whole fit; about \d+ s left$")
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        process.stderr.close()
+        self.assertEqual(process.wait(60), 1)
+        self.assertIn("interrupted", rest)
+        self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before)
+
+    @unittest.skipUnless(AI4I.exists(), "SKERRY_TEST_DATA is not set, or has no ai4i2020")
+    def test_a_search_on_real_machines_is_no_worse_than_the_default(self):
+        columns = ("--ignore", "UDI,Product ID,TWF,HDF,PWF,OSF,RNF")
+        searched = self.report(*columns, "--search", "6", data=[AI4I], label="Machine failure")
+        plain = self.report(*columns, data=[AI4I], label="Machine failure", out="plain")
+        self.assertLessEqual(searched["search"]["chosen_loss"], searched["search"]["default_loss"])
+        self.assertEqual(searched["split"], plain["split"])
+        self.assertEqual(searched["parameters"] == plain["parameters"], searched["search"]["default_chosen"])
 
     def test_patterns_and_a_schema_file(self):
         rows = list(machine_rows(800))
@@ -119,37 +136,6 @@ class Train(unittest.TestCase):
         self.report("--ignore", "day,weight,unit", data=[self.dir / "rows.ndjson"], out="other")
         for name in ("model.onnx", "detector.onnx", "schema.json", "reference.json"):
             self.assertEqual((self.dir / "model" / name).read_bytes(), (self.dir / "other" / name).read_bytes(), name)
-
-    def test_bad_input_is_told_and_leaves_nothing(self):
-        rows = list(machine_rows(300))
-
-        def table(change):
-            write_csv(self.data, [change(i, dict(row)) for i, row in enumerate(rows)])
-
-        table(lambda i, row: {**row, "failed": 0})
-        self.assertIn("one class only", self.refused())
-        table(lambda i, row: {**row, "failed": "NaN" if i == 4 else i % 2})
-        self.assertIn("'failed' is blank in 1 of 300 rows (row 5)", self.refused())
-        table(lambda i, row: {**row, "torque": "inf" if i == 6 else row["torque"]})
-        self.assertIn("column 'torque', row 7: infinite", self.refused())
-        table(lambda i, row: {**row, "torque": "broken" if i == 8 else row["torque"]})
-        self.assertIn("column 'torque' holds numbers, but row 9 says 'broken'", self.refused())
-        table(lambda i, row: {"speed": "", "failed": i % 2})
-        self.assertIn("no column is left to learn from", self.refused())
-        table(lambda i, row: {"speed": "5", "failed": i % 2})
-        self.assertIn("no column is left to learn from", self.refused())
-        with self.data.open("w") as out:
-            out.write("x,failed\n" + "".join(f"{i % 7},c{i}\n" for i in range(1_000_000)))
-        message = self.refused()
-        self.assertIn("label 'failed'", message)
-        self.assertIn("different values", message)
-
-    def test_a_column_of_100000_texts_is_an_id(self):
-        with self.data.open("w") as out:
-            out.write("x,name,failed\n" + "".join(f"{i * 37 % 1000},n{i},{int(i * 37 % 1000 > 700)}\n" for i in range(100_000)))
-        done = self.train()
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("column 'name' has over 100 different texts: carried as an id", done.stderr)
 
     def test_rows_on_disk_give_a_model_of_the_same_quality(self):
         write_csv(self.data, machine_rows(4_000))
@@ -201,17 +187,6 @@ class Train(unittest.TestCase):
         self.assertIn("weight column 'weight' is blank, zero or negative in row 6", self.refused("--from-disk", "--weight", "weight"))
         write_csv(self.data, ({**row, "unit": "one"} for row in machine_rows(800)))
         self.assertIn("'unit' is the same in every row", self.refused("--from-disk", "--group", "unit"))
-
-    def test_a_full_disk_leaves_nothing(self):
-        def small_files():
-            resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
-        before = sorted(p.name for p in self.dir.iterdir())
-        for more, what in (([], "File too large"), (["--from-disk"], "a scratch file in")):
-            done = subprocess.run([SKERRY, "train", self.data, "--label", "failed", "--out", self.dir / "model", *more],
-                                  capture_output=True, text=True, preexec_fn=small_files, timeout=120, check=False)
-            self.assertEqual(done.returncode, 1, done.stderr)
-            self.assertIn(what, done.stderr)
-            self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before, done.stderr)
 
     def test_an_interrupted_training_leaves_nothing(self):
         write_csv(self.data, machine_rows(20_000))

@@ -39,6 +39,7 @@ constexpr std::size_t kTableColumns = 4'096;
 constexpr std::size_t kFieldBytes = 1U << 20U;
 constexpr std::size_t kRowsPerRequest = 100'000;
 constexpr std::size_t kCategoriesPerField = 1'000;
+constexpr std::size_t kPcaFeatures = 256;       // of an anomaly detector by PCA
 constexpr std::size_t kClasses = 100;           // of a multiclass model
 constexpr std::size_t kDerivedFeatures = 64;    // of a package
 constexpr std::size_t kFilesPerTable = 10'000;  // that one command may name
@@ -49,6 +50,7 @@ constexpr std::size_t kEncodedTableCells = 64'000'000;  // rows x columns of one
 // Training.
 constexpr std::size_t kBaselineRows = 100'000;  // that the logistic regression is fitted to
 constexpr std::size_t kTrainingReportBytes = 16U << 20U;
+constexpr int kSearchConfigurations = 256;      // of hyper-parameters
 constexpr std::size_t kSliceColumns = 8;        // that slices are made by where none is asked for
 constexpr std::size_t kSliceGroups = 20;        // of such a column
 constexpr std::size_t kAskedSliceGroups = 100;  // of one that is asked for

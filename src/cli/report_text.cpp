@@ -39,6 +39,7 @@ std::string AlarmsLine(const EvaluateReport& report) {
   std::string out;
   if (!report.alarms.figures.empty())
     out = fmt::format("anomaly alarms     {}\n", AlarmFiguresText(report.alarms));
+  if (report.detector) out += fmt::format("{:<18} {}\n", "detector", *report.detector);
   if (report.asked_alarm_rate)
     out += fmt::format("{:<18} {:.4g} of {} rows\n", "asked for", *report.asked_alarm_rate,
                        report.task == ModelTask::kBinary ? "class 0's" : "the");

@@ -136,18 +136,42 @@ Status TakeData(const std::vector<std::string>& names, TrainOptions& options) {
   return {};
 }
 
+struct TrainArguments {
+  TrainOptions options;
+  MlflowOptions mlflow;
+  std::vector<std::string> data;
+  std::string schema, threshold, calibration = "none", detector = "isolation-forest";
+  EngineArguments engine;
+  bool print_schema = false, json = false;
+};
+
+// What is chosen on the inner folds.
+void AddChoiceOptions(CLI::App& app, TrainArguments& args) {
+  app.add_option("--threshold", args.threshold,
+                 "what a score's threshold is chosen for, of two classes: f1 (the default), "
+                 "cost=FP:FN (as 1:20) or alarm-rate=R (share of all rows)");
+  app.add_option("--calibration", args.calibration,
+                 "that makes scores probabilities, of two classes: none, sigmoid or isotonic")
+      ->check(CLI::IsMember({"none", "sigmoid", "isotonic"}))
+      ->capture_default_str();
+  app.add_option(
+      "--search", args.options.search,
+      "how many choices of hyper-parameters to try on the inner folds (2 to 256); default: "
+      "none");
+  app.add_option("--detector", args.detector,
+                 "of anomalies: isolation-forest, or pca (numbers alone; T^2 and Q)")
+      ->check(CLI::IsMember({"isolation-forest", "pca"}))
+      ->capture_default_str();
+  app.add_option("--alarm-rate", args.options.detector.alarm_rate,
+                 "share of normal rows that the anomaly detector may raise alarms on")
+      ->check(CLI::Range(0.0, 0.5))
+      ->capture_default_str();
+}
+
 }  // namespace
 
 CommandRun DeclareTrain(CLI::App& app) {
-  struct Arguments {
-    TrainOptions options;
-    MlflowOptions mlflow;
-    std::vector<std::string> data;
-    std::string schema, threshold, calibration = "none";
-    EngineArguments engine;
-    bool print_schema = false, json = false;
-  };
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<TrainArguments>();
   TrainOptions& options = args->options;
   app.add_option("data", args->data, kDataHelp)->required();
   app.add_option("--label", options.label, "the column to predict; a task anomaly has none");
@@ -161,17 +185,7 @@ CommandRun DeclareTrain(CLI::App& app) {
   app.add_option("--name", options.name, "the model's name")->capture_default_str();
   app.add_option("--version", options.version, "its version")->capture_default_str();
   AddColumnOptions(app, options);
-  app.add_option("--threshold", args->threshold,
-                 "what a score's threshold is chosen for, of two classes: f1 (the default), "
-                 "cost=FP:FN (as 1:20) or alarm-rate=R (share of all rows)");
-  app.add_option("--calibration", args->calibration,
-                 "that makes scores probabilities, of two classes: none, sigmoid or isotonic")
-      ->check(CLI::IsMember({"none", "sigmoid", "isotonic"}))
-      ->capture_default_str();
-  app.add_option("--alarm-rate", options.detector.alarm_rate,
-                 "share of normal rows that the anomaly detector may raise alarms on")
-      ->check(CLI::Range(0.0, 0.5))
-      ->capture_default_str();
+  AddChoiceOptions(app, *args);
   app.add_option("--seed", options.seed, "of the one shuffle and of training")
       ->capture_default_str();
   app.add_option("--holdout", options.holdout, "share of rows held out for the report")
@@ -196,6 +210,7 @@ CommandRun DeclareTrain(CLI::App& app) {
   return [args]() -> Status {
     TrainOptions& told = args->options;
     SKERRY_ASSIGN_OR_RETURN(told.calibration, ParseCalibration(args->calibration));
+    SKERRY_ASSIGN_OR_RETURN(told.detector.kind, ParseDetectorKind(args->detector));
     told.progress = [](std::string_view line) { PrintProgress(line); };
     SKERRY_RETURN_IF_ERROR(TakeData(args->data, told));
     if (!args->schema.empty()) SKERRY_RETURN_IF_ERROR(ReadColumnFile(args->schema, told));

@@ -88,6 +88,9 @@ Status ReadGoals(const JsonObject& object, ModelReference& reference) {
                   "reference.anomaly_alarm_rate is {}; it is from 0 to under 1", rate);
     reference.anomaly_alarm_rate = rate;
   }
+  if (object.Has("detector")) {
+    SKERRY_ASSIGN_OR_RETURN(reference.detector, object.String("detector"));
+  }
   return {};
 }
 
@@ -117,6 +120,7 @@ Json ModelReference::ToJson() const {
                                 {"missing", GroupToJson(feature.missing, min_group)}});
   if (threshold_goal) json["threshold_goal"] = threshold_goal->ToText();
   if (anomaly_alarm_rate) json["anomaly_alarm_rate"] = *anomaly_alarm_rate;
+  if (detector) json["detector"] = *detector;
   return json;
 }
 

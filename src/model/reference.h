@@ -45,6 +45,7 @@ struct ModelReference {
   // that may be at or above the threshold.
   std::optional<ThresholdGoal> threshold_goal{};
   std::optional<double> anomaly_alarm_rate{};
+  std::optional<std::string> detector{};  // what it is, in words
   std::uint64_t rows = 0;
   std::uint64_t min_group = 5;  // k
 

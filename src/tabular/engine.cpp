@@ -87,14 +87,16 @@ std::string CsvCall(const std::filesystem::path& path, const CsvHeader& header,
                     const ReadOptions& options) {
   // The delimiter is told and not sniffed: else a ragged file is taken for one wide column. All
   // rows are looked at for types: else a late word in a column of numbers fails the whole read.
+  // Nothing is skipped: else all rows before one with more cells are taken for a preamble.
   // Truth values stay as written: "yes", "True" and "t" are words that whoever scores will send.
   std::string told;
   for (const std::string& name : header.fields)
     if (options.header && IsIn(options.text_columns, name))
       told += fmt::format("{}{}: 'VARCHAR'", told.empty() ? "" : ", ", QuoteLiteral(name));
   return fmt::format(
-      "read_csv({}, delim={}, quote='\"', escape='\"', header={}, all_varchar={}, sample_size=-1, "
-      "max_line_size={}, auto_type_candidates=['BIGINT', 'DOUBLE', 'TIME', 'DATE', 'TIMESTAMP', "
+      "read_csv({}, delim={}, quote='\"', escape='\"', header={}, skip=0, all_varchar={}, "
+      "sample_size=-1, max_line_size={}, auto_type_candidates=['BIGINT', 'DOUBLE', 'TIME', 'DATE', "
+      "'TIMESTAMP', "
       "'TIMESTAMPTZ', 'VARCHAR']{})",
       QuoteLiteral(path.string()), QuoteLiteral(std::string(1, header.delimiter)), options.header,
       options.csv_types == CsvTypes::kText,
@@ -320,10 +322,14 @@ Result<Selection> TabularEngine::Impl::Select(const Source& source, const std::s
                         types[i].starts_with("MAP") || types[i].starts_with("UNION");
     const bool as_text = nested || types[i] == "TIME" || types[i].starts_with("TIME ") ||
                          types[i] == "INTERVAL" || types[i] == "BLOB" || types[i] == "UUID" ||
-                         types[i] == "BIT" || types[i] == "JSON" || types[i] == "\"NULL\"" ||
+                         types[i] == "BIT" || types[i] == "\"NULL\"" ||
                          IsIn(options.text_columns, given[i]);
-    select += fmt::format("{}{}{}", select.empty() ? "" : ", ", QuoteIdentifier(names[i]),
-                          as_text ? "::VARCHAR" : "");
+    // Values of mixed types: a text among them without its quotes.
+    const char* form = types[i] == "JSON" ? "json_extract_string({}, '$')"
+                       : as_text          ? "{}::VARCHAR"
+                                          : "{}";
+    select +=
+        (select.empty() ? "" : ", ") + fmt::format(fmt::runtime(form), QuoteIdentifier(names[i]));
     selection.names.push_back(given[i]);
   }
   selection.sql = fmt::format("SELECT {} FROM {}", select, source.call);

@@ -62,29 +62,6 @@ struct BlockReader {
   }
 };
 
-// Weighted.
-double LossOf(const LabelledRows& rows, std::span<const float> scores, bool absolute) {
-  constexpr std::size_t kBlockRows = 8'192;
-  struct Sums {
-    double loss = 0, weight = 0;
-  };
-  std::vector<Sums> blocks(rows.rows() / kBlockRows + 1);
-  const auto add = [&](std::size_t first, std::size_t count) -> Status {
-    Sums sums;
-    for (std::size_t i = first; i < first + count; ++i) {
-      sums.loss += rows.weights[i] * RowLoss(rows, scores, i, absolute);
-      sums.weight += rows.weights[i];
-    }
-    blocks[first / kBlockRows] = sums;
-    return {};
-  };
-  [[maybe_unused]] const Status never_fails = ForBlocks(rows.rows(), kBlockRows, add);
-  Sums all;
-  for (const Sums& block : blocks) all = {all.loss + block.loss, all.weight + block.weight};
-  const double mean = all.loss / all.weight;
-  return rows.task == ModelTask::kRegression && !absolute ? std::sqrt(mean) : mean;
-}
-
 }  // namespace
 
 Result<XgboostMatrix> XgboostMatrix::FromRows(const XgboostFunctions& xgb, const LabelledRows& rows,
@@ -162,6 +139,12 @@ Booster::~Booster() {
   if (handle_ != nullptr) xgb_->booster_free(handle_);
 }
 
+Status Booster::SeedEachRound() {
+  if (xgb_->booster_set_param(handle_, "seed_per_iteration", "true") != 0)
+    return XgboostError(*xgb_, "seed_per_iteration");
+  return {};
+}
+
 Status Booster::Update(int round, DMatrixHandle matrix) {
   if (xgb_->booster_update(handle_, round, matrix) != 0) return XgboostError(*xgb_, "learning");
   return {};
@@ -224,23 +207,56 @@ Result<EarlyStopped> FitWithEarlyStopping(const XgboostFunctions& xgb, const Xgb
                                           const XgboostMatrix& watched, const LabelledRows& facts,
                                           const HyperParameters& parameters, std::uint64_t seed,
                                           const CancelCheck& cancelled) {
-  SKERRY_ASSIGN_OR_RETURN(Booster booster, Booster::Create(xgb, {rows.handle(), watched.handle()},
+  SKERRY_ASSIGN_OR_RETURN(WatchedFit watching,
+                          WatchedFit::Start(xgb, rows, watched, facts, parameters, seed));
+  SKERRY_RETURN_IF_ERROR(watching.Learn(parameters.trees, cancelled));
+  return watching.best();
+}
+
+double LossOf(const LabelledRows& rows, std::span<const float> scores, bool absolute) {
+  constexpr std::size_t kBlockRows = 8'192;
+  struct Sums {
+    double loss = 0, weight = 0;
+  };
+  std::vector<Sums> blocks(rows.rows() / kBlockRows + 1);
+  const auto add = [&](std::size_t first, std::size_t count) -> Status {
+    Sums sums;
+    for (std::size_t i = first; i < first + count; ++i) {
+      sums.loss += rows.weights[i] * RowLoss(rows, scores, i, absolute);
+      sums.weight += rows.weights[i];
+    }
+    blocks[first / kBlockRows] = sums;
+    return {};
+  };
+  [[maybe_unused]] const Status never_fails = ForBlocks(rows.rows(), kBlockRows, add);
+  Sums all;
+  for (const Sums& block : blocks) all = {all.loss + block.loss, all.weight + block.weight};
+  const double mean = all.loss / all.weight;
+  return rows.task == ModelTask::kRegression && !absolute ? std::sqrt(mean) : mean;
+}
+
+Result<WatchedFit> WatchedFit::Start(const XgboostFunctions& xgb, const XgboostMatrix& fit,
+                                     const XgboostMatrix& watched, const LabelledRows& facts,
+                                     const HyperParameters& parameters, std::uint64_t seed) {
+  SKERRY_ASSIGN_OR_RETURN(Booster booster, Booster::Create(xgb, {fit.handle(), watched.handle()},
                                                            facts, parameters, seed));
-  EarlyStopped best;
-  double least = std::numeric_limits<double>::infinity();
-  for (int round = 0; round < parameters.trees; ++round) {
+  return WatchedFit(fit, watched, facts, parameters, std::move(booster));
+}
+
+Status WatchedFit::Learn(int rounds, const CancelCheck& cancelled) {
+  for (; learnt_ < rounds && !stopped_; ++learnt_) {
     if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
-    SKERRY_RETURN_IF_ERROR(booster.Update(round, rows.handle()));
-    SKERRY_ASSIGN_OR_RETURN(std::vector<float> scores, booster.Predict(watched.handle()));
-    const double loss = LossOf(facts, scores, parameters.objective == "absolute-error");
-    if (loss < least) {
-      least = loss;
-      best = {round + 1, std::move(scores)};
-    } else if (round + 1 - best.rounds >= parameters.early_stopping_rounds) {
-      break;
+    SKERRY_RETURN_IF_ERROR(booster_.Update(learnt_, fit_->handle()));
+    SKERRY_ASSIGN_OR_RETURN(std::vector<float> scores, booster_.Predict(watched_->handle()));
+    const double loss = LossOf(*facts_, scores, parameters_.objective == "absolute-error");
+    if (loss < least_) {
+      least_ = loss;
+      best_ = {learnt_ + 1, std::move(scores)};
+    } else {
+      stopped_ = learnt_ + 1 - best_.rounds >= parameters_.early_stopping_rounds;
     }
   }
-  return best;
+  return {};
 }
 
 }  // namespace skerry

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -71,6 +72,8 @@ class Booster {
   Booster& operator=(Booster&&) = delete;
   ~Booster();
 
+  // Else boosters by turns would draw from one sequence of XGBoost's, each depending on the others.
+  Status SeedEachRound();
   Status Update(int round, DMatrixHandle matrix);
   Result<std::vector<float>> Predict(DMatrixHandle matrix);
   // Appends the scores of rows that are in no matrix, without a copy of them.
@@ -92,6 +95,40 @@ struct EarlyStopped {
   int rounds = 1;
   std::vector<float> scores{};  // of the rows that were watched, at that round
 };
+// A fit that stops early by the rows of a second matrix, learnt a stretch at a time. Matrices and
+// `facts` (task, labels, weights and targets of the second) outlive it.
+class WatchedFit {
+ public:
+  static Result<WatchedFit> Start(const XgboostFunctions& xgb, const XgboostMatrix& fit,
+                                  const XgboostMatrix& watched, const LabelledRows& facts,
+                                  const HyperParameters& parameters, std::uint64_t seed);
+  Status SeedEachRound() { return booster_.SeedEachRound(); }
+  // Until there are `rounds` rounds, or it has stopped.
+  Status Learn(int rounds, const CancelCheck& cancelled);
+  const EarlyStopped& best() const { return best_; }
+
+ private:
+  WatchedFit(const XgboostMatrix& fit, const XgboostMatrix& watched, const LabelledRows& facts,
+             const HyperParameters& parameters, Booster booster)
+      : fit_(&fit),
+        watched_(&watched),
+        facts_(&facts),
+        parameters_(parameters),
+        booster_(std::move(booster)) {}
+
+  const XgboostMatrix *fit_, *watched_;
+  const LabelledRows* facts_;
+  HyperParameters parameters_;
+  Booster booster_;
+  int learnt_ = 0;
+  bool stopped_ = false;
+  double least_ = std::numeric_limits<double>::infinity();
+  EarlyStopped best_{};
+};
+
+// Weighted; log loss is clipped as XGBoost clips it.
+double LossOf(const LabelledRows& rows, std::span<const float> scores, bool absolute);
+
 // `facts`: task, labels, weights and targets of `watched`.
 Result<EarlyStopped> FitWithEarlyStopping(const XgboostFunctions& xgb, const XgboostMatrix& rows,
                                           const XgboostMatrix& watched, const LabelledRows& facts,

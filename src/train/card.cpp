@@ -1,6 +1,7 @@
 #include "train/card.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "train/task_report.h"
 
@@ -53,8 +54,7 @@ std::string SplitSentence(const TrainReport& report) {
 std::string Purpose(const FittedPackage& package) {
   const ModelSchema& schema = package.schema;
   const TrainReport& report = package.report;
-  const std::string detector =
-      fmt::format("an isolation forest of {} trees", report.detector.trees);
+  const std::string detector = report.DetectorWords();
   const std::string beside = fmt::format("; beside it {} scores how unusual a row is.", detector);
   if (schema.task == ModelTask::kAnomaly)
     return fmt::format("Scores how unusual a row is, by {}. It learnt without a label.", detector);
@@ -84,6 +84,12 @@ std::string DataSection(const TrainReport& report, const std::vector<std::string
                       SplitSentence(report));
   if (report.engine != "embedded")
     text += fmt::format("- the trees were fitted by {}\n", report.engine);
+  if (report.task != ModelTask::kAnomaly)
+    text += fmt::format("- parameters of the trees: {}\n", ParameterWords(report.parameters));
+  if (!report.search.rungs.empty())
+    text += fmt::format(
+        "- they are the best of {} configurations{}: {}\n", report.search.rungs[0].configurations,
+        report.search.default_chosen ? " (the default)" : "", SearchWords(report.search));
   for (const std::string& warning : report.warnings)
     text += fmt::format("- **warning**: {}\n", warning);
   return text + "\n";
@@ -111,12 +117,24 @@ std::string BinaryFigures(const TrainReport& report) {
          fmt::format("- on the inner folds: {}\n\n", AtThresholdText(report.cross_validation));
 }
 
+std::string LeftOutSentence(const DetectorFacts& facts) {
+  if (facts.left_out.empty()) return "Every feature has a part.";
+  return fmt::format("Categories and columns that do not vary have no part: {}.",
+                     fmt::join(facts.left_out, ", "));
+}
+
 std::string AlarmSection(const TrainReport& report) {
   std::string text = fmt::format(
       "An anomaly is an anomaly score of {:.6g} or more, a threshold that was set for alarms on "
       "{:.2g} % of the {} rows of the inner folds.\n\n",
       report.anomaly_threshold, report.detector.alarm_rate * 100,
       report.task == ModelTask::kBinary ? "class 0" : "training");
+  if (report.detector.kind == DetectorKind::kPca)
+    text += fmt::format(
+        "The score is the greater of T² / {:.4g} and Q / {:.4g}: how far a row goes in the {} "
+        "components, and how far it leaves them; each limit is what as many rows reach. {}\n\n",
+        report.detector_facts.t2_limit, report.detector_facts.q_limit,
+        report.detector_facts.components, LeftOutSentence(report.detector_facts));
   if (report.alarm_folds.figures.empty()) return text;  // of task anomaly: the figures above
   if (!report.alarm_holdout.figures.empty())
     text += fmt::format("- on held-out rows: {}\n", AlarmFiguresText(report.alarm_holdout));

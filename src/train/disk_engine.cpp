@@ -261,6 +261,11 @@ Result<TrainReport> TrainFromDisk(TabularEngine& engine, const TrainOptions& opt
   if (!options.holdout_data.empty())
     return Fail(ErrorCode::kUnimplemented,
                 "held-out files are taken where the rows fit in memory: leave out --from-disk");
+  if (options.search != 0)
+    return Fail(
+        ErrorCode::kUnimplemented,
+        "hyper-parameters are searched for where the rows fit in memory: leave out --search, "
+        "or search on a part of the rows and tell what it found (--depth, --learning-rate)");
   SKERRY_ASSIGN_OR_RETURN(
       SourceData data, ReadSourceData(engine, options.data, TextColumns(options), options.progress,
                                       limits::kSchemaRows));

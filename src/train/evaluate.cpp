@@ -54,6 +54,7 @@ void JudgeDetector(const ModelReference& reference, const JudgedRows& judged,
                   labelled ? std::span(judged.rows->labels) : std::span<const std::uint8_t>{},
                   reference.anomaly_threshold, bootstrap);
   report.asked_alarm_rate = reference.anomaly_alarm_rate;
+  report.detector = reference.detector;
 }
 
 std::string FigureRow(std::string_view name, const Interval& interval) {
@@ -113,6 +114,7 @@ Json EvaluateReport::ToJson() const {
   if (!classes.empty()) json["classes"] = classes;
   if (!alarms.figures.empty()) json["alarms"] = alarms.ToJson();
   if (asked_alarm_rate) json["asked_alarm_rate"] = *asked_alarm_rate;
+  if (detector) json["detector"] = *detector;
   for (const SliceTable& table : slices) json["slices"].push_back(table.ToJson());
   return json;
 }

@@ -36,6 +36,7 @@ struct EvaluateReport {
   // Of a detector beside a predictor; the rate that was asked for, of any detector, if it is told.
   TaskScores alarms{};
   std::optional<double> asked_alarm_rate{};
+  std::optional<std::string> detector{};  // what it is, in words, if that is told
   std::vector<SliceTable> slices{};
   std::vector<PlotFile> plots{};
   Json ToJson() const;

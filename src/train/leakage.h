@@ -29,11 +29,23 @@ struct MixedValues {
 };
 MixedValues CountMixedValues(std::span<const float> values, std::span<const std::uint8_t> labels);
 
-// From this area on a feature "alone tells the label".
-constexpr double kTellingAuc = 0.99;
+// The same of any labels, numbered: by chance where two rows have one label as often as here.
+MixedValues CountMixedLabels(std::span<const float> values, std::span<const std::uint32_t> labels);
 
-// Of a binary task a sentence for each feature that alone tells the label, or of which the label is
-// a function.
+// How much of what the label leaves open the column alone tells, at most 1: of several classes the
+// share of the errors of naming the most frequent one that go away, of numbers the share of the
+// variance (R2). Each row is predicted by the others of its bin: of its category, or of the two
+// hundredth of the numbers that it is in; missing values are a bin.
+double ToldByFeature(const Field& field, std::span<const float> values, const LabelledRows& rows);
+
+// From this area, and from this share, on a feature "alone tells the label".
+constexpr double kTellingAuc = 0.99;
+constexpr double kTellingShare = 0.98;
+
+// A number a row, the same where the label is. All 0 without labels.
+std::vector<std::uint32_t> LabelNumbers(const LabelledRows& rows);
+
+// A sentence for each feature that alone tells the label, or of which the label is a function.
 std::vector<std::string> LeakWarnings(const ModelSchema& schema, const LabelledRows& rows);
 
 // Rows whose features another row has too.
@@ -41,6 +53,6 @@ struct Copies {
   std::size_t rows = 0;         // that are copies of an earlier row
   std::size_t other_label = 0;  // of these: with another label than the first of them
 };
-Copies CountCopies(std::span<const std::uint32_t> units, std::span<const std::uint8_t> labels);
+Copies CountCopies(std::span<const std::uint32_t> units, std::span<const std::uint32_t> labels);
 
 }  // namespace skerry

@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <set>
 
 #include "base/parallel.h"
-#include "train/isolation_forest.h"
+#include "train/detector.h"
 #include "train/logistic_regression.h"
 #include "train/onnx_export.h"
 #include "train/row_plan.h"
+#include "train/search.h"
 
 namespace skerry {
 namespace {
@@ -172,17 +172,30 @@ Status CalibrateScores(const FitInput& input, FittedTrees& fitted, FittedPackage
   return {};
 }
 
-Result<CrossValidation> ChooseRounds(const FitInput& input, std::span<const std::uint8_t> folds) {
+// How many trees, and by which parameters, which are put into the report.
+Result<CrossValidation> ChooseRounds(const FitInput& input, std::span<const std::uint8_t> folds,
+                                     TrainReport& report) {
+  report.parameters = input.parameters;
   if (input.learnt != nullptr) return input.learnt->inner;
+  if (input.search > 0) {
+    Say(input, fmt::format("trying {} choices of parameters on inner folds of {} rows",
+                           input.search, input.training.rows()));
+    SKERRY_ASSIGN_OR_RETURN(SearchOutcome found,
+                            SearchParameters(input.training, folds, input.parameters, input.search,
+                                             input.seed, input.progress, input.cancelled));
+    report.parameters = found.parameters;
+    report.search = std::move(found.facts);
+    return std::move(found.inner);
+  }
   Say(input,
       fmt::format("choosing the number of trees on inner folds of {} rows", input.training.rows()));
   return CrossValidate(input.training, folds, input.parameters, input.seed, input.cancelled);
 }
 
-Result<FittedTrees> FitOrTake(const FitInput& input, int rounds) {
+Result<FittedTrees> FitOrTake(const FitInput& input, const TrainReport& report) {
   if (input.learnt != nullptr) return input.learnt->fitted;
-  Say(input, fmt::format("fitting {} trees to {} rows", rounds, input.training.rows()));
-  return FitTrees(input.training, input.parameters, rounds, input.seed, input.holdout,
+  Say(input, fmt::format("fitting {} trees to {} rows", report.trees, input.training.rows()));
+  return FitTrees(input.training, report.parameters, report.trees, input.seed, input.holdout,
                   input.cancelled);
 }
 
@@ -190,13 +203,13 @@ Result<FittedTrees> FitOrTake(const FitInput& input, int rounds) {
 // as FittedTrees::scores.
 Result<std::vector<float>> FitPredictor(const FitInput& input, std::span<const std::uint8_t> folds,
                                         FittedPackage& package) {
-  SKERRY_ASSIGN_OR_RETURN(CrossValidation inner, ChooseRounds(input, folds));
+  SKERRY_ASSIGN_OR_RETURN(CrossValidation inner, ChooseRounds(input, folds, package.report));
   const bool binary = input.schema.task == ModelTask::kBinary;
   if (binary) CalibrateFolds(input, folds, inner.scores, package.report.calibration);
   JudgeFolds(input, inner, package);
   package.report.trees = inner.rounds;
 
-  SKERRY_ASSIGN_OR_RETURN(FittedTrees fitted, FitOrTake(input, inner.rounds));
+  SKERRY_ASSIGN_OR_RETURN(FittedTrees fitted, FitOrTake(input, package.report));
   Say(input, "exporting the trees");
   package.model_onnx = ExportBoostedTrees(fitted.ensemble, input.training.features.columns);
   if (binary) SKERRY_RETURN_IF_ERROR(CalibrateScores(input, fitted, package));
@@ -239,41 +252,16 @@ Result<std::vector<float>> FitWithDerived(const FitInput& input,
   return FitPredictor(expanded, folds, package);
 }
 
-// Each training row's anomaly score by a detector that did not see it.
-std::vector<float> AnomalyOutOfFold(const FitInput& input, std::span<const std::uint8_t> folds) {
-  std::vector<float> scores(input.training.rows());
-  for (const std::uint8_t fold : std::set<std::uint8_t>(folds.begin(), folds.end())) {
-    std::vector<std::size_t> inside;
-    std::vector<std::size_t> outside;
-    for (std::size_t row = 0; row < scores.size(); ++row)
-      (folds[row] == fold ? outside : inside).push_back(row);
-    if (inside.empty()) inside = outside;  // one fold is all that there is
-    const FeatureMatrix& rows = input.training.features;
-    const IsolationForest forest =
-        GrowIsolationForest(rows.Select(inside), input.detector, input.seed ^ kDetectorSalt);
-    const std::vector<float> scored = forest.Score(rows.Select(outside));
-    for (std::size_t i = 0; i < outside.size(); ++i) scores[outside[i]] = scored[i];
-  }
-  return scores;
-}
-
-// The threshold for the stated rate of alarms on normal rows.
-double AnomalyThreshold(const FitInput& input, std::span<const float> out_of_fold) {
-  const bool labelled = input.schema.task == ModelTask::kBinary;
-  std::vector<float> normal;
-  for (std::size_t row = 0; row < out_of_fold.size(); ++row)
-    if (!labelled || input.training.labels[row] == 0) normal.push_back(out_of_fold[row]);
-  const std::vector<std::uint8_t> labels(normal.size(), 0);
-  return ThresholdOfAlarmRate(CountScores({normal, labels}), input.detector.alarm_rate);
-}
-
-// Fits, exports and compares the detector, and says how often it raises alarms.
+// Learns, exports and compares the detector, and says how often it raises alarms.
 Status FitDetector(const FitInput& input, std::span<const std::uint8_t> folds,
                    FittedPackage& package) {
-  Say(input, fmt::format("growing the anomaly detector: {} trees", input.detector.trees));
-  const IsolationForest forest =
-      GrowIsolationForest(input.training.features, input.detector, input.seed ^ kDetectorSalt);
-  package.detector_onnx = ExportIsolationForest(forest, input.training.features.columns);
+  const bool forest = input.detector.kind == DetectorKind::kIsolationForest;
+  Say(input, forest ? fmt::format("growing the anomaly detector: {} trees", input.detector.trees)
+                    : "fitting the anomaly detector: PCA");
+  SKERRY_ASSIGN_OR_RETURN(LearntDetector learnt,
+                          LearnDetector(input.detector, input.training, folds,
+                                        input.seed ^ kDetectorSalt, input.cancelled));
+  package.detector_onnx = std::move(learnt.graph);
   SKERRY_ASSIGN_OR_RETURN(const auto session,
                           OnnxSession::LoadBytes(package.detector_onnx, "detector.onnx"));
   const auto answers = [&](const FeatureMatrix& rows) {
@@ -281,17 +269,24 @@ Status FitDetector(const FitInput& input, std::span<const std::uint8_t> folds,
   };
   SKERRY_ASSIGN_OR_RETURN(const std::vector<float> exported, OnAllRows(input, answers));
   const auto own_scores = [&](const FeatureMatrix& rows) -> Result<std::vector<float>> {
-    return forest.Score(rows);
+    return learnt.score(rows);
   };
   SKERRY_ASSIGN_OR_RETURN(const std::vector<float> own, OnAllRows(input, own_scores));
-  SKERRY_ASSIGN_OR_RETURN(
-      package.report.max_detector_difference,
-      LargestDifference(own, exported, {.most = kMaxLooseDifference}, "detector"));
+  TrainReport& report = package.report;
+  const Agreement agreement{.relative = !forest, .most = kMaxLooseDifference};
+  SKERRY_ASSIGN_OR_RETURN(report.max_detector_difference,
+                          LargestDifference(own, exported, agreement, "detector"));
+  report.detector = input.detector;
+  report.detector_facts = std::move(learnt.facts);
+  for (const std::size_t i : learnt.left_out)
+    report.detector_facts.left_out.push_back(input.schema.features()[i]->name);
   const auto held_out = std::span(exported).subspan(input.training.rows());
-  const std::vector<float> out_of_fold = AnomalyOutOfFold(input, folds);
-  const double threshold = AnomalyThreshold(input, out_of_fold);
+  const std::vector<float> out_of_fold = std::move(learnt.out_of_fold);
+  const double threshold =
+      LimitOfRate(out_of_fold, NormalRows(input.training), input.detector.alarm_rate);
   package.reference.anomaly_threshold = threshold;
   package.reference.anomaly_alarm_rate = input.detector.alarm_rate;
+  package.reference.detector = report.DetectorWords();
   const bool alone = input.schema.task == ModelTask::kAnomaly;
   if (alone) KeepScoreReference(held_out, out_of_fold, package.reference);
   const auto judge = [&](std::span<const float> scores, const LabelledRows& rows) {
@@ -299,7 +294,6 @@ Status FitDetector(const FitInput& input, std::span<const std::uint8_t> folds,
     return JudgeAlarms(scores, labelled ? std::span(rows.labels) : std::span<std::uint8_t>{},
                        threshold, {.seed = input.seed});
   };
-  TrainReport& report = package.report;
   (alone ? report.task_folds : report.alarm_folds) = judge(out_of_fold, input.training);
   if (!held_out.empty())
     (alone ? report.task_model : report.alarm_holdout) = judge(held_out, input.holdout);
@@ -474,6 +468,7 @@ FitInput MakeFitInput(const TrainOptions& options, ModelSchema schema) {
           .threshold = options.threshold.value_or(ThresholdGoal{}),
           .calibration = options.calibration,
           .parameters = options.parameters,
+          .search = options.search,
           .detector = options.detector,
           .seed = options.seed,
           .progress = options.progress,
@@ -517,8 +512,6 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
   report.threshold = package.reference.threshold;
   report.threshold_goal = input.threshold;
   report.anomaly_threshold = package.reference.anomaly_threshold;
-  report.parameters = input.parameters;
-  report.detector = input.detector;
   Say(input, "judging slices, drawing the plots");
   DescribeJudged(input, package);
   return package;

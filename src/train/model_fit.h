@@ -37,6 +37,7 @@ struct FitInput {
   CalibrationKind calibration = CalibrationKind::kNone;  // of a binary task
   std::vector<SliceColumn> slices{};  // of the held-out rows; without any, of the training rows
   HyperParameters parameters{};
+  int search = 0;  // configurations, `parameters` among them; 0: no search
   DetectorParameters detector{};
   std::uint64_t seed = 1;
   ProgressSink progress{};

@@ -14,8 +14,6 @@
 namespace skerry {
 namespace {
 
-constexpr std::int64_t kIrVersion = 8;
-constexpr std::int64_t kOpset = 17;
 constexpr std::int64_t kMlOpset = 3;
 
 // The parallel arrays that TreeEnsembleRegressor wants (ONNX operators, ai.onnx.ml, version 3).
@@ -132,26 +130,11 @@ class TreeEnsembleNode {
   onnx::AttributeProto& weights_ = Add("target_weights", Type::FLOATS);
 };
 
-void DescribeMatrix(onnx::ValueInfoProto& value, const char* name, std::size_t columns) {
-  value.set_name(name);
-  onnx::TypeProto::Tensor& tensor = *value.mutable_type()->mutable_tensor_type();
-  tensor.set_elem_type(onnx::TensorProto::FLOAT);
-  tensor.mutable_shape()->add_dim()->set_dim_param("N");
-  tensor.mutable_shape()->add_dim()->set_dim_value(static_cast<std::int64_t>(columns));
-}
-
-onnx::ModelProto StartModel(const char* graph, std::size_t features) {
-  onnx::ModelProto model;
-  model.set_ir_version(kIrVersion);
-  model.set_producer_name("skerry");
-  onnx::OperatorSetIdProto& opset = *model.add_opset_import();
-  opset.set_domain("");
-  opset.set_version(kOpset);
+onnx::ModelProto StartTrees(const char* graph, std::size_t features) {
+  onnx::ModelProto model = StartGraph(graph, features);
   onnx::OperatorSetIdProto& ml = *model.add_opset_import();
   ml.set_domain("ai.onnx.ml");
   ml.set_version(kMlOpset);
-  model.mutable_graph()->set_name(graph);
-  DescribeMatrix(*model.mutable_graph()->add_input(), "input", features);
   return model;
 }
 
@@ -173,7 +156,7 @@ void AddLogistic(onnx::GraphProto& graph) {
 }  // namespace
 
 std::string ExportBoostedTrees(const BoostedTrees& ensemble, std::size_t features) {
-  onnx::ModelProto model = StartModel("boosted_trees", features);
+  onnx::ModelProto model = StartTrees("boosted_trees", features);
   onnx::GraphProto& graph = *model.mutable_graph();
   const std::size_t outputs = ensemble.base_margins.size();
   const bool identity = ensemble.link == MarginLink::kIdentity;
@@ -203,7 +186,7 @@ std::string ExportBoostedTrees(const BoostedTrees& ensemble, std::size_t feature
 }
 
 std::string ExportIsolationForest(const IsolationForest& forest, std::size_t features) {
-  onnx::ModelProto model = StartModel("isolation_forest", features);
+  onnx::ModelProto model = StartTrees("isolation_forest", features);
   onnx::GraphProto& graph = *model.mutable_graph();
   TreeEnsembleNode trees(AddGraphNode(graph, "TreeEnsembleRegressor", {"input"}, "path_sum"));
   trees.AddText("post_transform", "NONE");

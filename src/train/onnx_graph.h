@@ -3,6 +3,7 @@
 
 #include <onnx-ml.pb.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -10,12 +11,22 @@
 
 namespace skerry {
 
-// A float32 constant [rows, columns].
+// A model of the graph `name` with the one input "input" float32 [N, features].
+onnx::ModelProto StartGraph(const std::string& name, std::size_t features);
+// Float32 [N, columns].
+void DescribeMatrix(onnx::ValueInfoProto& value, const std::string& name, std::size_t columns);
+// A constant [rows, columns].
 void AddMatrixConstant(onnx::GraphProto& graph, const std::string& name,
                        std::span<const float> values, std::int64_t rows, std::int64_t columns);
+void AddMatrixConstant(onnx::GraphProto& graph, const std::string& name,
+                       std::span<const double> values, std::int64_t rows, std::int64_t columns);
 
-// A float32 constant without dimensions.
+// A constant without dimensions.
 void AddNumberConstant(onnx::GraphProto& graph, const std::string& name, float value);
+void AddDoubleConstant(onnx::GraphProto& graph, const std::string& name, double value);
+
+void AddCast(onnx::GraphProto& graph, const std::string& input, const std::string& output,
+             onnx::TensorProto::DataType to);
 
 // A node named for its one output.
 onnx::NodeProto& AddGraphNode(onnx::GraphProto& graph, const std::string& op,

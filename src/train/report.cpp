@@ -67,13 +67,43 @@ Result<HyperParameters> HyperParameters::FromJson(const Json& json) {
   return parameters;
 }
 
+Json SearchFacts::ToJson() const {
+  Json json = {{"loss", loss},
+               {"default_loss", default_loss},
+               {"chosen_loss", chosen_loss},
+               {"default_chosen", default_chosen},
+               {"rungs", Json::array()}};
+  for (const Rung& rung : rungs)
+    json["rungs"].push_back({{"configurations", rung.configurations},
+                             {"share", rung.share},
+                             {"least_loss", rung.least_loss}});
+  return json;
+}
+
+std::string_view DetectorKindName(DetectorKind kind) {
+  return kind == DetectorKind::kPca ? "pca" : "isolation-forest";
+}
+
+Result<DetectorKind> ParseDetectorKind(std::string_view name) {
+  for (const DetectorKind kind : {DetectorKind::kIsolationForest, DetectorKind::kPca})
+    if (name == DetectorKindName(kind)) return kind;
+  return Fail(ErrorCode::kInvalidArgument,
+              "there is no detector '{}'; there are isolation-forest and pca", name);
+}
+
 Json DetectorParameters::ToJson() const {
-  return {{"trees", trees}, {"samples", samples}, {"alarm_rate", alarm_rate}};
+  Json json = {{"kind", DetectorKindName(kind)}, {"alarm_rate", alarm_rate}};
+  if (kind == DetectorKind::kIsolationForest) json.update({{"trees", trees}, {"samples", samples}});
+  return json;
 }
 
 Result<DetectorParameters> DetectorParameters::FromJson(const Json& json) {
   DetectorParameters parameters;
   const JsonObject object(json, "detector");
+  SKERRY_ASSIGN_OR_RETURN(
+      const std::string kind,
+      object.StringOr("kind", std::string(DetectorKindName(DetectorKind::kIsolationForest))));
+  SKERRY_ASSIGN_OR_RETURN(parameters.kind, ParseDetectorKind(kind), "detector");
   SKERRY_ASSIGN_OR_RETURN(const std::int64_t trees, object.IntOr("trees", parameters.trees));
   SKERRY_ASSIGN_OR_RETURN(const std::int64_t samples, object.IntOr("samples", parameters.samples));
   SKERRY_ASSIGN_OR_RETURN(parameters.alarm_rate,
@@ -118,6 +148,13 @@ Json CalibrationReport::ToJson() const {
   return json;
 }
 
+std::string TrainReport::DetectorWords() const {
+  if (detector.kind == DetectorKind::kIsolationForest)
+    return fmt::format("an isolation forest of {} trees", detector.trees);
+  return fmt::format("PCA of {} components ({:.1f} % of the variance)", detector_facts.components,
+                     detector_facts.explained_variance * 100);
+}
+
 Json TrainReport::ToJson() const {
   Json json = {{"format", "skerry-train-report/1"},
                {"name", name},
@@ -146,6 +183,13 @@ Json TrainReport::ToJson() const {
   json["task"] = ModelTaskName(task);
   for (const SliceTable& table : slices) json["slices"].push_back(table.ToJson());
   if (derived.most > 0) json["derived"] = derived.ToJson();
+  if (!search.rungs.empty()) json["search"] = search.ToJson();
+  if (detector.kind == DetectorKind::kPca)
+    json["detector"].update({{"components", detector_facts.components},
+                             {"explained_variance", detector_facts.explained_variance},
+                             {"t2_limit", detector_facts.t2_limit},
+                             {"q_limit", detector_facts.q_limit},
+                             {"left_out", detector_facts.left_out}});
   if (!alarm_folds.figures.empty()) json["alarms"]["cross_validation"] = alarm_folds.ToJson();
   if (!alarm_holdout.figures.empty()) json["alarms"]["holdout"] = alarm_holdout.ToJson();
   if (task != ModelTask::kBinary) {
@@ -170,8 +214,8 @@ std::string TrainReport::ToText() const {
   text +=
       fmt::format("ONNX against trainer, largest difference: {:.1e} probability, {:.1e} anomaly\n",
                   max_model_difference, max_detector_difference);
-  text += fmt::format("threshold {:.4f} ({} on inner folds), anomaly from {:.4f} on\n\n", threshold,
-                      GoalWords(threshold_goal), anomaly_threshold);
+  text += fmt::format("threshold {:.4f} ({} on inner folds), anomaly from {:.4f} on, by {}\n\n",
+                      threshold, GoalWords(threshold_goal), anomaly_threshold, DetectorWords());
   text += fmt::format("{:<19} {:<20} {:<20} {:<20} {}\n",
                       holdout_rows > 0 ? fmt::format("{} held-out rows", holdout_rows) : "rows",
                       "AUC", "average precision", "F1", "TP/FP/FN/TN");
@@ -184,7 +228,7 @@ std::string TrainReport::ToText() const {
   text += "\nat the threshold\n";
   if (holdout_rows > 0) text += fmt::format("  held-out rows: {}\n", AtThresholdText(model));
   text += fmt::format("  inner folds:   {}\n", AtThresholdText(cross_validation));
-  text += ProbabilitiesText(calibration) + AlarmsText(*this);
+  text += ProbabilitiesText(calibration) + AlarmsText(*this) + SearchText(*this);
   for (const std::string& warning : warnings) text += fmt::format("\nwarning: {}\n", warning);
   return text + SlicesText(slices) + DerivedText(derived) + GainsText(*this);
 }

@@ -71,14 +71,16 @@ class Planner {
 
   void FindCopies() {
     copies_ = UnitsOfCopies(rows_.features);
-    const Copies copies = CountCopies(copies_, rows_.labels);
+    const Copies copies = CountCopies(copies_, LabelNumbers(rows_));
     plan_.facts.copies = copies.rows;
     if (copies.rows == 0) return;
     const std::size_t distinct = UnitCount(copies_);
     const bool by_nature = RepeatByNature(distinct, rows_.rows());
     plan_.warnings.push_back(fmt::format(
-        "{} of {} rows have the features of an earlier row, {} of them with another label: {}",
-        copies.rows, rows_.rows(), copies.other_label,
+        "{} of {} rows have the features of an earlier row{}: {}", copies.rows, rows_.rows(),
+        rows_.task == ModelTask::kAnomaly
+            ? ""
+            : fmt::format(", {} of them with another label", copies.other_label),
         by_nature ? "so few different rows are taken to repeat by nature, and split as they come"
                   : "such rows stay on one side of every split"));
     if (by_nature) copies_ = EachAlone(rows_.rows());

@@ -45,6 +45,11 @@ using LabelCounts = std::map<std::string, std::size_t>;
 Result<ModelTask> ChooseTask(const Column& label, const LabelCounts& counts,
                              const TrainOptions& options) {
   const std::string& task = options.task;
+  if (label.type == ColumnType::kTimestamp)
+    return Fail(ErrorCode::kInvalidArgument,
+                "label '{}' holds times, which are neither classes nor numbers: make a number of "
+                "them in the data (hours to the next failure), or is it another column?",
+                label.name);
   const std::string values = counts.size() > limits::kCategoriesPerField
                                  ? fmt::format("over {}", limits::kCategoriesPerField)
                                  : std::to_string(counts.size());

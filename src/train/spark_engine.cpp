@@ -186,8 +186,12 @@ Status CheckTask(const TrainOptions& options) {
   if (options.task == "anomaly")
     return Fail(
         ErrorCode::kUnimplemented,
-        "an anomaly detector is grown on some hundred rows a tree: train it by the embedded "
-        "engine");
+        "the detector is learnt from the rows that come back, not on Spark: train an anomaly model "
+        "by the embedded engine");
+  if (options.search != 0)
+    return Fail(ErrorCode::kUnimplemented,
+                "hyper-parameters are searched for by the embedded engine alone: leave out "
+                "--search, or search on a part of the rows without --engine spark");
   if (options.derive > 0)
     return Fail(ErrorCode::kUnimplemented,
                 "derived features are chosen by the embedded engine alone: leave out --derive");

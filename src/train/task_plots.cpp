@@ -156,14 +156,17 @@ PlotFile PlotAnomalyScores(const JudgedRows& judged, const JudgedFigures& figure
   PlotFile plot{.name = "plot-anomaly.svg", .title = "Anomaly scores"};
   plot.reading = "How strange the rows are; those right of the dashed line raise an alarm.";
   const bool labelled = judged.schema->task == ModelTask::kBinary;
+  const double threshold = figures.anomaly_threshold;
+  const auto [low, high] =
+      std::minmax_element(judged.anomaly_scores.begin(), judged.anomaly_scores.end());
+  // Those of PCA have no bound.
+  constexpr double kFarthest = 4;
+  const double most = std::max(std::min<double>(*high, kFarthest * threshold), threshold);
+  if (*high > most) plot.reading += fmt::format(" Scores over {:.4g} are in the last bar.", most);
   std::array<std::vector<float>, 2> scores;
   for (std::size_t row = 0; row < judged.anomaly_scores.size(); ++row)
     scores[labelled ? judged.rows->labels[row] : 0].push_back(judged.anomaly_scores[row]);
-  const auto [low, high] =
-      std::minmax_element(judged.anomaly_scores.begin(), judged.anomaly_scores.end());
-  const double threshold = figures.anomaly_threshold;
-  const Axis axis = AxisAround("anomaly score", std::min<double>(*low, threshold),
-                               std::max<double>(*high, threshold));
+  const Axis axis = AxisAround("anomaly score", std::min<double>(*low, threshold), most);
   const std::vector<ChartBox> normal = Histogram(scores[0], axis);
   const std::vector<ChartBox> positive = Histogram(scores[1], axis);
   Axis shares = AxisAround(labelled ? "share of the class's rows" : "share of the rows", 0,

@@ -181,6 +181,27 @@ std::string DerivedText(const DeriveReport& derived) {
   return text;
 }
 
+std::string ParameterWords(const HyperParameters& parameters) {
+  return fmt::format(
+      "depth {}, learning rate {}, min_child_weight {}, {:.3g} of the rows and {:.3g} of the "
+      "features a tree, l2 {}",
+      parameters.depth, parameters.learning_rate, parameters.min_child_weight,
+      parameters.row_fraction, parameters.feature_fraction, parameters.l2);
+}
+
+std::string SearchWords(const SearchFacts& search) {
+  return fmt::format("{} {:.5g} on the inner folds, of the default parameters {:.5g}", search.loss,
+                     search.chosen_loss, search.default_loss);
+}
+
+std::string SearchText(const TrainReport& report) {
+  const SearchFacts& search = report.search;
+  if (search.rungs.empty()) return {};
+  return fmt::format("\nparameters, best of {} configurations{}\n  {}\n  {}\n",
+                     search.rungs[0].configurations, search.default_chosen ? " (the default)" : "",
+                     ParameterWords(report.parameters), SearchWords(search));
+}
+
 std::string GainsText(const TrainReport& report) {
   constexpr std::size_t kShown = 8;
   const auto& gains = report.gains;
@@ -218,8 +239,9 @@ std::string TaskReportText(const TrainReport& report) {
                       report.seconds);
   text += "ONNX against trainer, largest difference: ";
   if (predicts) text += fmt::format("{:.1e} prediction, ", report.max_model_difference);
-  text += fmt::format("{:.1e} anomaly\nanomaly from {:.4f} on\n\n", report.max_detector_difference,
-                      report.anomaly_threshold);
+  text +=
+      fmt::format("{:.1e} anomaly\nanomaly from {:.4f} on, by {}\n\n",
+                  report.max_detector_difference, report.anomaly_threshold, report.DetectorWords());
   std::string head;
   for (const auto& [name, scores] : LinesOf(report)) {
     std::string line = fmt::format("{:<19}", name);
@@ -236,8 +258,8 @@ std::string TaskReportText(const TrainReport& report) {
   for (const std::string& warning : report.warnings)
     text += fmt::format("\nwarning: {}\n", warning);
   text += ConfusionText(report);
-  return text + AlarmsText(report) + SlicesText(report.slices) + DerivedText(report.derived) +
-         GainsText(report);
+  return text + AlarmsText(report) + SearchText(report) + SlicesText(report.slices) +
+         DerivedText(report.derived) + GainsText(report);
 }
 
 std::string TaskFigures(const TrainReport& report) {

@@ -35,6 +35,12 @@ std::string ReliabilityText(const CalibrationReport& report);
 std::string AlarmsText(const TrainReport& report);
 // Of any task: what was found by a search of derived features; empty without one.
 std::string DerivedText(const DeriveReport& derived);
+// "depth 6, learning rate 0.05, ..."
+std::string ParameterWords(const HyperParameters& parameters);
+// "log loss 0.071 on the inner folds, of the default parameters 0.075".
+std::string SearchWords(const SearchFacts& search);
+// What a search chose, for a terminal; empty without one.
+std::string SearchText(const TrainReport& report);
 // Of any task: the features that gained most, for a terminal; empty without a predictor.
 std::string GainsText(const TrainReport& report);
 

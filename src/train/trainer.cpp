@@ -55,6 +55,14 @@ Status CheckOptions(const TrainOptions& options) {
   if (options.derive > 0 && options.task == "anomaly")
     return Fail(ErrorCode::kInvalidArgument,
                 "an anomaly detector sees the features alone: leave out --derive");
+  if (options.search != 0 && (options.search < 2 || options.search > limits::kSearchConfigurations))
+    return Fail(ErrorCode::kInvalidArgument,
+                "a search tries from 2 to {} configurations (kSearchConfigurations), not {}",
+                limits::kSearchConfigurations, options.search);
+  if (options.search != 0 && options.task == "anomaly")
+    return Fail(ErrorCode::kInvalidArgument,
+                "a search is for the parameters of a predictor, and task anomaly has none: leave "
+                "out --search");
   const DetectorParameters& detector = options.detector;
   if (detector.trees < 1 || detector.samples < 2 || !(detector.alarm_rate >= 0) ||
       !(detector.alarm_rate < 1))

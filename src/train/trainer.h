@@ -49,8 +49,13 @@ struct HyperParameters {
   static Result<HyperParameters> FromJson(const Json& json);  // absent members keep their default
 };
 
+enum class DetectorKind : std::uint8_t { kIsolationForest, kPca };
+std::string_view DetectorKindName(DetectorKind kind);  // "isolation-forest", "pca"
+Result<DetectorKind> ParseDetectorKind(std::string_view name);
+
 struct DetectorParameters {
-  int trees = 100;
+  DetectorKind kind = DetectorKind::kIsolationForest;
+  int trees = 100;    // of a forest
   int samples = 256;  // rows a tree is grown on
   // Share of normal rows at or above the anomaly threshold: of the rows of class 0 where a binary
   // label tells them, else of all rows.
@@ -58,6 +63,27 @@ struct DetectorParameters {
 
   Json ToJson() const;
   static Result<DetectorParameters> FromJson(const Json& json);
+};
+
+struct SearchFacts {  // how hyper-parameters were searched for (train/search.h)
+  struct Rung {
+    std::size_t configurations = 0;  // that were learnt this far
+    double share = 0;                // of what a whole fit takes
+    double least_loss = 0;
+  };
+  std::string loss{};         // what it goes by: "log loss", "RMSE", "MAE"
+  std::vector<Rung> rungs{};  // empty: no search
+  double default_loss = 0, chosen_loss = 0;
+  bool default_chosen = false;
+
+  Json ToJson() const;
+};
+
+struct DetectorFacts {  // of a detector by PCA
+  std::size_t components = 0;
+  double explained_variance = 0;        // share of the variance of the standardized features
+  double t2_limit = 0, q_limit = 0;     // that the asked share of normal rows reach
+  std::vector<std::string> left_out{};  // features (the schema's field names) without a part
 };
 
 struct ToldColumn {     // what a person said of a column of the data
@@ -121,6 +147,7 @@ struct TrainOptions {
   // anomaly; 0: none.
   std::size_t derive = 0;
   HyperParameters parameters{};
+  int search = 0;  // configurations to try, `parameters` among them; 0: no search
   DetectorParameters detector{};
   SparkOptions spark{};
   // Keeps the rows on disk while trees are fitted (train/disk_engine.h), as is done by itself with
@@ -173,7 +200,8 @@ struct TrainReport {
   // How often the detector beside a predictor raises alarms: on training rows, each scored by a
   // detector of the inner folds that did not see it, and on held-out rows.
   TaskScores alarm_folds{}, alarm_holdout{};
-  // Largest |trainer - ONNX Runtime| over every row: probability, and anomaly score.
+  // Largest |trainer - ONNX Runtime| over every row: probability, and anomaly score (of PCA, whose
+  // scores have no greatest, relative to the trainer's).
   double max_model_difference = 0, max_detector_difference = 0;
   // On held-out rows; all zero when there are none (holdout_rows == 0).
   ModelScores model, logistic_regression, majority;
@@ -194,8 +222,12 @@ struct TrainReport {
   std::vector<std::pair<std::string, double>> gains;
   double seconds = 0;
   HyperParameters parameters{};
+  SearchFacts search{};
   DetectorParameters detector{};
+  DetectorFacts detector_facts{};
 
+  // "an isolation forest of 100 trees", "PCA of 3 components (92.1 % of the variance)".
+  std::string DetectorWords() const;
   Json ToJson() const;
   std::string ToText() const;  // the table that `skerry train` prints
 };

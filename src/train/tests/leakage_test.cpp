@@ -84,9 +84,70 @@ TEST_F(LeakTest, CategoriesAreJudgedWithoutTheRowItself) {
   EXPECT_THAT(WarningsOf(field, telling), ElementsAre(HasSubstr("'unit'")));
 }
 
+// Of other tasks: a label of three classes, or the number, that `told` of a column gives away.
+std::vector<std::string> TaskWarnings(ModelTask task, const Field& field,
+                                      const std::vector<float>& values,
+                                      const std::vector<float>& truth) {
+  ModelSchema schema;
+  schema.task = task;
+  schema.label_column = "grade";
+  schema.fields = {field};
+  LabelledRows rows{.features = {.columns = 1, .values = values}, .task = task, .classes = 3};
+  rows.weights.assign(values.size(), 1);
+  for (const float number : truth)
+    rows.labels.push_back(task == ModelTask::kRegression ? 0
+                          : number < -0.5F               ? 0
+                          : number < 1                   ? 1
+                                                         : 2);
+  if (task == ModelTask::kRegression) rows.targets = truth;
+  return LeakWarnings(schema, rows);
+}
+
+TEST(TaskLeaks, AColumnThatAloneTellsAClassOrANumberIsNamed) {
+  SeededRandom random(9);
+  std::vector<float> truth, noisy, close, codes;
+  for (std::size_t i = 0; i < kRows; ++i) {
+    truth.push_back(static_cast<float>(random.NextGaussian()));
+    noisy.push_back(truth[i] + 0.3F * static_cast<float>(random.NextGaussian()));
+    close.push_back(-truth[i] + 0.005F * static_cast<float>(random.NextGaussian()));
+  }
+  for (const ModelTask task : {ModelTask::kMulticlass, ModelTask::kRegression}) {
+    EXPECT_THAT(TaskWarnings(task, Number("torque"), noisy, truth), IsEmpty());
+    EXPECT_THAT(TaskWarnings(task, Number("downtime"), close, truth),
+                ElementsAre(HasSubstr("column 'downtime' alone tells label 'grade' (")));
+    close[3] = std::nanf("");
+  }
+  // A category a row tells nothing; one that is the class in other words tells all.
+  const Field unit{
+      .name = "unit", .column = "unit", .type = FieldType::kCategory, .categories = {}};
+  for (std::size_t i = 0; i < kRows; ++i) codes.push_back(static_cast<float>(i % 900));
+  EXPECT_THAT(TaskWarnings(ModelTask::kMulticlass, unit, codes, truth), IsEmpty());
+  for (std::size_t i = 0; i < kRows; ++i)
+    codes[i] = static_cast<float>(truth[i] < -0.5F ? 7 : truth[i] < 1 ? 3 : 5);
+  EXPECT_THAT(TaskWarnings(ModelTask::kMulticlass, unit, codes, truth),
+              ElementsAre(HasSubstr("column 'unit' alone tells label 'grade' (100.0 % fewer")));
+}
+
+TEST(TaskLeaks, ALabelThatIsAFunctionOfAColumnIsSaid) {
+  std::vector<float> parts, prices;  // a price a part, in no order
+  for (std::size_t i = 0; i < kRows; ++i) {
+    parts.push_back(static_cast<float>(i % 400));
+    prices.push_back(static_cast<float>((i % 400) * 37 % 101) / 10 - 4);
+  }
+  for (const ModelTask task : {ModelTask::kMulticlass, ModelTask::kRegression})
+    EXPECT_THAT(TaskWarnings(task, Number("part"), parts, prices),
+                ElementsAre(HasSubstr("label 'grade' is a function of column 'part'")));
+}
+
+TEST(Copies, NumbersThatDifferAreOtherLabels) {
+  LabelledRows rows{.labels = {0, 0, 0}, .targets = {1, 2, 1}, .task = ModelTask::kRegression};
+  EXPECT_EQ(LabelNumbers(rows), (std::vector<std::uint32_t>{0, 1, 0}));
+  EXPECT_EQ(CountCopies(RowUnits{0, 0, 0}, LabelNumbers(rows)).other_label, 1U);
+}
+
 TEST(Copies, AreCountedWithThoseOfAnotherLabel) {
   const Copies copies =
-      CountCopies(RowUnits{0, 1, 0, 0, 2, 1}, std::vector<std::uint8_t>{0, 1, 0, 1, 0, 1});
+      CountCopies(RowUnits{0, 1, 0, 0, 2, 1}, std::vector<std::uint32_t>{0, 1, 0, 1, 0, 1});
   EXPECT_EQ(copies.rows, 3U);
   EXPECT_EQ(copies.other_label, 1U);
 }

@@ -166,6 +166,19 @@ TEST(ReportPlotsTest, AnomalyScoresOfOneValueAreDrawn) {
   EXPECT_EQ(DrawPlots(judged, figures, nullptr, {}, 1).size(), 1U);
 }
 
+TEST(ReportPlotsTest, AnomalyScoresFarOutAreInTheLastBar) {
+  const ModelSchema schema = SchemaOf(ModelTask::kAnomaly, {});
+  const LabelledRows rows = RowsOf(ModelTask::kAnomaly, 50);
+  std::vector<float> anomaly(50, 0.4F);
+  anomaly[7] = 1e12F;
+  const TaskScores alarms{{{"alarm_rate", {0.02, 0, 0.1}}}, {}};
+  const JudgedRows judged{
+      .kind = "rows", .schema = &schema, .rows = &rows, .anomaly_scores = anomaly};
+  const PlotFile plot = PlotAnomalyScores(judged, {.alarms = &alarms, .anomaly_threshold = 1});
+  EXPECT_THAT(plot.reading, HasSubstr("Scores over 4 are in the last bar"));
+  EXPECT_THAT(plot.svg, Not(HasSubstr("e+")));
+}
+
 TEST(ReportPlotsTest, GainsAreShownAsSharesTheGreatestOnly) {
   FieldGains gains;
   for (int i = 0; i < 40; ++i) gains.emplace_back(fmt::format("field_{}", i), i == 0 ? 50 : 1);
