@@ -54,9 +54,11 @@ bool HasPositives(const SliceTable& table) {
 }  // namespace
 
 std::string SlicesText(const std::vector<SliceTable>& slices) {
+  constexpr std::size_t kShownFigures = 2;  // fit into a terminal's line; the card has all
   std::string text;
   for (const SliceTable& table : slices) {
-    const std::vector<std::string> figures = FiguresOf(table);
+    std::vector<std::string> figures = FiguresOf(table);
+    figures.resize(std::min(figures.size(), kShownFigures));
     const bool positives = HasPositives(table);
     text += fmt::format("\n{:<28.28} {:>8}{}", "by " + table.column, "rows",
                         positives ? "  class 1" : "");
