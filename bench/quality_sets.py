@@ -69,7 +69,7 @@ def ai4i(shop):
     frame = pd.read_csv(shop.file("ai4i2020", "ai4i2020.csv"))
     label = frame["Machine failure"].to_numpy()
     features = frame.drop(columns=["Machine failure", "UDI", "Product ID", "TWF", "HDF", "PWF", "OSF", "RNF"])
-    told = binary_folds(shop, features, label, {"skerry": [], "skerry, derived": ["--derive", "auto"]})
+    told = binary_folds(shop, features, label, {"skerry": [], "skerry, derived": ["--derive", "4"]})
     models = table(len(label), binary_figures(told, label), told)
     derived = models["skerry, derived"]
     return {"protocol": f"AI4I 2020, {shop.repeats} x {FOLDS}-fold stratified; figures are means over the repeats; skerry's threshold is of its "
