@@ -52,6 +52,7 @@ def flaml(task, train, labels, test, seconds, metric):
         from flaml import AutoML
     except ImportError:
         return None
+    train, test = (frame.set_axis([f"f{i}" for i in range(frame.shape[1])], axis=1) for frame in (train, test))  # LightGBM takes no brackets
     search = AutoML()
     search.fit(train, labels, task=task, time_budget=max(FLAML_LEAST_SECONDS, seconds), metric=metric, verbose=0, n_jobs=2, seed=1)
     return search.predict_proba(test) if task == "classification" else search.predict(test)

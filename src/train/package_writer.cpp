@@ -41,7 +41,10 @@ Status WriteNewDirectory(const NamedTexts& files, const std::filesystem::path& o
   for (const auto& [name, bytes] : files)
     if (!bytes.empty()) SKERRY_RETURN_IF_ERROR(WriteFileDurably(directory.path() / name, bytes));
   std::error_code error;
-  std::filesystem::permissions(directory.path(), std::filesystem::perms(0755), error);
+  using std::filesystem::perms;
+  constexpr perms kReadable = perms::owner_all | perms::group_read | perms::group_exec |
+                              perms::others_read | perms::others_exec;  // 0755
+  std::filesystem::permissions(directory.path(), kReadable, error);
   if (error) return SystemFailure("opening to readers", directory.path(), error);
   SKERRY_RETURN_IF_ERROR(CheckOutput(out));
   std::filesystem::rename(directory.path(), target, error);
