@@ -72,6 +72,9 @@ class Cluster:
         worker.wait_for("Successfully registered with master")
         return worker
 
+    def replace(self, number):
+        self.workers[number] = self.worker()
+
     def end(self, how=signal.SIGTERM):
         for process in [*self.workers, self.master]:
             process.end(how)

@@ -78,19 +78,8 @@ class Train(TrainCase):
 
     def test_an_interrupted_search_leaves_nothing_and_says_how_long_it_takes(self):
         write_csv(self.data, machine_rows(20_000))
-        before = sorted(p.name for p in self.dir.iterdir())
-        process = subprocess.Popen([SKERRY, "train", self.data, "--label", "failed", "--search", "64", "--out", self.dir / "model"],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        for line in process.stderr:
-            if line.startswith("search: "):
-                self.assertRegex(line, r"^search: \d+ of 64 configurations learnt to 6.25 % of a whole fit; about \d+ s left$")
-                process.send_signal(signal.SIGINT)
-                break
-        rest = process.stderr.read()
-        process.stderr.close()
-        self.assertEqual(process.wait(60), 1)
-        self.assertIn("interrupted", rest)
-        self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before)
+        line = self.interrupted("search: ", "--search", "64")
+        self.assertRegex(line, r"^search: \d+ of 64 configurations learnt to 6.25 % of a whole fit; about \d+ s left$")
 
     @unittest.skipUnless(AI4I.exists(), "SKERRY_TEST_DATA is not set, or has no ai4i2020")
     def test_a_search_on_real_machines_is_no_worse_than_the_default(self):
@@ -190,11 +179,15 @@ class Train(TrainCase):
 
     def test_an_interrupted_training_leaves_nothing(self):
         write_csv(self.data, machine_rows(20_000))
-        before = sorted(p.name for p in self.dir.iterdir())
-        process = subprocess.Popen([SKERRY, "train", self.data, "--label", "failed", "--out", self.dir / "model"],
+        self.interrupted("choosing the number of trees")
+
+    def interrupted(self, at, *args):
+        """Ctrl-C at the first line of progress that begins so; returns that line."""
+        before, line = sorted(p.name for p in self.dir.iterdir()), ""
+        process = subprocess.Popen([SKERRY, "train", self.data, "--label", "failed", *args, "--out", self.dir / "model"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for line in process.stderr:
-            if line.startswith("choosing the number of trees"):
+            if line.startswith(at):
                 process.send_signal(signal.SIGINT)
                 break
         rest = process.stderr.read()
@@ -202,6 +195,7 @@ class Train(TrainCase):
         self.assertEqual(process.wait(60), 1)
         self.assertIn("interrupted", rest)
         self.assertEqual(sorted(p.name for p in self.dir.iterdir()), before)
+        return line
 
     def test_a_spark_job_that_goes_wrong_says_why_and_where_its_log_is(self):
         submit, log = self.dir / "submit", self.dir / "model.spark.log"

@@ -14,10 +14,7 @@ std::uint64_t RotateLeft(std::uint64_t x, unsigned k) { return (x << k) | (x >> 
 
 std::uint64_t SplitMix64(std::uint64_t& state) {
   state += 0x9e3779b97f4a7c15U;
-  std::uint64_t z = state;
-  z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
-  z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
-  return z ^ (z >> 31U);
+  return MixBits(state);
 }
 
 }  // namespace
@@ -32,6 +29,14 @@ void FillRandom(void* out, std::size_t size) {
     size -= static_cast<std::size_t>(got);
   }
 }
+
+std::uint64_t MixBits(std::uint64_t value) {
+  value = (value ^ (value >> 30U)) * 0xbf58476d1ce4e5b9U;
+  value = (value ^ (value >> 27U)) * 0x94d049bb133111ebU;
+  return value ^ (value >> 31U);
+}
+
+double UnitInterval(std::uint64_t bits) { return static_cast<double>(bits >> 11U) * 0x1.0p-53; }
 
 SeededRandom::SeededRandom(std::uint64_t seed) : state_{} {
   for (auto& word : state_) word = SplitMix64(seed);
@@ -49,7 +54,7 @@ std::uint64_t SeededRandom::NextU64() {
   return result;
 }
 
-double SeededRandom::NextDouble() { return static_cast<double>(NextU64() >> 11U) * 0x1.0p-53; }
+double SeededRandom::NextDouble() { return UnitInterval(NextU64()); }
 
 std::uint64_t SeededRandom::NextBelow(std::uint64_t bound) {
   __extension__ using Wide = unsigned __int128;

@@ -11,6 +11,12 @@ namespace skerry {
 // Fills from getrandom(2). Aborts if the kernel refuses, since no identity could be trusted then.
 void FillRandom(void* out, std::size_t size);
 
+// The finalizer of SplitMix64 (Steele, Lea, Flood 2014, "Fast Splittable Pseudorandom Number
+// Generators"): each bit of the result depends on all bits of `value`. Not for secrets.
+std::uint64_t MixBits(std::uint64_t value);
+// 53 of the bits as a number in [0, 1).
+double UnitInterval(std::uint64_t bits);
+
 // xoshiro256** seeded through SplitMix64 (Blackman & Vigna 2018): the same numbers on every
 // platform and standard library, which std:: distributions do not promise. Not for secrets.
 class SeededRandom {

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <filesystem>
 
+#include "base/environment.h"
 #include "base/limits.h"
 #include "storage/file.h"
 #include "train/provenance.h"
@@ -13,11 +13,6 @@ namespace skerry {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string FromEnvironment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::string() : std::string(value);
-}
 
 std::string ScalarText(const Json& value) {
   return value.is_string() ? value.get<std::string>() : DumpJson(value);

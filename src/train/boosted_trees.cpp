@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <string>
 #include <utility>
 
 #include "base/limits.h"
 #include "train/booster.h"
+#include "train/splits.h"
 
 namespace skerry {
 namespace {
@@ -211,12 +211,9 @@ Result<CrossValidation> CrossValidate(const LabelledRows& rows, std::span<const 
   const std::size_t outputs = rows.outputs();
   CrossValidation result{.scores = std::vector<float>(rows.rows() * outputs, 0)};
   double rounds = 0;
-  const std::set<std::uint8_t> fold_numbers(folds.begin(), folds.end());
-  for (const std::uint8_t fold : fold_numbers) {
-    std::vector<std::size_t> inside;
-    std::vector<std::size_t> outside;
-    for (std::size_t row = 0; row < rows.rows(); ++row)
-      (folds[row] == fold ? outside : inside).push_back(row);
+  const std::vector<std::uint8_t> numbers = FoldNumbers(folds);
+  for (const std::uint8_t number : numbers) {
+    const auto [inside, outside] = RowsOfFold(folds, number);
     const LabelledRows watched = rows.Select(outside);
     // XGBoost copies the rows that it learns from: ours go at once.
     SKERRY_ASSIGN_OR_RETURN(const XgboostMatrix fit,
@@ -231,7 +228,7 @@ Result<CrossValidation> CrossValidate(const LabelledRows& rows, std::span<const 
       result.scores[outside[i / outputs] * outputs + i % outputs] = stopped.scores[i];
   }
   result.rounds =
-      std::max(1, static_cast<int>(std::lround(rounds / static_cast<double>(fold_numbers.size()))));
+      std::max(1, static_cast<int>(std::lround(rounds / static_cast<double>(numbers.size()))));
   return result;
 }
 

@@ -32,6 +32,24 @@ std::vector<const char*> TypesOf(std::span<const std::uint8_t> categorical) {
   return types;
 }
 
+// Labels, weights and types of the features of a matrix or of a block.
+bool SetFacts(const XgboostFunctions& xgb, DMatrixHandle matrix, std::span<const float> labels,
+              std::span<const float> weights, std::vector<const char*>& types) {
+  const std::string label_data = ArrayInterface(labels.data(), labels.size(), 0);
+  const std::string weight_data = ArrayInterface(weights.data(), weights.size(), 0);
+  return xgb.matrix_set_info(matrix, "label", label_data.c_str()) == 0 &&
+         xgb.matrix_set_info(matrix, "weight", weight_data.c_str()) == 0 &&
+         (types.empty() ||
+          xgb.matrix_set_texts(matrix, "feature_type", types.data(), types.size()) == 0);
+}
+
+// What a prediction points to.
+std::span<const float> ScoresAt(const float* scores, const bst_ulong* shape, bst_ulong dimensions) {
+  bst_ulong count = 1;
+  for (bst_ulong i = 0; i < dimensions; ++i) count *= shape[i];
+  return {scores, count};
+}
+
 // What XGBoost calls back while it reads rows.
 struct BlockReader {
   const XgboostFunctions* xgb = nullptr;
@@ -52,13 +70,8 @@ struct BlockReader {
 
   bool Give(const RowBlock& block) {
     const std::string data = ArrayInterface(block.features.data(), block.rows(), rows->columns());
-    const std::string labels = ArrayInterface(block.labels.data(), block.rows(), 0);
-    const std::string weights = ArrayInterface(block.weights.data(), block.rows(), 0);
     return xgb->proxy_set_dense(proxy, data.c_str()) == 0 &&
-           xgb->matrix_set_info(proxy, "label", labels.c_str()) == 0 &&
-           xgb->matrix_set_info(proxy, "weight", weights.c_str()) == 0 &&
-           (types.empty() ||
-            xgb->matrix_set_texts(proxy, "feature_type", types.data(), types.size()) == 0);
+           SetFacts(*xgb, proxy, block.labels, block.weights, types);
   }
 };
 
@@ -73,14 +86,9 @@ Result<XgboostMatrix> XgboostMatrix::FromRows(const XgboostFunctions& xgb, const
   const std::vector<float> labels = rows.targets.empty()
                                         ? std::vector<float>(rows.labels.begin(), rows.labels.end())
                                         : rows.targets;
-  const std::string label_data = ArrayInterface(labels.data(), labels.size(), 0);
-  const std::string weight_data = ArrayInterface(rows.weights.data(), rows.weights.size(), 0);
   std::vector<const char*> types = TypesOf(rows.features.categorical);
   const bool taken = xgb.matrix_create(data.c_str(), config.c_str(), &matrix.handle_) == 0 &&
-                     xgb.matrix_set_info(matrix.handle_, "label", label_data.c_str()) == 0 &&
-                     xgb.matrix_set_info(matrix.handle_, "weight", weight_data.c_str()) == 0 &&
-                     (types.empty() || xgb.matrix_set_texts(matrix.handle_, "feature_type",
-                                                            types.data(), types.size()) == 0);
+                     SetFacts(xgb, matrix.handle_, labels, rows.weights, types);
   if (!taken) return tl::make_unexpected(XgboostError(xgb, "taking the rows").error());
   return matrix;
 }
@@ -159,9 +167,8 @@ Result<std::vector<float>> Booster::Predict(DMatrixHandle matrix) {
   const float* scores = nullptr;
   if (xgb_->booster_predict(handle_, matrix, kConfig, &shape, &dimensions, &scores) != 0)
     return tl::make_unexpected(XgboostError(*xgb_, "predicting").error());
-  bst_ulong count = 1;
-  for (bst_ulong i = 0; i < dimensions; ++i) count *= shape[i];
-  return std::vector<float>(scores, scores + count);
+  const std::span<const float> given = ScoresAt(scores, shape, dimensions);
+  return std::vector<float>(given.begin(), given.end());
 }
 
 Status Booster::PredictInPlace(const FeatureMatrix& rows, std::vector<float>& scores) {
@@ -172,13 +179,12 @@ Status Booster::PredictInPlace(const FeatureMatrix& rows, std::vector<float>& sc
   const std::string data = ArrayInterface(rows.values.data(), rows.rows(), rows.columns);
   const bst_ulong* shape = nullptr;
   bst_ulong dimensions = 0;
-  const float* given = nullptr;
+  const float* predicted = nullptr;
   if (xgb_->booster_predict_dense(handle_, data.c_str(), kConfig, nullptr, &shape, &dimensions,
-                                  &given) != 0)
+                                  &predicted) != 0)
     return XgboostError(*xgb_, "predicting");
-  bst_ulong count = 1;
-  for (bst_ulong i = 0; i < dimensions; ++i) count *= shape[i];
-  scores.insert(scores.end(), given, given + count);
+  const std::span<const float> given = ScoresAt(predicted, shape, dimensions);
+  scores.insert(scores.end(), given.begin(), given.end());
   return {};
 }
 

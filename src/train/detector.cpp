@@ -1,7 +1,6 @@
 #include "train/detector.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "base/limits.h"
@@ -9,32 +8,27 @@
 #include "train/metrics.h"
 #include "train/onnx_export.h"
 #include "train/pca_detector.h"
+#include "train/splits.h"
 
 namespace skerry {
 namespace {
 
-struct Fold {
-  std::vector<std::size_t> inside{}, outside{};
-};
-
-std::vector<Fold> PartByFold(std::span<const std::uint8_t> folds) {
-  std::vector<Fold> parts;
-  for (const std::uint8_t number : std::set<std::uint8_t>(folds.begin(), folds.end())) {
-    Fold& fold = parts.emplace_back();
-    for (std::size_t row = 0; row < folds.size(); ++row)
-      (folds[row] == number ? fold.outside : fold.inside).push_back(row);
+std::vector<FoldRows> PartByFold(std::span<const std::uint8_t> folds) {
+  std::vector<FoldRows> parts;
+  for (const std::uint8_t number : FoldNumbers(folds)) {
+    FoldRows& fold = parts.emplace_back(RowsOfFold(folds, number));
     if (fold.inside.empty()) fold.inside = fold.outside;  // one fold is all that there is
   }
   return parts;
 }
 
 Result<LearntDetector> LearnForest(const DetectorParameters& parameters, const FeatureMatrix& rows,
-                                   const std::vector<Fold>& folds, std::uint64_t seed,
+                                   const std::vector<FoldRows>& folds, std::uint64_t seed,
                                    const CancelCheck& cancelled) {
   IsolationForest forest = GrowIsolationForest(rows, parameters, seed);
   LearntDetector learnt{.graph = ExportIsolationForest(forest, rows.columns),
                         .out_of_fold = std::vector<float>(rows.rows())};
-  for (const Fold& fold : folds) {
+  for (const FoldRows& fold : folds) {
     if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
     const std::vector<float> scores =
         GrowIsolationForest(rows.Select(fold.inside), parameters, seed)
@@ -63,7 +57,7 @@ FeatureMatrix SelectNormal(const FeatureMatrix& rows, std::vector<std::size_t> w
 }
 
 Result<LearntDetector> LearnPca(const DetectorParameters& parameters, const LabelledRows& training,
-                                const std::vector<Fold>& folds, const CancelCheck& cancelled) {
+                                const std::vector<FoldRows>& folds, const CancelCheck& cancelled) {
   const FeatureMatrix& rows = training.features;
   SKERRY_RETURN_IF_ERROR(CheckPca(rows));
   const std::vector<std::uint8_t> normal = NormalRows(training);
@@ -76,7 +70,7 @@ Result<LearntDetector> LearnPca(const DetectorParameters& parameters, const Labe
                 "one: use --detector isolation-forest");
   PcaDetector::Distances distances{.t2 = std::vector<double>(rows.rows()),
                                    .q = std::vector<double>(rows.rows())};
-  for (const Fold& fold : folds) {
+  for (const FoldRows& fold : folds) {
     if (cancelled && cancelled()) return Fail(ErrorCode::kUnavailable, "interrupted");
     const PcaDetector::Distances part =
         FitPca(SelectNormal(rows, fold.inside, normal), detector.components)
@@ -126,7 +120,7 @@ Result<LearntDetector> LearnDetector(const DetectorParameters& parameters,
                                      const LabelledRows& training,
                                      std::span<const std::uint8_t> folds, std::uint64_t seed,
                                      const CancelCheck& cancelled) {
-  const std::vector<Fold> parts = PartByFold(folds);
+  const std::vector<FoldRows> parts = PartByFold(folds);
   if (parameters.kind == DetectorKind::kPca)
     return LearnPca(parameters, training, parts, cancelled);
   return LearnForest(parameters, training.features, parts, seed, cancelled);

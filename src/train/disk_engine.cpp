@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "base/random.h"
 #include "storage/file.h"
 #include "train/booster.h"
 #include "train/data_source.h"

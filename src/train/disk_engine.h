@@ -1,7 +1,7 @@
 // Tables that memory should not hold, trained in this process: the rows go once from the files to a
 // scratch file of float32 numbers beside `out`, and from there, block by block, into XGBoost's bins
-// of quantiles (booster.h). In memory are about two bytes a cell and 40 bytes a row; on disk four
-// bytes a cell.
+// of quantiles (booster.h). In memory are about two bytes a cell and, with what XGBoost needs, 55
+// bytes a row (measured: 3.7 GB of 50 million rows of 8 features); on disk four bytes a cell.
 //
 // The trees are of all training rows; figures, threshold, calibration, detector and card of at most
 // SampledRows of them. The split is by a hash of the features, or of the group, with the seed; with

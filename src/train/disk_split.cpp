@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/random.h"
 #include "train/row_plan.h"
 #include "train/splits.h"
 
@@ -134,13 +135,8 @@ class Splitter {
 }  // namespace
 
 std::uint64_t MixHash(std::uint64_t a, std::uint64_t b) {
-  std::uint64_t z = a + 0x9E3779B97F4A7C15U * (b + 1);
-  z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
-  z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
-  return z ^ (z >> 31U);
+  return MixBits(a + 0x9E3779B97F4A7C15U * (b + 1));
 }
-
-double UnitInterval(std::uint64_t hash) { return static_cast<double>(hash >> 11U) * 0x1.0p-53; }
 
 Status SplitOnDisk(const TrainOptions& options, DiskRows& rows, SampledFit& fit) {
   return Splitter(rows, options, fit).Split();

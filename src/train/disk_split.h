@@ -11,10 +11,8 @@
 
 namespace skerry {
 
-// 64 bits that follow from both, spread evenly (SplitMix64's finalizer).
+// 64 bits that follow from both, spread evenly.
 std::uint64_t MixHash(std::uint64_t a, std::uint64_t b);
-// In [0, 1).
-double UnitInterval(std::uint64_t hash);
 
 // Fills rows.side, and of `fit` the counts and the split's facts. kInvalidArgument: one group
 // alone, or no row left on a side.

@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "train/graph_runs.h"
 #include "train/model_fit.h"
 #include "train/package_writer.h"
 #include "train/task_report.h"
@@ -11,17 +12,6 @@
 
 namespace skerry {
 namespace {
-
-// Labels by the package's schema; of a binary task both classes.
-Result<LabelledRows> ReadRows(const ModelPackage& package, const Table& table) {
-  if (table.rows() == 0) return Fail(ErrorCode::kInvalidArgument, "the table has no rows");
-  SKERRY_ASSIGN_OR_RETURN(LabelledRows rows, EncodeRows(table, package.schema, ""));
-  if (package.schema.task != ModelTask::kBinary) return rows;
-  if (rows.positives() == 0 || rows.positives() == rows.rows())
-    return Fail(ErrorCode::kInvalidArgument, "all {} rows are of class '{}': nothing to judge by",
-                rows.rows(), package.schema.classes[rows.positives() == 0 ? 0 : 1]);
-  return rows;
-}
 
 Result<std::vector<float>> AnomalyScoresOf(const ModelPackage& package, const FeatureMatrix& rows) {
   if (!package.detector) return std::vector<float>();
@@ -100,6 +90,16 @@ std::string Document(const EvaluateReport& report, const ModelPackage& package,
 
 }  // namespace
 
+Result<LabelledRows> ReadJudgedRows(const ModelPackage& package, const Table& table) {
+  if (table.rows() == 0) return Fail(ErrorCode::kInvalidArgument, "the table has no rows");
+  SKERRY_ASSIGN_OR_RETURN(LabelledRows rows, EncodeRows(table, package.schema, ""));
+  if (package.schema.task != ModelTask::kBinary) return rows;
+  if (rows.positives() == 0 || rows.positives() == rows.rows())
+    return Fail(ErrorCode::kInvalidArgument, "all {} rows are of class '{}': nothing to judge by",
+                rows.rows(), package.schema.classes[rows.positives() == 0 ? 0 : 1]);
+  return rows;
+}
+
 Json EvaluateReport::ToJson() const {
   const bool binary = task == ModelTask::kBinary;
   Json json = binary ? scores.ToJson() : figures.ToJson();
@@ -122,7 +122,7 @@ Json EvaluateReport::ToJson() const {
 Result<EvaluateReport> Evaluate(const ModelPackage& package, const Table& table,
                                 const EvaluateOptions& options) {
   const ModelSchema& schema = package.schema;
-  SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows, ReadRows(package, table));
+  SKERRY_ASSIGN_OR_RETURN(const LabelledRows rows, ReadJudgedRows(package, table));
   std::vector<std::size_t> every(table.rows());
   std::iota(every.begin(), every.end(), std::size_t{0});
   SKERRY_ASSIGN_OR_RETURN(

@@ -42,10 +42,13 @@ struct EvaluateReport {
   Json ToJson() const;
 };
 
+// The rows of a labelled table as the package takes them. kInvalidArgument: no rows, a missing
+// column, a blank or unknown label (with its rows), or, of a binary task, one class alone.
+Result<LabelledRows> ReadJudgedRows(const ModelPackage& package, const Table& table);
+
 // Scores `table` (raw columns by the schema's column names, with the label column) with `package`
-// and compares with the labels. kInvalidArgument names a missing column, a blank or
-// unknown label (with its rows), a table of one class, or a slice that cannot be made. Of a
-// detector, which has no label: how often it raises alarms.
+// and compares with the labels. kInvalidArgument: as ReadJudgedRows, or a slice that cannot be
+// made. Of a detector, which has no label: how often it raises alarms.
 Result<EvaluateReport> Evaluate(const ModelPackage& package, const Table& table,
                                 const EvaluateOptions& options);
 

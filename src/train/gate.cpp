@@ -7,8 +7,8 @@
 #include "base/limits.h"
 #include "model/package.h"
 #include "storage/file.h"
-#include "train/model_fit.h"
-#include "train/training_set.h"
+#include "train/evaluate.h"
+#include "train/graph_runs.h"
 
 namespace skerry {
 namespace {
@@ -18,12 +18,7 @@ Result<LabelledRows> ReadLabelled(const ModelPackage& package, const Table& tabl
   if (package.schema.task != ModelTask::kBinary)
     return Fail(ErrorCode::kUnimplemented, "{} answers a {} task; binary models are compared",
                 package.name, ModelTaskName(package.schema.task));
-  if (table.rows() == 0) return Fail(ErrorCode::kInvalidArgument, "the table has no rows");
-  SKERRY_ASSIGN_OR_RETURN(LabelledRows rows, EncodeRows(table, package.schema, ""));
-  if (rows.positives() == 0 || rows.positives() == rows.rows())
-    return Fail(ErrorCode::kInvalidArgument, "all {} rows are of class '{}': nothing to judge by",
-                rows.rows(), package.schema.classes[rows.positives() == 0 ? 0 : 1]);
-  return rows;
+  return ReadJudgedRows(package, table);
 }
 
 CompareReport Compare(std::span<const float> champion, std::span<const float> challenger,

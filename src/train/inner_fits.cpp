@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <utility>
+
+#include "train/splits.h"
 
 namespace skerry {
 
@@ -11,10 +12,8 @@ Result<InnerFolds> InnerFolds::Part(const LabelledRows& rows, std::span<const st
                                     int threads) {
   SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
   InnerFolds parted(rows);
-  for (const std::uint8_t number : std::set<std::uint8_t>(folds.begin(), folds.end())) {
-    std::vector<std::size_t> inside, outside;
-    for (std::size_t row = 0; row < rows.rows(); ++row)
-      (folds[row] == number ? outside : inside).push_back(row);
+  for (const std::uint8_t number : FoldNumbers(folds)) {
+    auto [inside, outside] = RowsOfFold(folds, number);
     LabelledRows watched = rows.Select(outside);
     SKERRY_ASSIGN_OR_RETURN(XgboostMatrix fit,
                             XgboostMatrix::FromRows(*xgb, rows.Select(inside), threads));

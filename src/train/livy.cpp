@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "base/environment.h"
 #include "base/ids.h"
 #include "base/limits.h"
 #include "codec/json.h"
@@ -29,11 +29,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kWake{100};  // how soon facts and a Ctrl-C are seen
 constexpr std::chrono::seconds kAsk{1};          // how often Livy is asked for the state
 constexpr int kLogLines = 5'000;                 // of a batch that failed, at most
-
-std::string Environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 // What Livy says of a batch.
 struct BatchState {
@@ -80,8 +75,8 @@ class Livy {
  private:
   static HttpClientOptions Options() {
     HttpClientOptions options;
-    options.basic_user = Environment("LIVY_USER");
-    options.basic_password = Environment("LIVY_PASSWORD");
+    options.basic_user = FromEnvironment("LIVY_USER");
+    options.basic_password = FromEnvironment("LIVY_PASSWORD");
     return options;
   }
 

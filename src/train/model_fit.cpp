@@ -6,8 +6,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "base/parallel.h"
 #include "train/detector.h"
+#include "train/graph_runs.h"
 #include "train/logistic_regression.h"
 #include "train/onnx_export.h"
 #include "train/row_plan.h"
@@ -325,31 +325,6 @@ void JudgeTaskOnHoldout(const FitInput& input, std::span<const float> scores, Tr
   report.task_baseline = JudgeClasses(frequencies, holdout.labels, holdout.classes, options);
 }
 
-// A block of rows at a time, whose derived columns, if any, are all that is added to memory.
-Result<std::vector<float>> RunBlocks(const OnnxSession& session, const FeatureMatrix& rows,
-                                     const DerivedColumns& derived, std::string_view output,
-                                     std::size_t out_columns) {
-  constexpr std::size_t kBlockRows = 4'096;
-  const std::size_t columns = rows.columns + derived.size();
-  SKERRY_ASSIGN_OR_RETURN(const std::size_t index,
-                          session.RequireMatrix(columns, output, out_columns));
-  std::vector<float> results(rows.rows() * out_columns);
-  const auto run = [&](std::size_t first, std::size_t count) {
-    std::span<const float> block =
-        std::span(rows.values).subspan(first * rows.columns, count * rows.columns);
-    std::vector<float> expanded;
-    if (!derived.empty()) {
-      derived.Expand(block, expanded);
-      block = expanded;
-    }
-    return session.RunMatrix(block, count, columns, index,
-                             std::span(results).subspan(first * out_columns, count * out_columns),
-                             out_columns);
-  };
-  SKERRY_RETURN_IF_ERROR(ForBlocks(rows.rows(), kBlockRows, run));
-  return results;
-}
-
 void JudgeOnHoldout(const FitInput& input, std::span<const float> scores, FittedPackage& package) {
   if (input.schema.task != ModelTask::kBinary)
     return JudgeTaskOnHoldout(input, scores, package.report);
@@ -408,36 +383,6 @@ void DescribeJudged(const FitInput& input, FittedPackage& package) {
 }
 
 }  // namespace
-
-Result<std::vector<float>> RunWholeGraph(const OnnxSession& session, const FeatureMatrix& rows,
-                                         std::string_view output, std::size_t out_columns) {
-  return RunBlocks(session, rows, {}, output, out_columns);
-}
-
-Result<std::vector<float>> RunPredictor(const ModelPackage& package,
-                                        const FeatureMatrix& features) {
-  return RunBlocks(*package.predictor, features, package.derived,
-                   PredictorOutputName(package.schema), PredictorColumns(package.schema));
-}
-
-Result<std::vector<float>> OutputsOf(const ModelPackage& package, const FeatureMatrix& features) {
-  SKERRY_ASSIGN_OR_RETURN(std::vector<float> outputs, RunPredictor(package, features));
-  if (package.schema.task != ModelTask::kBinary) return outputs;
-  for (std::size_t row = 0; row < features.rows(); ++row) outputs[row] = outputs[row * 2 + 1];
-  outputs.resize(features.rows());
-  return outputs;
-}
-
-Result<std::vector<float>> RunGraph(const OnnxSession& session, const FeatureMatrix& rows,
-                                    std::string_view output, std::size_t out_columns,
-                                    std::size_t column) {
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> all,
-                          RunWholeGraph(session, rows, output, out_columns));
-  std::vector<float> results;
-  results.reserve(rows.rows());
-  for (std::size_t i = column; i < all.size(); i += out_columns) results.push_back(all[i]);
-  return results;
-}
 
 ModelScores JudgeScores(const ScoredRows& rows, double threshold, const ThresholdGoal& goal,
                         const BootstrapOptions& options) {

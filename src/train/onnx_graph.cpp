@@ -4,6 +4,20 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 namespace skerry {
+namespace {
+
+onnx::TensorProto& AddMatrix(onnx::GraphProto& graph, const std::string& name,
+                             onnx::TensorProto::DataType type, std::int64_t rows,
+                             std::int64_t columns) {
+  onnx::TensorProto& tensor = *graph.add_initializer();
+  tensor.set_name(name);
+  tensor.set_data_type(type);
+  tensor.add_dims(rows);
+  tensor.add_dims(columns);
+  return tensor;
+}
+
+}  // namespace
 
 void DescribeMatrix(onnx::ValueInfoProto& value, const std::string& name, std::size_t columns) {
   value.set_name(name);
@@ -28,21 +42,13 @@ onnx::ModelProto StartGraph(const std::string& name, std::size_t features) {
 
 void AddMatrixConstant(onnx::GraphProto& graph, const std::string& name,
                        std::span<const float> values, std::int64_t rows, std::int64_t columns) {
-  onnx::TensorProto& tensor = *graph.add_initializer();
-  tensor.set_name(name);
-  tensor.set_data_type(onnx::TensorProto::FLOAT);
-  tensor.add_dims(rows);
-  tensor.add_dims(columns);
+  onnx::TensorProto& tensor = AddMatrix(graph, name, onnx::TensorProto::FLOAT, rows, columns);
   for (const float value : values) tensor.add_float_data(value);
 }
 
 void AddMatrixConstant(onnx::GraphProto& graph, const std::string& name,
                        std::span<const double> values, std::int64_t rows, std::int64_t columns) {
-  onnx::TensorProto& tensor = *graph.add_initializer();
-  tensor.set_name(name);
-  tensor.set_data_type(onnx::TensorProto::DOUBLE);
-  tensor.add_dims(rows);
-  tensor.add_dims(columns);
+  onnx::TensorProto& tensor = AddMatrix(graph, name, onnx::TensorProto::DOUBLE, rows, columns);
   for (const double value : values) tensor.add_double_data(value);
 }
 

@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/child_process.h"
+#include "base/environment.h"
 #include "base/limits.h"
 #include "train/job_facts.h"
 
@@ -42,19 +42,14 @@ Status CheckMaster(const SparkOptions& options) {
   return {};
 }
 
-std::string Environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 // Where S3 is, by the variables that other programs go by, too. Names and keys are taken from the
 // environment by Spark itself: on a command line everybody could read them.
 std::vector<std::string> S3Settings() {
   std::vector<std::string> settings;
-  std::string endpoint = Environment("AWS_ENDPOINT_URL_S3");
-  if (endpoint.empty()) endpoint = Environment("AWS_ENDPOINT_URL");
-  std::string region = Environment("AWS_REGION");
-  if (region.empty()) region = Environment("AWS_DEFAULT_REGION");
+  std::string endpoint = FromEnvironment("AWS_ENDPOINT_URL_S3");
+  if (endpoint.empty()) endpoint = FromEnvironment("AWS_ENDPOINT_URL");
+  std::string region = FromEnvironment("AWS_REGION");
+  if (region.empty()) region = FromEnvironment("AWS_DEFAULT_REGION");
   if (!endpoint.empty()) {
     settings.push_back("spark.hadoop.fs.s3a.endpoint=" + endpoint);
     // Buckets of a server of one's own have no host names of their own.
@@ -110,15 +105,14 @@ Result<fs::path> FindSparkSubmit(const SparkOptions& options) {
     if (CanRun(options.submit)) return fs::absolute(options.submit);
     return Fail(ErrorCode::kNotFound, "there is no program {}", options.submit.string());
   }
-  const char* home = std::getenv("SPARK_HOME");
-  if (home != nullptr && *home != 0) {
+  if (const std::string home = FromEnvironment("SPARK_HOME"); !home.empty()) {
     const fs::path submit = fs::path(home) / "bin/spark-submit";
     if (CanRun(submit)) return submit;
     return Fail(ErrorCode::kNotFound, "SPARK_HOME is {}, and there is no program {}", home,
                 submit.string());
   }
-  const char* path = std::getenv("PATH");
-  std::string_view rest = path == nullptr ? "" : path;
+  const std::string path = FromEnvironment("PATH");
+  std::string_view rest = path;
   while (!rest.empty()) {
     const std::size_t end = std::min(rest.find(':'), rest.size());
     if (const fs::path submit = fs::path(rest.substr(0, end)) / "spark-submit"; CanRun(submit))

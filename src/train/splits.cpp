@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "base/random.h"
@@ -268,6 +269,18 @@ std::vector<std::uint8_t> DealFolds(std::span<const std::uint8_t> strata,
     }
   }
   return fold_of_row;
+}
+
+FoldRows RowsOfFold(std::span<const std::uint8_t> folds, std::uint8_t number) {
+  FoldRows rows;
+  for (std::size_t row = 0; row < folds.size(); ++row)
+    (folds[row] == number ? rows.outside : rows.inside).push_back(row);
+  return rows;
+}
+
+std::vector<std::uint8_t> FoldNumbers(std::span<const std::uint8_t> folds) {
+  const std::set<std::uint8_t> numbers(folds.begin(), folds.end());
+  return {numbers.begin(), numbers.end()};
 }
 
 std::vector<std::uint8_t> FoldsByTime(std::span<const double> times,

@@ -64,6 +64,15 @@ std::vector<std::uint8_t> DealFolds(std::span<const std::uint8_t> strata,
                                     std::span<const std::uint32_t> units, std::size_t folds,
                                     std::uint64_t seed);
 
+// What is learnt from and what is left out where fold `number` is: in order.
+struct FoldRows {
+  std::vector<std::size_t> inside{};   // of the other folds
+  std::vector<std::size_t> outside{};  // of that fold
+};
+FoldRows RowsOfFold(std::span<const std::uint8_t> folds, std::uint8_t number);
+// The numbers that occur, rising.
+std::vector<std::uint8_t> FoldNumbers(std::span<const std::uint8_t> folds);
+
 // Folds that follow each other in time, of about equal size; a unit is in the fold of its earliest
 // row.
 std::vector<std::uint8_t> FoldsByTime(std::span<const double> times,

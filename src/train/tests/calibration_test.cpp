@@ -10,6 +10,7 @@
 #include "model/row_batch.h"
 #include "storage/file.h"
 #include "train/boosted_trees.h"
+#include "train/graph_runs.h"
 #include "train/model_fit.h"
 #include "train/onnx_export.h"
 #include "train/task_metrics.h"

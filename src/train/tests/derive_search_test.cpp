@@ -15,6 +15,7 @@
 #include "tabular/engine.h"
 #include "train/evaluate.h"
 #include "train/gate.h"
+#include "train/graph_runs.h"
 #include "train/model_fit.h"
 #include "train/retrain.h"
 #include "train/tests/training_data.h"

@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "model/session.h"
 #include "train/boosted_trees.h"
+#include "train/graph_runs.h"
 #include "train/model_fit.h"
 #include "train/onnx_export.h"
 

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/random.h"
 #include "train/detector.h"
+#include "train/graph_runs.h"
 #include "train/model_fit.h"
 
 namespace skerry {

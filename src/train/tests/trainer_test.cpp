@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "model/package.h"
 #include "storage/file.h"
+#include "train/graph_runs.h"
 #include "train/model_fit.h"
 #include "train/tests/training_data.h"
 
