@@ -1,9 +1,9 @@
 #include "base/child_process.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,7 +29,7 @@ class SpawnPlan {
   }
 
   // 0, or the number of what went wrong.
-  int Fill(int log_fd, short more_flags) {
+  int Fill(int log_fd) {
     sigset_t none;
     sigemptyset(&none);
     for (const int error :
@@ -37,8 +37,7 @@ class SpawnPlan {
           posix_spawn_file_actions_adddup2(&actions_, log_fd, STDOUT_FILENO),
           posix_spawn_file_actions_adddup2(&actions_, log_fd, STDERR_FILENO),
           posix_spawnattr_setsigmask(&attributes_, &none),
-          posix_spawnattr_setflags(&attributes_,
-                                   static_cast<short>(POSIX_SPAWN_SETSIGMASK | more_flags))}) {
+          posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP)}) {
       if (error != 0) return error;
     }
     return 0;
@@ -58,20 +57,9 @@ std::string HowItEnded(int status) {
   return fmt::format("ended with exit status {}", WEXITSTATUS(status));
 }
 
-}  // namespace
-
-Status EndWithParent() {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
-    return Fail(ErrorCode::kInternal, "asking to end with the parent: {}", strerror(errno));
-  // It may have died before the call; orphans are given to process 1 or to a reaper, which is not
-  // the program that starts such children.
-  if (getppid() == 1) return Fail(ErrorCode::kFailedPrecondition, "the parent process is gone");
-  return {};
-}
-
-Result<pid_t> ChildProcess::Start(const std::filesystem::path& program,
-                                  const std::vector<std::string>& arguments,
-                                  const std::filesystem::path& log, Group group) {
+Result<pid_t> StartGroup(const std::filesystem::path& program,
+                         const std::vector<std::string>& arguments,
+                         const std::filesystem::path& log) {
   std::vector<std::string> texts = {program.string()};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
@@ -79,13 +67,11 @@ Result<pid_t> ChildProcess::Start(const std::filesystem::path& program,
   pointers.push_back(nullptr);
 
   SpawnPlan plan;
-  const std::lock_guard lock(mutex_);
-  if (stopped_) return Fail(ErrorCode::kUnavailable, "no process is started any more");
   const int log_fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (log_fd < 0)
     return Fail(ErrorCode::kInternal, "opening {}: {}", log.string(), strerror(errno));
   pid_t pid = 0;
-  int error = plan.Fill(log_fd, group == Group::kOwn ? POSIX_SPAWN_SETPGROUP : 0);
+  int error = plan.Fill(log_fd);
   if (error == 0)
     error = posix_spawn(&pid, texts[0].c_str(), plan.actions(), plan.attributes(), pointers.data(),
                         environ);
@@ -93,38 +79,25 @@ Result<pid_t> ChildProcess::Start(const std::filesystem::path& program,
   if (error != 0)
     return Fail(ErrorCode::kInternal, "{} could not be started: {}", program.string(),
                 strerror(error));
-  pid_ = pid;
   return pid;
 }
 
-Status ChildProcess::Reap(pid_t pid) {
-  const std::lock_guard lock(mutex_);
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  pid_ = 0;
-  if (stopped_) return Fail(ErrorCode::kUnavailable, "the process was stopped");
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  return Fail(ErrorCode::kInternal, "the process {}", HowItEnded(status));
+}  // namespace
+
+Status EndWithParent(int signal) {
+  if (prctl(PR_SET_PDEATHSIG, signal) != 0)
+    return Fail(ErrorCode::kInternal, "asking to end with the parent: {}", strerror(errno));
+  // It may have died before the call; orphans are given to process 1 or to a reaper, which is not
+  // the program that starts such children.
+  if (getppid() == 1) return Fail(ErrorCode::kFailedPrecondition, "the parent process is gone");
+  return {};
 }
 
-Status ChildProcess::Run(const std::filesystem::path& program,
-                         const std::vector<std::string>& arguments,
-                         const std::filesystem::path& log) {
-  SKERRY_ASSIGN_OR_RETURN(const pid_t pid, Start(program, arguments, log, Group::kOfParent));
-  // Wait without reaping first: as long as it is not reaped, Stop may signal the number.
-  siginfo_t info{};
-  while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
-  }
-  return Reap(pid);
-}
-
-Status ChildProcess::RunGroup(const std::filesystem::path& program,
-                              const std::vector<std::string>& arguments,
-                              const std::filesystem::path& log, const std::function<bool()>& go_on,
-                              std::chrono::milliseconds grace) {
+Status RunProcessGroup(const std::filesystem::path& program,
+                       const std::vector<std::string>& arguments, const std::filesystem::path& log,
+                       const std::function<bool()>& go_on, std::chrono::milliseconds grace) {
   constexpr std::chrono::milliseconds kPoll{100};
-  SKERRY_ASSIGN_OR_RETURN(const pid_t pid, Start(program, arguments, log, Group::kOwn));
+  SKERRY_ASSIGN_OR_RETURN(const pid_t pid, StartGroup(program, arguments, log));
   bool asked_to_end = false;
   std::chrono::steady_clock::time_point give_up{};
   // Not reaped in the loop, so that the number stays that of the group.
@@ -142,15 +115,12 @@ Status ChildProcess::RunGroup(const std::filesystem::path& program,
     std::this_thread::sleep_for(kPoll);
   }
   kill(-pid, SIGKILL);
-  Status ended = Reap(pid);
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
   if (asked_to_end) return Fail(ErrorCode::kUnavailable, "the process was stopped");
-  return ended;
-}
-
-void ChildProcess::Stop() {
-  const std::lock_guard lock(mutex_);
-  stopped_ = true;
-  if (pid_ > 0) kill(pid_, SIGKILL);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  return Fail(ErrorCode::kInternal, "the process {}", HowItEnded(status));
 }
 
 }  // namespace skerry

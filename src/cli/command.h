@@ -53,6 +53,7 @@ CommandRun DeclarePolicy(CLI::App& app);
 CommandRun DeclareOutbox(CLI::App& app);
 CommandRun DeclareLabel(CLI::App& app);
 CommandRun DeclareRetrain(CLI::App& app);
+CommandRun DeclareRun(CLI::App& app);
 CommandRun DeclareStatus(CLI::App& app);
 CommandRun DeclareDemo(CLI::App& app);
 CommandRun DeclareDoctor(CLI::App& app);

@@ -58,6 +58,8 @@ constexpr std::array kCommands{
             "skerry retrain milling:1 --new-version 2 --base train.csv --holdout clean=hold.csv "
             "--gain-on clean --hub hub-data",
             &DeclareRetrain},
+    Command{"run", "start, follow and cancel trainings that the hub runs",
+            "skerry run start training.yaml --hub hub-data", &DeclareRun},
     Command{"status", "show whether each site's numbers add up, as the hub sees them",
             "skerry status --hub hub-data", &DeclareStatus},
     Command{"demo", "run the whole loop on this machine and show what happens", "skerry demo",

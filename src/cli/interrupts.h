@@ -4,8 +4,11 @@
 
 namespace skerry {
 
+// What a second one does. A hub that is killed tells its child once for each of its threads.
+enum class SecondInterrupt { kEndsAtOnce, kIsIgnored };
+
 // Once, on the main thread, before the work.
-void CatchInterrupts();
+void CatchInterrupts(SecondInterrupt second = SecondInterrupt::kEndsAtOnce);
 // Whether one came. Any thread.
 bool Interrupted();
 

@@ -8,7 +8,7 @@
 #include "cli/command.h"
 #include "cli/control_client.h"
 #include "cli/report_text.h"
-#include "cli/retrain_call.h"
+#include "cli/run_call.h"
 #include "cli/terminal.h"
 #include "codec/text.h"
 #include "http/url.h"
@@ -47,6 +47,23 @@ Status PrintStatus(ControlClient& control, bool as_json) {
   return {};
 }
 
+void AddTrainingOptions(CLI::App& app, TrainingGrounds& training) {
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    app.add_option(name, value, help)->group("Training runs");
+  };
+  add("--train-from", training.directories,
+      "a directory whose files training runs may read; may be repeated. The hub's lake always is");
+  add("--train-master", training.masters,
+      "a Spark master that they may train at (docs/training.md); may be repeated");
+  add("--train-livy", training.livy, "a Livy server that they may train at; may be repeated");
+  add("--train-address", training.addresses,
+      "what Spark may read, the front of an address (s3://plant/machines/); may be repeated");
+  add("--return-listen", training.return_listen, "with Livy: as of 'skerry train'");
+  add("--return-url", training.return_url, "with Livy: as of 'skerry train'");
+  add("--spark-submit", training.spark_submit, "as of 'skerry train'");
+  add("--spark-conf", training.spark_conf, "as of 'skerry train', for every run; may be repeated");
+}
+
 }  // namespace
 
 CommandRun DeclareHub(CLI::App& app) {
@@ -60,6 +77,7 @@ CommandRun DeclareHub(CLI::App& app) {
   app.add_flag("--plain-http", args->options.plain_http, "no TLS; on loopback only");
   app.add_flag("--open-registry", args->options.open_registry,
                "anyone may push and pull; on loopback only, for tests of tools");
+  AddTrainingOptions(app, args->options.training);
   return [args]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(args->listen));
     args->options.data = std::filesystem::absolute(args->data);

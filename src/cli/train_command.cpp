@@ -1,15 +1,19 @@
 // train: from files to a model package.
+#include <csignal>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
+#include "base/child_process.h"
 #include "base/cores.h"
-#include "base/limits.h"
 #include "cli/command.h"
 #include "cli/interrupts.h"
 #include "cli/terminal.h"
 #include "cli/tracked_training.h"
+#include "storage/file.h"
 #include "tabular/file_list.h"
 #include "train/column_file.h"
+#include "train/option_ranges.h"
 #include "train/trainer.h"
 
 namespace skerry {
@@ -18,6 +22,11 @@ namespace {
 constexpr const char* kDataHelp =
     "CSV, Parquet or NDJSON files, or patterns ('data/*.csv'); for Spark also addresses "
     "('s3://bucket/*.parquet')";
+
+template <typename T>
+CLI::Range Within(const OptionRange& range) {
+  return {static_cast<T>(range.least), static_cast<T>(range.most)};
+}
 
 Status PrintColumns(const TrainOptions& options, bool json) {
   if (!options.spark.data.empty())
@@ -51,7 +60,7 @@ void AddColumnOptions(CLI::App& app, TrainOptions& options) {
   app.add_option("--derive", options.derive,
                  "at most so many products, ratios and differences of two number columns, those "
                  "that help on inner folds; the package computes them itself")
-      ->check(CLI::Range(std::size_t{0}, limits::kDerivedFeatures))
+      ->check(Within<std::size_t>(option_ranges::kDerive))
       ->capture_default_str();
 }
 
@@ -60,17 +69,17 @@ void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
   app.add_option("--objective", parameters.objective,
                  "of a regression: squared-error, absolute-error, poisson, gamma or tweedie");
   app.add_option("--trees", parameters.trees, "at most (of several classes: of each)")
-      ->check(CLI::Range(1, 100'000))
+      ->check(Within<int>(option_ranges::kTrees))
       ->capture_default_str();
   app.add_option("--depth", parameters.depth, "of a tree at most")
-      ->check(CLI::Range(1, 20))
+      ->check(Within<int>(option_ranges::kDepth))
       ->capture_default_str();
   app.add_option("--learning-rate", parameters.learning_rate, "how much of each tree is taken")
-      ->check(CLI::Range(1e-4, 1.0))
+      ->check(Within<double>(option_ranges::kLearningRate))
       ->capture_default_str();
   app.add_option("--threads", parameters.threads,
                  "that fit trees; another number may give other last digits")
-      ->check(CLI::Range(1, 1'024))
+      ->check(Within<int>(option_ranges::kThreads))
       ->capture_default_str();
 }
 
@@ -143,7 +152,16 @@ struct TrainArguments {
   std::string schema, threshold, calibration = "none", detector = "isolation-forest";
   EngineArguments engine;
   bool print_schema = false, json = false;
+  std::string run;  // the directory of a hub's run that this process is the child of
 };
+
+// A hub that was killed finds by the lock, when it starts again, whether its child has ended.
+Result<std::optional<DirectoryLock>> TakePartInRun(const std::string& directory) {
+  if (directory.empty()) return std::optional<DirectoryLock>();
+  SKERRY_RETURN_IF_ERROR(EndWithParent(SIGTERM));
+  return DirectoryLock::Acquire(directory).map(
+      [](DirectoryLock&& lock) { return std::optional<DirectoryLock>(std::move(lock)); });
+}
 
 // What is chosen on the inner folds.
 void AddChoiceOptions(CLI::App& app, TrainArguments& args) {
@@ -164,7 +182,7 @@ void AddChoiceOptions(CLI::App& app, TrainArguments& args) {
       ->capture_default_str();
   app.add_option("--alarm-rate", args.options.detector.alarm_rate,
                  "share of normal rows that the anomaly detector may raise alarms on")
-      ->check(CLI::Range(0.0, 0.5))
+      ->check(Within<double>(option_ranges::kAlarmRate))
       ->capture_default_str();
 }
 
@@ -189,11 +207,12 @@ CommandRun DeclareTrain(CLI::App& app) {
   app.add_option("--seed", options.seed, "of the one shuffle and of training")
       ->capture_default_str();
   app.add_option("--holdout", options.holdout, "share of rows held out for the report")
-      ->check(CLI::Range(0.0, 0.9))
+      ->check(Within<double>(option_ranges::kHoldout))
       ->capture_default_str();
   AddEngineOptions(app, args->engine, options);
   AddMlflowOptions(app, args->mlflow);
   app.add_flag("--json", args->json, "print the report as JSON");
+  app.add_option("--run-of-hub", args->run, "")->group("");  // no person types it
   app.parse_complete_callback([args] {
     if (!args->threshold.empty()) {
       const Result<ThresholdGoal> goal = ThresholdGoal::Parse(args->threshold);
@@ -208,6 +227,7 @@ CommandRun DeclareTrain(CLI::App& app) {
       throw CLI::RequiredError("--label");
   });
   return [args]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(const auto part, TakePartInRun(args->run));
     TrainOptions& told = args->options;
     SKERRY_ASSIGN_OR_RETURN(told.calibration, ParseCalibration(args->calibration));
     SKERRY_ASSIGN_OR_RETURN(told.detector.kind, ParseDetectorKind(args->detector));
@@ -215,9 +235,10 @@ CommandRun DeclareTrain(CLI::App& app) {
     SKERRY_RETURN_IF_ERROR(TakeData(args->data, told));
     if (!args->schema.empty()) SKERRY_RETURN_IF_ERROR(ReadColumnFile(args->schema, told));
     if (args->print_schema) return PrintColumns(told, args->json);
-    CatchInterrupts();
+    CatchInterrupts(part ? SecondInterrupt::kIsIgnored : SecondInterrupt::kEndsAtOnce);
     told.cancelled = Interrupted;
     SKERRY_ASSIGN_OR_RETURN(const TrainReport report, TrainTracked(told, args->mlflow));
+    if (part) return {};  // its log tells progress; the report is in the package
     std::fputs(args->json ? DumpJsonPretty(report.ToJson()).c_str() : report.ToText().c_str(),
                stdout);
     return {};

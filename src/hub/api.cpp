@@ -40,6 +40,8 @@ const HubApi::ApiRoute HubApi::kRoutes[] = {
     {"POST", "/v1/runs", Access::kAdmin, &HubApi::PostRun},
     {"GET", "/v1/runs", Access::kAdmin, &HubApi::ListRuns},
     {"GET", "/v1/runs/{run}", Access::kAdmin, &HubApi::GetRun},
+    {"GET", "/v1/runs/{run}/log", Access::kAdmin, &HubApi::GetRunLog},
+    {"POST", "/v1/runs/{run}/cancel", Access::kAdmin, &HubApi::CancelRun},
 
     {"POST", "/v1/bundles/import", Access::kAdmin, &HubApi::ImportBundle},
     {"POST", "/v1/bundles/export", Access::kAdmin, &HubApi::ExportBundle},

@@ -109,6 +109,8 @@ class HubApi {
   Result<HttpResponse> PostRun(const HttpRequest& request);
   Result<HttpResponse> ListRuns(const HttpRequest& request);
   Result<HttpResponse> GetRun(const HttpRequest& request);
+  Result<HttpResponse> GetRunLog(const HttpRequest& request);
+  Result<HttpResponse> CancelRun(const HttpRequest& request);
   Result<HttpResponse> GetAudit(const HttpRequest& request);
 
   Result<Json> SiteJson(Database& db, const SiteRecord& record);

@@ -4,8 +4,6 @@
 #include "hub/api.h"
 #include "hub/audit_log.h"
 #include "hub/label_store.h"
-#include "hub/retrain_spec.h"
-#include "hub/run_store.h"
 
 namespace skerry {
 namespace {
@@ -98,27 +96,29 @@ Result<HttpResponse> HubApi::GetLabels(const HttpRequest& request) {
 
 Result<HttpResponse> HubApi::PostRun(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body));
-  SKERRY_ASSIGN_OR_RETURN(const RetrainRequest run, RetrainRequest::FromJson(body));
-  SKERRY_ASSIGN_OR_RETURN(const std::string id, parts_.runs->Submit(run));
+  SKERRY_ASSIGN_OR_RETURN(const std::string id, parts_.runs->Submit(body));
   return JsonResponse({{"run", id}}, 202);
 }
 
 Result<HttpResponse> HubApi::ListRuns(const HttpRequest&) {
-  SKERRY_ASSIGN_OR_RETURN(const auto runs, parts_.store->Read([](Database& db) {
-    return RunStore(db).List(limits::kListItems);
-  }));
-  Json list = Json::array();
-  for (const RunRecord& run : runs) {
-    Json json = run.ToJson();
-    json.erase("report");  // long; GET /v1/runs/{run} has it
-    list.push_back(std::move(json));
-  }
-  return JsonResponse({{"runs", std::move(list)}});
+  SKERRY_ASSIGN_OR_RETURN(Json runs, parts_.runs->List());
+  return JsonResponse({{"runs", std::move(runs)}});
 }
 
 Result<HttpResponse> HubApi::GetRun(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Json run, parts_.runs->Describe(request.Param("run")));
   return JsonResponse(run);
+}
+
+Result<HttpResponse> HubApi::GetRunLog(const HttpRequest& request) {
+  const std::string of = request.HasQuery("of") ? request.Query("of") : "run";
+  SKERRY_ASSIGN_OR_RETURN(std::string log, parts_.runs->Log(request.Param("run"), of));
+  return HttpResponse::Text(200, std::move(log), "text/plain; charset=utf-8");
+}
+
+Result<HttpResponse> HubApi::CancelRun(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string state, parts_.runs->Cancel(request.Param("run")));
+  return JsonResponse({{"run", request.Param("run")}, {"state", state}}, 202);
 }
 
 Result<HttpResponse> HubApi::GetAudit(const HttpRequest& request) {

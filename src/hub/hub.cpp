@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <optional>
 #include <set>
 #include <system_error>
@@ -25,8 +26,10 @@
 #include "hub/lake.h"
 #include "hub/ledger.h"
 #include "hub/model_shelf.h"
+#include "hub/retrain_kind.h"
 #include "hub/run_desk.h"
 #include "hub/store.h"
+#include "hub/train_kind.h"
 #include "oci/registry.h"
 #include "storage/file.h"
 
@@ -218,18 +221,20 @@ Status Hub::Parts::OpenDesks() {
   join = std::make_unique<JoinDesk>(*store, *authority, hub_key, *clock);
   shelf = std::make_unique<ModelShelf>(*registry, model_key, At("models"));
   desired = std::make_unique<DesiredDesk>(*store, *shelf, hub_key, model_key, *clock);
-  fs::path program = options.retrain_program;
+  fs::path program = options.program;
   if (program.empty()) {
     std::error_code error;
     program = fs::read_symlink("/proc/self/exe", error);
     if (error) return Fail(ErrorCode::kInternal, "finding this program: {}", error.message());
   }
+  std::map<std::string, std::unique_ptr<RunKind>> kinds;
+  kinds["retrain"] = std::make_unique<RetrainKind>(*store, *shelf, At("lake"));
+  kinds["train"] = std::make_unique<TrainKind>(*shelf, options.training, At("lake"));
   SKERRY_ASSIGN_OR_RETURN(runs, RunDesk::Start({.store = store.get(),
-                                                .shelf = shelf.get(),
                                                 .clock = clock,
-                                                .lake = At("lake"),
                                                 .runs = At("runs"),
-                                                .program = program}));
+                                                .program = program,
+                                                .kinds = std::move(kinds)}));
   bundles = std::make_unique<BundleDesk>(BundleDeskParts{.store = store.get(),
                                                          .registry = registry.get(),
                                                          .ingest = ingest.get(),
@@ -295,6 +300,7 @@ Result<std::unique_ptr<Hub>> Hub::Start(HubOptions options, const Clock* clock) 
   parts->clock = clock != nullptr ? clock : &parts->system_clock;
   SKERRY_RETURN_IF_ERROR(parts->CheckOptions());
   SKERRY_RETURN_IF_ERROR(parts->OpenSecrets());
+  SKERRY_RETURN_IF_ERROR(parts->options.training.Settle(parts->options.data));
   SKERRY_RETURN_IF_ERROR(parts->OpenStore());
   SKERRY_RETURN_IF_ERROR(parts->OpenRegistry());
   SKERRY_RETURN_IF_ERROR(parts->OpenDesks());

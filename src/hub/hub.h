@@ -16,15 +16,15 @@
 //   lake/                  released records as Parquet (lake.h, docs/formats/lake.md)
 //   quarantine/            segments that were set aside, by digest
 //   models/                unpacked packages, a cache by digest
-//   runs/<id>/             a retraining run: spec, log, result, package
+//   runs/<id>/             a run: spec, log, what it made
 //   admin.token            0600; the bearer token of every admin route
 //   endpoint.json          0600; {"url","pid","token_file","ca_file"}; removed by Stop
 //   lock                   held while the process lives
 //
 // Errors of Start: kFailedPrecondition (another process holds the directory), kUnavailable (port in
 // use, named), kInvalidArgument (plain HTTP or an open registry on an address that is not
-// loopback), kPermissionDenied (a secret that others may read), kDataLoss (damaged store).
-// Thread-safe after Start.
+// loopback; training grounds that are none), kPermissionDenied (a secret that others may read),
+// kDataLoss (damaged store). Thread-safe after Start.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +34,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "hub/training_grounds.h"
 
 namespace skerry {
 
@@ -45,8 +46,9 @@ struct HubOptions {
   bool open_registry = false;        // anyone may use /v2; on loopback only, for tests of tools
   int http_loops = 1;
   int http_workers = 4;
-  // Started as `<program> __retrain SPEC.json`; empty: this executable.
-  std::filesystem::path retrain_program{};
+  // skerry, started for runs; empty: this executable.
+  std::filesystem::path program{};
+  TrainingGrounds training{};  // what training runs may read and use
 };
 
 class Hub {

@@ -77,6 +77,14 @@ Result<std::vector<ShelvedModel>> ModelShelf::List() {
   return models;
 }
 
+Status ModelShelf::CheckFree(std::string_view name, std::string_view version) {
+  const auto taken = registry_->Resolve(ModelRepository(name), version);
+  if (taken)
+    return Fail(ErrorCode::kAlreadyExists, "models/{} has a version {} already", name, version);
+  if (taken.error().code() == ErrorCode::kNotFound) return {};
+  return tl::make_unexpected(taken.error());
+}
+
 Result<fs::path> ModelShelf::PackageDirectory(const ModelRef& model) {
   const std::lock_guard lock(mutex_);
   const fs::path directory =

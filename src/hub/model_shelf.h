@@ -38,6 +38,9 @@ class ModelShelf {
   Result<PolicyRef> FindPolicy(std::string_view text);
   Result<std::vector<ShelvedModel>> List();
 
+  // kAlreadyExists when the version is taken.
+  Status CheckFree(std::string_view name, std::string_view version);
+
   // The unpacked package, every file verified; stays for the life of the data directory.
   Result<std::filesystem::path> PackageDirectory(const ModelRef& model);
   Result<ModelSchema> SchemaOf(const ModelRef& model);

@@ -49,11 +49,12 @@ Status RunStore::Add(std::string_view id, std::string_view kind, const Json& spe
   return insert.Bind(1, id).Bind(2, kind).Bind(3, DumpJson(spec)).Bind(4, now_us).Run();
 }
 
-Status RunStore::Start(std::string_view id, std::int64_t now_us) {
-  SKERRY_ASSIGN_OR_RETURN(
-      SqlStatement update,
-      db_->Prepare("UPDATE runs SET state = 'running', started_us = ? WHERE id = ?"));
-  return update.Bind(1, now_us).Bind(2, id).Run();
+Result<bool> RunStore::Start(std::string_view id, std::int64_t now_us) {
+  SKERRY_ASSIGN_OR_RETURN(SqlStatement update,
+                          db_->Prepare("UPDATE runs SET state = 'running', started_us = ? "
+                                       "WHERE id = ? AND state = 'queued'"));
+  SKERRY_RETURN_IF_ERROR(update.Bind(1, now_us).Bind(2, id).Run());
+  return db_->changes() > 0;
 }
 
 Status RunStore::Finish(std::string_view id, std::string_view state, std::string_view reason,
@@ -69,15 +70,6 @@ Status RunStore::Finish(std::string_view id, std::string_view state, std::string
       .Bind(5, now_us)
       .Bind(6, id)
       .Run();
-}
-
-Result<std::int64_t> RunStore::FailInterrupted(std::int64_t now_us) {
-  SKERRY_ASSIGN_OR_RETURN(
-      SqlStatement update,
-      db_->Prepare("UPDATE runs SET state = 'failed', finished_us = ?, reason = 'the hub stopped "
-                   "during the run; start it again' WHERE state = 'running'"));
-  SKERRY_RETURN_IF_ERROR(update.Bind(1, now_us).Run());
-  return db_->changes();
 }
 
 Result<RunRecord> RunStore::Find(std::string_view id) {
@@ -101,11 +93,11 @@ Result<std::vector<RunRecord>> RunStore::List(std::uint64_t limit) {
   }
 }
 
-Result<std::optional<RunRecord>> RunStore::NextQueued() {
+Result<std::optional<RunRecord>> RunStore::First(std::string_view state) {
   SKERRY_ASSIGN_OR_RETURN(
       SqlStatement select,
-      db_->Prepare(fmt::format("{} WHERE state = 'queued' ORDER BY number LIMIT 1", kColumns)));
-  SKERRY_ASSIGN_OR_RETURN(const bool found, select.Step());
+      db_->Prepare(fmt::format("{} WHERE state = ? ORDER BY number LIMIT 1", kColumns)));
+  SKERRY_ASSIGN_OR_RETURN(const bool found, select.Bind(1, state).Step());
   if (!found) return std::optional<RunRecord>();
   SKERRY_ASSIGN_OR_RETURN(RunRecord run, ReadRun(select));
   return std::optional<RunRecord>(std::move(run));

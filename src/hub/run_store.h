@@ -1,4 +1,4 @@
-// The record of retraining runs. A view on an open connection (store.h); one thread at a time.
+// The record of runs. A view on an open connection (store.h); one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,11 @@
 
 namespace skerry {
 
-// queued -> running -> passed | refused | failed. `refused`: the gate said no; `failed`: the run
-// did not come to a verdict. Both keep their report or reason.
+// queued -> running -> an end. Of a training: trained. Of a retraining: passed, or refused by the
+// gate. Of both: failed (why is the reason), cancelled, and interrupted, by the end of the hub.
 struct RunRecord {
   std::string id;
-  std::string kind;  // "retrain"
+  std::string kind;  // "retrain", "train"
   Json spec;         // as it was asked for
   std::string state;
   std::string reason;
@@ -27,7 +27,7 @@ struct RunRecord {
   std::int64_t started_us = 0;   // 0: not yet
   std::int64_t finished_us = 0;  // 0: not yet
 
-  bool done() const { return state == "passed" || state == "refused" || state == "failed"; }
+  bool done() const { return state != "queued" && state != "running"; }
   Json ToJson() const;
 };
 
@@ -37,16 +37,15 @@ class RunStore {
 
   // State queued.
   Status Add(std::string_view id, std::string_view kind, const Json& spec, std::int64_t now_us);
-  Status Start(std::string_view id, std::int64_t now_us);
-  // `state` is passed, refused or failed.
+  // False when it is not queued any more.
+  Result<bool> Start(std::string_view id, std::int64_t now_us);
   Status Finish(std::string_view id, std::string_view state, std::string_view reason,
                 const Json& report, std::string_view model, std::int64_t now_us);
-  // Runs that a former process was at become failed; returns how many.
-  Result<std::int64_t> FailInterrupted(std::int64_t now_us);
 
   Result<RunRecord> Find(std::string_view id);               // kNotFound
   Result<std::vector<RunRecord>> List(std::uint64_t limit);  // newest first
-  Result<std::optional<RunRecord>> NextQueued();
+  // The oldest in this state.
+  Result<std::optional<RunRecord>> First(std::string_view state);
 
  private:
   Database* db_;

@@ -142,8 +142,7 @@ Status RunBySubmit(const SparkRun& run, const SparkOptions& options, const Progr
   arguments.push_back(run.job.string());
 
   JobLog log(run.log, progress);
-  ChildProcess process;
-  const Status ended = process.RunGroup(
+  const Status ended = RunProcessGroup(
       submit, arguments, run.log,
       [&] {
         log.Read();

@@ -19,7 +19,10 @@ namespace {
 
 class ChildProcessTest : public testing::Test {
  protected:
-  Status Run(const std::string& script) { return child_.Run("/bin/sh", {"-c", script}, log_); }
+  Status Run(const std::string& script, const std::filesystem::path& program = "/bin/sh") {
+    const auto go_on = [] { return true; };
+    return RunProcessGroup(program, {"-c", script}, log_, go_on, std::chrono::seconds(1));
+  }
   std::string Log() const {
     std::ostringstream text;
     text << std::ifstream(log_).rdbuf();
@@ -28,7 +31,6 @@ class ChildProcessTest : public testing::Test {
 
   TemporaryDirectory directory_ = Must(TemporaryDirectory::Create("hub-child"));
   std::filesystem::path log_ = directory_.path() / "log.txt";
-  ChildProcess child_;
 };
 
 TEST_F(ChildProcessTest, OutputOfBothStreamsIsInTheLog) {
@@ -39,18 +41,8 @@ TEST_F(ChildProcessTest, OutputOfBothStreamsIsInTheLog) {
 TEST_F(ChildProcessTest, SaysHowItEnded) {
   EXPECT_THAT(Run("exit 3").error().message(), testing::HasSubstr("exit status 3"));
   EXPECT_THAT(Run("kill -9 $$").error().message(), testing::HasSubstr("signal 9"));
-  EXPECT_THAT(child_.Run("/nowhere/program", {}, log_).error().message(),
+  EXPECT_THAT(Run("true", "/nowhere/program").error().message(),
               testing::HasSubstr("could not be started"));
-}
-
-TEST_F(ChildProcessTest, StopEndsARunningChildAndRefusesTheNext) {
-  std::thread stopper([this] {
-    while (Log().empty()) std::this_thread::yield();
-    child_.Stop();
-  });
-  EXPECT_EQ(Run("echo started; exec sleep 600").error().code(), ErrorCode::kUnavailable);
-  stopper.join();
-  EXPECT_EQ(Run("true").error().code(), ErrorCode::kUnavailable);
 }
 
 // A process that is gone, or dead and not yet collected by whoever inherited it.
@@ -83,7 +75,7 @@ std::string FirstLine(const std::string& log) { return log.substr(0, log.find('\
 
 TEST_F(ChildProcessTest, AGroupEndsWithItsLeaderAndWhenItIsAskedTo) {
   const auto run = [this](const std::string& script, bool until_it_speaks) {
-    return child_.RunGroup(
+    return RunProcessGroup(
         "/bin/sh", {"-c", script}, log_,
         [&] { return !until_it_speaks || Log().find('\n') == std::string::npos; },
         std::chrono::milliseconds(200));

@@ -29,8 +29,11 @@ int RunHub(const char* directory) {
 }
 
 int RunParent(const char* file) {
-  skerry::ChildProcess child;
-  return child.Run("/proc/self/exe", {"__child", file}, std::string(file) + ".log") ? 0 : 1;
+  const auto go_on = [] { return true; };
+  return skerry::RunProcessGroup("/proc/self/exe", {"__child", file}, std::string(file) + ".log",
+                                 go_on, std::chrono::seconds(1))
+             ? 0
+             : 1;
 }
 
 int RunChild(const char* file) {

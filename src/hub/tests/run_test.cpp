@@ -226,7 +226,27 @@ TEST_F(RunTest, StoppingTheHubEndsTheRunAndTheNextStartSaysSo) {
   while (AdminJson("GET", "/v1/runs/" + id)["state"] != "running") std::this_thread::yield();
   hub_.reset();
   StartHub();
-  EXPECT_EQ(AdminJson("GET", "/v1/runs/" + id)["state"], "failed");
+  EXPECT_EQ(AdminJson("GET", "/v1/runs/" + id)["state"], "interrupted");
+}
+
+TEST_F(RunTest, CancelledRunsEndAndLeaveNoPackage) {
+  StartHub();
+  JoinSite(north_);
+  PublishChampion();
+  const World world = MakeWorld(600, true, 6);
+  PushShipment(north_, "samples", north_.Ship({Samples(world)}));
+  Label("default", world.failed);
+  const std::string first = AdminJson("POST", "/v1/runs", RunSpec("default", "2").dump())["run"];
+  const std::string waits = AdminJson("POST", "/v1/runs", RunSpec("default", "3").dump())["run"];
+  while (AdminJson("GET", "/v1/runs/" + first)["state"] != "running") std::this_thread::yield();
+  EXPECT_EQ(AdminJson("POST", "/v1/runs/" + waits + "/cancel")["state"], "cancelled");
+  EXPECT_EQ(AdminJson("POST", "/v1/runs/" + first + "/cancel")["state"], "running");
+  while (AdminJson("GET", "/v1/runs/" + first)["state"] == "running") std::this_thread::yield();
+  EXPECT_EQ(AdminJson("GET", "/v1/runs/" + first)["state"], "cancelled");
+  EXPECT_EQ(Admin("POST", "/v1/runs/" + first + "/cancel").status, 412);
+  EXPECT_FALSE(fs::exists(Data() / "runs" / first / "package"));
+  EXPECT_FALSE(fs::exists(Data() / "runs" / waits));
+  EXPECT_EQ(AdminJson("GET", "/v1/models")["models"].size(), 1U);
 }
 
 }  // namespace

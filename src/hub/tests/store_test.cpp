@@ -161,16 +161,21 @@ TEST_F(StoreTest, LabelOfARowIsReplacedInItsSet) {
   EXPECT_EQ(Must(store_->Read([](Database& db) { return LabelStore(db).Sets(); })).size(), 2U);
 }
 
-TEST_F(StoreTest, InterruptedRunsFailAndQueuedOnesStay) {
+TEST_F(StoreTest, RunIsStartedOnceAndTheOldestComesFirst) {
   Write([](Database& db) -> Status {
     RunStore runs(db);
     Must(runs.Add("a", "retrain", Json::object(), 1));
     Must(runs.Add("b", "retrain", Json::object(), 1));
-    Must(runs.Start("a", 2));
-    EXPECT_EQ(Must(runs.FailInterrupted(3)), 1);
-    EXPECT_EQ(Must(runs.Find("a")).state, "failed");
-    EXPECT_EQ(Must(runs.NextQueued())->id, "b");
-    EXPECT_EQ(runs.Find("c").error().code(), ErrorCode::kNotFound);
+    Must(runs.Add("c", "train", Json::object(), 1));
+    EXPECT_TRUE(Must(runs.Start("a", 2)));
+    EXPECT_FALSE(Must(runs.Start("a", 3)));
+    EXPECT_EQ(Must(runs.First("running"))->id, "a");
+    EXPECT_EQ(Must(runs.First("queued"))->id, "b");
+    Must(runs.Finish("b", "cancelled", "", Json(), "", 4));
+    EXPECT_FALSE(Must(runs.Start("b", 5)));
+    EXPECT_TRUE(Must(runs.Find("b")).done());
+    EXPECT_EQ(Must(runs.First("queued"))->id, "c");
+    EXPECT_EQ(runs.Find("d").error().code(), ErrorCode::kNotFound);
     return {};
   });
 }
