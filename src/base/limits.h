@@ -39,9 +39,18 @@ constexpr std::size_t kTableColumns = 4'096;
 constexpr std::size_t kFieldBytes = 1U << 20U;
 constexpr std::size_t kRowsPerRequest = 100'000;
 constexpr std::size_t kCategoriesPerField = 1'000;
-constexpr std::size_t kPcaFeatures = 256;       // of an anomaly detector by PCA
-constexpr std::size_t kClasses = 100;           // of a multiclass model
-constexpr std::size_t kDerivedFeatures = 64;    // of a package
+constexpr std::size_t kPcaFeatures = 256;     // of an anomaly detector by PCA
+constexpr std::size_t kClasses = 100;         // of a multiclass model
+constexpr std::size_t kDerivedFeatures = 64;  // of a package
+constexpr std::size_t kWindowFeatures = 512;  // of a package
+constexpr std::size_t kWindowRows = 1'000;    // of an entity that a window looks back
+// Of one model's windows: entities whose last rows are kept, these rows, and numbers in them.
+constexpr std::size_t kWindowEntities = 100'000;
+constexpr std::size_t kWindowKeptRows = 1'000'000;
+constexpr std::size_t kWindowKeptNumbers = 8'000'000;
+constexpr std::size_t kEntityBytes = 256;
+constexpr std::size_t kWindowFileBytes = std::size_t{512} << 20U;
+constexpr std::chrono::seconds kWindowSave{5};  // between two savings of these rows
 constexpr std::size_t kFilesPerTable = 10'000;  // that one command may name
 constexpr std::size_t kCsvHeaderBytes = 4U << 20U;
 constexpr std::size_t kEncodedTableRows = 1'000'000;    // one binary table (codec/columns.h)

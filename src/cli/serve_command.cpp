@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/cores.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "cli/access_command.h"
 #include "cli/command.h"
 #include "cli/terminal.h"
@@ -15,6 +16,7 @@
 #include "serve/model_library.h"
 #include "serve/run_queue.h"
 #include "serve/scoring_server.h"
+#include "storage/file.h"
 
 namespace skerry {
 namespace {
@@ -31,6 +33,7 @@ struct ServeOptions {
   std::int64_t batch_delay_us = 0;
   std::int64_t inline_limit_us = kDefaultInlineLimit.count();
   std::int64_t drain_seconds = limits::kSiteDrain.count();
+  std::string state{};  // empty: the last rows of entities end with the process
   // A core is left to the clients of this machine, and to the runs of slow models.
   int loops = std::max(1, Cores() - 1);
 };
@@ -42,6 +45,12 @@ Status LoadModels(const ServeOptions& options, ModelLibrary& library,
   if (repository.List().empty() && !options.repository_api)
     return Fail(ErrorCode::kFailedPrecondition,
                 "there is no model to serve: name one, or a --model-repository that holds one");
+  for (const auto& [name, model] : repository.List())
+    if (model->windows && options.state.empty())
+      LogWarning(
+          "model {} looks back over the last rows of each {}, which are kept in memory "
+          "alone: name a directory for them (--state)",
+          name, model->package->schema.windows.entity);
   return {};
 }
 
@@ -71,11 +80,24 @@ Result<Doors> MakeDoors(const ServeOptions& options) {
   return doors;
 }
 
+// Held while the process lives: no other may keep rows in the same directory.
+Result<std::optional<DirectoryLock>> OpenState(const ServeOptions& options,
+                                               ModelRepository& repository) {
+  std::optional<DirectoryLock> lock;
+  if (options.state.empty()) return lock;
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(options.state, 0700));
+  SKERRY_ASSIGN_OR_RETURN(DirectoryLock held, DirectoryLock::Acquire(options.state));
+  lock.emplace(std::move(held));
+  SKERRY_RETURN_IF_ERROR(repository.windows().KeepIn(options.state));
+  return lock;
+}
+
 Status RunServe(const ServeOptions& options) {
   SKERRY_ASSIGN_OR_RETURN(const Doors doors, MakeDoors(options));
   SystemClock clock;
   MetricRegistry metrics;
   ModelRepository repository;
+  SKERRY_ASSIGN_OR_RETURN(const auto state, OpenState(options, repository));
   RowNumbers numbers(InstanceId::Random());
   ModelLibrary library(
       repository, clock,
@@ -116,7 +138,7 @@ Status RunServe(const ServeOptions& options) {
   std::fflush(stdout);
   WaitForEndSignal();
   DrainScoring(*server, rpc.get(), queue, std::chrono::seconds(options.drain_seconds));
-  return {};
+  return repository.windows().Stop();
 }
 
 }  // namespace
@@ -154,6 +176,10 @@ CommandRun DeclareServe(CLI::App& app) {
                  "threads that read and answer HTTP; the fast models run on them")
       ->check(CLI::Range(1, 1'024))
       ->capture_default_str();
+  app.add_option("--state", options->state,
+                 "a directory that keeps the last rows of entities over a restart, for models with "
+                 "windows")
+      ->type_name("DIR");
   app.add_option("--drain-seconds", options->drain_seconds,
                  "how long requests under way may take after SIGTERM")
       ->check(CLI::Range(0, 3'600))

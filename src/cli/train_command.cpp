@@ -62,6 +62,9 @@ void AddColumnOptions(CLI::App& app, TrainOptions& options) {
                  "that help on inner folds; the package computes them itself")
       ->check(Within<std::size_t>(option_ranges::kDerive))
       ->capture_default_str();
+  app.add_option("--window-column", options.windows.columns,
+                 "a number column that --window makes features of; may be repeated; default: all")
+      ->delimiter(',');
 }
 
 void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
@@ -149,7 +152,7 @@ struct TrainArguments {
   TrainOptions options;
   MlflowOptions mlflow;
   std::vector<std::string> data;
-  std::string schema, threshold, calibration = "none", detector = "isolation-forest";
+  std::string schema, threshold, window, calibration = "none", detector = "isolation-forest";
   EngineArguments engine;
   bool print_schema = false, json = false;
   std::string run;  // the directory of a hub's run that this process is the child of
@@ -204,6 +207,11 @@ CommandRun DeclareTrain(CLI::App& app) {
   app.add_option("--version", options.version, "its version")->capture_default_str();
   AddColumnOptions(app, options);
   AddChoiceOptions(app, *args);
+  app.add_option(
+      "--window", args->window,
+      "COLUMN:ROWS[,ROWS...], as machine:5,30: also mean, sd, min, max, slope and lags of "
+      "number columns over the last rows of each machine, in the order of --time; the "
+      "package computes them itself");
   app.add_option("--seed", options.seed, "of the one shuffle and of training")
       ->capture_default_str();
   app.add_option("--holdout", options.holdout, "share of rows held out for the report")
@@ -218,6 +226,12 @@ CommandRun DeclareTrain(CLI::App& app) {
       const Result<ThresholdGoal> goal = ThresholdGoal::Parse(args->threshold);
       if (!goal) throw CLI::ValidationError("--threshold", goal.error().message());
       args->options.threshold = *goal;
+    }
+    if (!args->window.empty()) {
+      Result<WindowOptions> windows = WindowOptions::Parse(args->window);
+      if (!windows) throw CLI::ValidationError("--window", windows.error().message());
+      windows->columns = std::move(args->options.windows.columns);
+      args->options.windows = std::move(*windows);
     }
     if (args->print_schema) return;
     if (args->options.out.empty()) throw CLI::RequiredError("--out");

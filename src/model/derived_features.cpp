@@ -80,6 +80,7 @@ float Derive(DerivedOperation operation, float left, float right) {
 DerivedColumns::DerivedColumns(const ModelSchema& schema) {
   const std::vector<const Field*> fields = schema.features();
   features_ = fields.size();
+  windows_ = schema.windows.size();
   const auto column = [&fields](const std::string& name) {
     const auto found = std::ranges::find(fields, name, &Field::name);
     return static_cast<std::uint32_t>(found - fields.begin());
@@ -88,15 +89,17 @@ DerivedColumns::DerivedColumns(const ModelSchema& schema) {
     terms_.push_back({derived.operation, column(derived.left), column(derived.right)});
 }
 
-void DerivedColumns::Expand(std::span<const float> rows, std::vector<float>& expanded) const {
+void DerivedColumns::Expand(std::span<const float> rows, std::span<const float> windows,
+                            std::vector<float>& expanded) const {
   const std::size_t count = rows.size() / features_;
-  expanded.resize(count * (features_ + terms_.size()));
+  expanded.resize(count * (features_ + size()));
   float* to = expanded.data();
   for (std::size_t row = 0; row < count; ++row) {
     const std::span<const float> values = rows.subspan(row * features_, features_);
     to = std::ranges::copy(values, to).out;
     for (const Term& term : terms_)
       *to++ = Derive(term.operation, values[term.left], values[term.right]);
+    to = std::ranges::copy(windows.subspan(row * windows_, windows_), to).out;
   }
 }
 

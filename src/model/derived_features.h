@@ -35,17 +35,20 @@ struct DerivedFeature {
 
 float Derive(DerivedOperation operation, float left, float right);
 
-// What a schema derives, ready to be computed. A plain value; const is thread-safe.
+// What a schema gives the predictor behind the features, ready to be computed or put there. A plain
+// value; const is thread-safe.
 class DerivedColumns {
  public:
   DerivedColumns() = default;  // nothing is derived
   explicit DerivedColumns(const ModelSchema& schema);
 
-  bool empty() const { return terms_.empty(); }
-  std::size_t size() const { return terms_.size(); }  // D
-  // `rows`: float32 [N, F], the schema's features. `expanded` becomes [N, F + D]: each row's
-  // features, then what is derived of them, in the schema's order.
-  void Expand(std::span<const float> rows, std::vector<float>& expanded) const;
+  bool empty() const { return size() == 0; }
+  std::size_t size() const { return terms_.size() + windows_; }  // D + W
+  // `rows`: float32 [N, F], the schema's features; `windows`: [N, W], their window features
+  // (window_state.h). `expanded` becomes [N, F + D + W]: each row's features, then what is derived
+  // of them, in the schema's order, then its window features.
+  void Expand(std::span<const float> rows, std::span<const float> windows,
+              std::vector<float>& expanded) const;
 
  private:
   struct Term {
@@ -53,7 +56,7 @@ class DerivedColumns {
     std::uint32_t left, right;  // columns
   };
   std::vector<Term> terms_;
-  std::size_t features_ = 0;  // F
+  std::size_t features_ = 0, windows_ = 0;  // F, W
 };
 
 // schema.json's member `derived`; none where it is absent. kInvalidArgument for names that are

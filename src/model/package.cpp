@@ -151,7 +151,7 @@ Result<std::shared_ptr<const ModelPackage>> LoadPackage(const std::filesystem::p
                           ReadDocument(directory, "schema.json", limits::kSchemaBytes, identity),
                           where);
   SKERRY_ASSIGN_OR_RETURN(package->schema, ModelSchema::FromJson(schema), where);
-  if (!package->schema.derived.empty()) package->derived = DerivedColumns(package->schema);
+  package->derived = DerivedColumns(package->schema);
   SKERRY_ASSIGN_OR_RETURN(
       const Json reference,
       ReadDocument(directory, "reference.json", limits::kReferenceBytes, identity), where);

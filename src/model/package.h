@@ -36,7 +36,7 @@ struct ModelPackage {
   bool bare = false;  // loaded by LoadBareOnnx: schema and reference are empty
   ModelSchema schema;
   ModelReference reference;
-  DerivedColumns derived{};                // of the schema
+  DerivedColumns derived{};                // and the windows, of the schema
   std::unique_ptr<OnnxSession> predictor;  // null for task anomaly alone
   std::unique_ptr<OnnxSession> detector;   // null when the package has none
   std::size_t predictor_output = 0;        // index of "probabilities", or "value", in predictor
@@ -53,9 +53,9 @@ std::size_t PredictorColumns(const ModelSchema& schema);
 std::string_view PredictorOutputName(const ModelSchema& schema);  // "probabilities" or "value"
 
 // Reads and checks the directory: digests, schema, reference against schema, the graphs' inputs and
-// outputs against the schema (model.onnx: "input" float32 [N,F+D], D derived features, ->
-// "probabilities" float32 [N,K] for K classes, or "value" float32 [N,1]; detector.onnx: "input"
-// [N,F] -> "anomaly_score" float32 [N,1]), then scores two smoke rows.
+// outputs against the schema (model.onnx: "input" float32 [N,F+D+W], D derived and W window
+// features, -> "probabilities" float32 [N,K] for K classes, or "value" float32 [N,1];
+// detector.onnx: "input" [N,F] -> "anomaly_score" float32 [N,1]), then scores two smoke rows.
 // Errors: kNotFound, kDataLoss (digest differs, damaged file), kInvalidArgument (does not fit its
 // schema), kUnimplemented (opset, format version).
 Result<std::shared_ptr<const ModelPackage>> LoadPackage(const std::filesystem::path& directory,

@@ -32,10 +32,13 @@ struct RowBatch {
   std::vector<float> features;
   // One vector of `rows` texts for each of schema.texts(), in that order; "" = absent.
   std::vector<std::vector<std::string>> texts;
+  // Of a package with windows: row-major [rows][W], filled by LookBack (scorer.h) before ScoreRows;
+  // empty: each row is taken to be alone.
+  std::vector<float> windows;
 
   // Filled by ScoreRows.
-  // What the predictor was given, row-major [rows][F + D]: the features, then what the package
-  // derives of them (schema.input_names()). Empty where it derives nothing.
+  // What the predictor was given, row-major [rows][F + D + W]: the features, then what the package
+  // makes of them (schema.input_names()). Empty where it makes nothing.
   std::vector<float> inputs;
   // By the schema's task: P(class 1), the predicted class's probability, or the value; empty for
   // anomaly.

@@ -16,11 +16,16 @@ namespace {
 
 constexpr std::string_view kFormatName = "skerry-schema";
 constexpr unsigned kFormatMajor = 1;
-constexpr std::string_view kDerivedMinor = ".1";  // of a schema that derives features
 constexpr std::array<std::string_view, 3> kRoleNames = {"feature", "context", "id"};
 constexpr std::array<std::string_view, 4> kTaskNames = {"binary", "multiclass", "regression",
                                                         "anomaly"};
 constexpr std::array<std::string_view, 3> kTypeNames = {"number", "category", "text"};
+
+// The least that has all members of this schema.
+std::string_view MinorOf(const ModelSchema& schema) {
+  if (!schema.windows.empty()) return ".2";
+  return schema.derived.empty() ? "" : ".1";
+}
 
 template <std::size_t N>
 Result<std::size_t> IndexOfName(const std::array<std::string_view, N>& names,
@@ -158,6 +163,7 @@ std::vector<std::string_view> ModelSchema::input_names() const {
   std::vector<std::string_view> names;
   for (const Field* field : features()) names.push_back(field->name);
   for (const DerivedFeature& one : derived) names.push_back(one.name);
+  for (const WindowFeature& one : windows.features) names.push_back(one.name);
   return names;
 }
 
@@ -169,8 +175,7 @@ std::vector<const Field*> ModelSchema::texts() const {
 }
 
 Json ModelSchema::ToJson() const {
-  Json json = {{"format", fmt::format("{}/{}{}", kFormatName, kFormatMajor,
-                                      derived.empty() ? "" : kDerivedMinor)},
+  Json json = {{"format", fmt::format("{}/{}{}", kFormatName, kFormatMajor, MinorOf(*this))},
                {"model", model},
                {"task", ModelTaskName(task)},
                {"fields", Json::array()}};
@@ -186,6 +191,7 @@ Json ModelSchema::ToJson() const {
     json["fields"].push_back(std::move(one));
   }
   for (const DerivedFeature& one : derived) json["derived"].push_back(one.ToJson());
+  if (!windows.empty()) json["windows"] = windows.ToJson();
   return json;
 }
 
@@ -213,6 +219,7 @@ Result<ModelSchema> ModelSchema::FromJson(const Json& json) {
   }
   SKERRY_RETURN_IF_ERROR(CheckFields(schema));
   SKERRY_ASSIGN_OR_RETURN(schema.derived, ReadDerived(object, schema));
+  SKERRY_ASSIGN_OR_RETURN(schema.windows, ReadWindows(object, schema));
   return schema;
 }
 

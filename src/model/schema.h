@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "codec/json.h"
 #include "model/derived_features.h"
+#include "model/window_features.h"
 
 namespace skerry {
 
@@ -53,6 +54,8 @@ struct ModelSchema {
   std::vector<Field> fields;
   // What the predictor is given behind the features, in that order; of another task than anomaly.
   std::vector<DerivedFeature> derived{};
+  // What it is given behind these, of the entity's last rows.
+  WindowSet windows{};
 
   std::size_t feature_count() const;
   // By field name; null when there is none. Views live as long as the schema.
@@ -60,7 +63,8 @@ struct ModelSchema {
   const Field* FindColumn(std::string_view column) const;
   // In the order of a row's values.
   std::vector<const Field*> features() const;
-  // Of the predictor's columns: the features' names, then the derived ones'. Views into the schema.
+  // Of the predictor's columns: the names of the features, of what is derived, of the windows.
+  // Views into the schema.
   std::vector<std::string_view> input_names() const;
   // Context and id fields in schema order: the order of RowBatch::texts.
   std::vector<const Field*> texts() const;

@@ -41,11 +41,16 @@ void ChooseClasses(RowBatch& batch, std::size_t classes) {
 }
 
 // The predictor's columns, [rows][features] where nothing is derived.
-std::span<const float> InputsOf(RowBatch& batch) {
+Result<std::span<const float>> InputsOf(RowBatch& batch) {
   batch.inputs.clear();
   const DerivedColumns& derived = batch.package->derived;
   if (derived.empty()) return batch.features;
-  derived.Expand(batch.features, batch.inputs);
+  const ModelSchema& schema = batch.package->schema;
+  if (batch.windows.size() != batch.rows * schema.windows.size()) {
+    batch.windows.resize(batch.rows * schema.windows.size());
+    SKERRY_RETURN_IF_ERROR(WindowState(schema).Take({}, batch.features, batch.windows));
+  }
+  derived.Expand(batch.features, batch.windows, batch.inputs);
   return batch.inputs;
 }
 
@@ -60,7 +65,7 @@ Status Predict(RowBatch& batch) {
   const bool several = package.schema.task == ModelTask::kMulticlass;
   std::vector<float>& out = several ? batch.probabilities : batch.score;
   out.resize(batch.rows * columns);
-  const std::span<const float> inputs = InputsOf(batch);
+  SKERRY_ASSIGN_OR_RETURN(const std::span<const float> inputs, InputsOf(batch));
   SKERRY_RETURN_IF_ERROR(package.predictor->RunMatrix(
       inputs, batch.rows, inputs.size() / batch.rows, package.predictor_output, out, columns));
   if (several) ChooseClasses(batch, columns);
@@ -75,6 +80,14 @@ Status Predict(RowBatch& batch) {
 }
 
 }  // namespace
+
+Status LookBack(RowBatch& batch, WindowState& state) {
+  const std::size_t entity = state.entity_text();
+  std::span<const std::string> entities;
+  if (entity < batch.texts.size()) entities = batch.texts[entity];
+  batch.windows.resize(batch.rows * batch.package->schema.windows.size());
+  return state.Take(entities, batch.features, batch.windows);
+}
 
 Status ScoreRows(RowBatch& batch) {
   if (!batch.package || batch.package->bare)

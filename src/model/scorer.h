@@ -3,8 +3,13 @@
 
 #include "base/error.h"
 #include "model/row_batch.h"
+#include "model/window_state.h"
 
 namespace skerry {
+
+// Takes the rows, in their order, up in the state of their package's windows, and fills
+// batch.windows. Errors are those of WindowState::Take.
+Status LookBack(RowBatch& batch, WindowState& state);
 
 // Requires package, rows >= 1, features of rows * F values. Fills inputs, score,
 // prediction, probabilities, anomaly_score and out_of_range as the package has them, reusing their

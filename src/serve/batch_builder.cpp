@@ -199,13 +199,14 @@ Result<CsvColumns> MapCsvColumns(const ModelSchema& schema,
   std::string missing;
   for (const Field& field : schema.fields) {
     SKERRY_ASSIGN_OR_RETURN(const std::size_t column, find(field));
+    const bool looked_at = field.role == FieldRole::kFeature || field.name == schema.windows.entity;
+    if (column == CsvColumns::kAbsent && looked_at)
+      missing +=
+          fmt::format("{}{} (\"{}\")", missing.empty() ? "" : ", ", field.name, field.column);
     if (field.role != FieldRole::kFeature) {
       columns.text_columns.push_back(column);
       continue;
     }
-    if (column == CsvColumns::kAbsent)
-      missing +=
-          fmt::format("{}{} (\"{}\")", missing.empty() ? "" : ", ", field.name, field.column);
     columns.features.push_back(&field);
     columns.feature_columns.push_back(column);
   }

@@ -1,5 +1,6 @@
 #include "serve/file_rows.h"
 
+#include <algorithm>
 #include <fstream>
 #include <utility>
 
@@ -95,6 +96,13 @@ class ParquetInput final : public RowInput {
     for (std::size_t i = 0; i < features_.size(); ++i)
       select += fmt::format("{}{}::VARCHAR AS c{}", i == 0 ? "" : ", ",
                             QuoteIdentifier(columns_[fields.feature_columns[i]]), i);
+    if (const ModelSchema& schema = package_->schema; !schema.windows.empty()) {
+      const std::vector<const Field*> texts = schema.texts();
+      entity_ = static_cast<std::size_t>(
+          std::ranges::find(texts, schema.windows.entity, &Field::name) - texts.begin());
+      select += fmt::format(", {}::VARCHAR AS entity",
+                            QuoteIdentifier(columns_[fields.text_columns[entity_]]));
+    }
     SKERRY_ASSIGN_OR_RETURN(rows_, engine_->Stream(fmt::format("SELECT {} FROM {}", select, call)));
     return {};
   }
@@ -111,6 +119,10 @@ class ParquetInput final : public RowInput {
         block.batch.features.push_back(value);
       }
     }
+    if (table.columns.size() > features_.size()) {
+      block.batch.texts.resize(entity_ + 1);
+      block.batch.texts[entity_] = table.columns.back().texts;
+    }
     block.batch.rows = table.rows();
     return block.batch.rows > 0;
   }
@@ -121,6 +133,7 @@ class ParquetInput final : public RowInput {
  private:
   std::shared_ptr<const ModelPackage> package_;
   std::vector<const Field*> features_;
+  std::size_t entity_ = 0;  // of windows: an index of RowBatch::texts
   std::unique_ptr<TabularEngine> engine_;
   std::unique_ptr<TableStream> rows_;
   std::uint64_t read_rows_ = 0;

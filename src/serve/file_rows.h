@@ -13,7 +13,7 @@ namespace skerry {
 
 // Some thousands of rows.
 struct FileRows {
-  RowBatch batch{};                                 // package, rows and features are filled
+  RowBatch batch{};                                 // package, rows, features, and of windows texts
   std::vector<std::vector<std::string>> records{};  // of CSV: every field of the rows as it came
 };
 

@@ -114,6 +114,7 @@ Json ModelDocument(const ServedModel& model) {
   if (package.bare) return document;
   document["fields"] = package.schema.ToJson()["fields"];
   if (!package.schema.derived.empty()) document["derived"] = package.schema.ToJson()["derived"];
+  if (!package.schema.windows.empty()) document["windows"] = package.schema.windows.ToJson();
   document["task"] = ModelTaskName(package.schema.task);
   if (!package.schema.classes.empty()) document["classes"] = package.schema.classes;
   if (package.schema.task == ModelTask::kBinary)

@@ -155,7 +155,11 @@ void RunAlone(const ScoringParts& parts, const Model& model, const QueuedRun& ru
 }
 
 void ScorePackage(const ScoringParts& parts, const Model& model, std::vector<QueuedRun*> runs) {
-  if (runs.size() == 1) return RunAlone(parts, model, *runs[0]);
+  // A shared run that failed would have taken rows up in the windows that are then taken up again.
+  if (runs.size() == 1 || model->windows) {
+    for (const QueuedRun* run : runs) RunAlone(parts, model, *run);
+    return;
+  }
   std::vector<Part> shared;
   for (QueuedRun* run : runs) {
     Result<std::shared_ptr<RowBatch>> batch = BatchFromTensors(model->package, *run->request);
@@ -224,7 +228,7 @@ Result<InferResponse> ScoreAlone(const ScoringParts& parts, Model model,
   }
   SKERRY_ASSIGN_OR_RETURN(std::shared_ptr<RowBatch> batch,
                           BatchFromTensors(response.model->package, request));
-  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts, *batch));
+  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts, *response.model, *batch));
   response.rows = batch->rows;
   response.times.infer_us = batch->infer_us;
   response.times.input_us = batch->mono_us - batch->infer_us - began_us;

@@ -88,6 +88,7 @@ Status ModelRepository::PutVersions(const std::string& name, std::vector<ServedM
   for (ServedModel& model : versions) {
     model.metrics = MetricsOf(name);
     model.statistics = StatisticsOf(*snapshot_, name, model.package->version);
+    model.windows = windows_.StateOf(name, model.package->schema);
     served.push_back(std::make_shared<const ServedModel>(std::move(model)));
   }
   next->models[name] = std::move(served);
@@ -174,6 +175,7 @@ void ModelRepository::CountIn(MetricRegistry& registry) {
   const std::scoped_lock lock(mutex_);
   if (registry_ == &registry) return;
   registry_ = &registry;
+  windows_.CountIn(registry);
   auto next = std::make_unique<Snapshot>(*snapshot_);
   for (auto& [name, versions] : next->models) {
     for (Model& model : versions) {

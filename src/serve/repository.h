@@ -17,6 +17,7 @@
 #include "serve/capture.h"
 #include "serve/model_metrics.h"
 #include "serve/model_statistics.h"
+#include "serve/window_store.h"
 
 namespace skerry {
 
@@ -32,6 +33,8 @@ struct ServedModel {
   std::int64_t run_us = 0;                // of one row, as its warm-up measured it; 0: unknown
   // Set by the repository; a version that is loaded again goes on with the numbers that it had.
   std::shared_ptr<ModelStatistics> statistics{};
+  // Set by the repository: the last rows of entities, where the package has windows; else null.
+  std::shared_ptr<WindowState> windows{};
 };
 
 // Thread-safe. Lookups take no lock: a thread keeps the last snapshot that it saw and compares one
@@ -67,6 +70,8 @@ class ModelRepository {
   Result<std::vector<StatisticsReading>> Statistics(std::string_view name,
                                                     std::string_view version) const;
 
+  WindowStore& windows() { return windows_; }
+
   // Ready: told so, and at least one model is served. A site says false while it starts or drains.
   void SetReady(bool ready);
   bool ready() const;
@@ -84,6 +89,7 @@ class ModelRepository {
                                                        const std::string& name,
                                                        const std::string& version);
 
+  WindowStore windows_;
   mutable std::mutex mutex_;  // guards what follows, taken by changes and by stale lookups
   std::shared_ptr<const Snapshot> snapshot_;
   MetricRegistry* registry_ = nullptr;

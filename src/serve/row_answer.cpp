@@ -73,8 +73,9 @@ void CaptureRows(const ScoringParts& parts, std::shared_ptr<const ServedModel> m
   });
 }
 
-Status ScoreAndNumber(const ScoringParts& parts, RowBatch& batch) {
+Status ScoreAndNumber(const ScoringParts& parts, const ServedModel& model, RowBatch& batch) {
   const std::int64_t began_us = parts.clock->MonotonicMicros();
+  if (model.windows) SKERRY_RETURN_IF_ERROR(LookBack(batch, *model.windows));
   SKERRY_RETURN_IF_ERROR(ScoreRows(batch));
   NumberRows(parts, batch);
   batch.infer_us = batch.mono_us - began_us;

@@ -16,9 +16,9 @@
 
 namespace skerry {
 
-// Scores the batch, then numbers its rows and dates them. Errors are those of ScoreRows.
-// Thread-safe for different batches.
-Status ScoreAndNumber(const ScoringParts& parts, RowBatch& batch);
+// Scores the batch, which takes its rows up in the model's windows, then numbers its rows and dates
+// them. Errors are those of LookBack and ScoreRows. Thread-safe for different batches.
+Status ScoreAndNumber(const ScoringParts& parts, const ServedModel& model, RowBatch& batch);
 
 // What there is to count of a request that has its answer.
 struct AnsweredRequest {

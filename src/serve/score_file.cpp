@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,8 +22,10 @@ namespace {
 // which they were read: so many blocks are in memory as there are threads.
 class BlockLoop {
  public:
-  BlockLoop(const ScoreFileOptions& options, RowInput& input, ScoredOutput& output)
-      : options_(options), input_(input), output_(output) {}
+  // `windows`: null where the package has none.
+  BlockLoop(const ScoreFileOptions& options, RowInput& input, ScoredOutput& output,
+            WindowState* windows)
+      : options_(options), input_(input), output_(output), windows_(windows) {}
 
   Status Run(std::size_t threads) {
     std::vector<std::thread> others;
@@ -69,6 +72,7 @@ class BlockLoop {
       return Fail(ErrorCode::kUnavailable, "interrupted");
     SKERRY_ASSIGN_OR_RETURN(const bool more, input_.Next(block));
     ended_ = !more;
+    if (more && windows_ != nullptr) SKERRY_RETURN_IF_ERROR(LookBack(block.batch, *windows_));
     turn = taken_;
     if (more) ++taken_;
     const std::lock_guard writing(write_mutex_);
@@ -95,7 +99,8 @@ class BlockLoop {
   const ScoreFileOptions& options_;
   RowInput& input_;
   ScoredOutput& output_;
-  std::mutex read_mutex_;  // before write_mutex_ where both are held
+  WindowState* const windows_;  // which see the blocks in their order, under read_mutex_
+  std::mutex read_mutex_;       // before write_mutex_ where both are held
   bool ended_ = false;
   std::uint64_t taken_ = 0;
   std::mutex write_mutex_;
@@ -118,6 +123,8 @@ Result<ScoreFileReport> ScoreFile(const ScoreFileOptions& options,
   std::vector<ScoredColumn> scored = ScoredColumnsOf(package->schema);
   const Result<FileState> before = ReadFileState(options.in);
   const std::string name = options.in.string();
+  std::optional<WindowState> windows;
+  if (!package->schema.windows.empty()) windows.emplace(package->schema);
   SKERRY_ASSIGN_OR_RETURN(const auto input, OpenRowInput(options.in, std::move(package)), name);
   const std::filesystem::path out = std::filesystem::absolute(options.out).lexically_normal();
   SKERRY_ASSIGN_OR_RETURN(
@@ -132,7 +139,7 @@ Result<ScoreFileReport> ScoreFile(const ScoreFileOptions& options,
                                             .directory = directory.path(),
                                             .threads = static_cast<int>(threads)}),
                           name);
-  BlockLoop loop(options, *input, *output);
+  BlockLoop loop(options, *input, *output, windows ? &*windows : nullptr);
   SKERRY_RETURN_IF_ERROR(loop.Run(threads), name);
   ScoreFileReport report = loop.report();
   if (report.rows == 0) return Fail(ErrorCode::kInvalidArgument, "{} has no rows", name);

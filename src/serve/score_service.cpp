@@ -90,7 +90,7 @@ Status ScoreService::ScoreWhole(HttpRequest& request, bool explain, RowAnswer& a
     SKERRY_RETURN_IF_ERROR(CheckExplainedRows(*batch));
     SKERRY_RETURN_IF_ERROR(CheckExplained(*batch->package));
   }
-  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *batch));
+  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *answer.model, *batch));
   std::optional<Contributions> explained;
   if (explain) {
     SKERRY_ASSIGN_OR_RETURN(explained, ExplainRows(*batch));

@@ -132,7 +132,7 @@ Status ScoreStream::Flush() {
   const std::shared_ptr<RowBatch> batch = std::exchange(batch_, nullptr);
   StartBatch();
   if (explain_) SKERRY_RETURN_IF_ERROR(CheckExplained(*batch->package));
-  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *batch));
+  SKERRY_RETURN_IF_ERROR(ScoreAndNumber(parts_, *answer_.model, *batch));
   std::optional<Contributions> explained;
   if (explain_) {
     SKERRY_ASSIGN_OR_RETURN(explained, ExplainRows(*batch));

@@ -146,6 +146,7 @@ Status Site::Parts::OpenOutbox() {
 }
 
 Status Site::Parts::OpenDeployer() {
+  SKERRY_RETURN_IF_ERROR(repository.windows().KeepIn(options.data / "windows"));
   active = std::make_unique<ActiveModel>(repository, options.capture, identity->policy_hmac_key());
   capture = std::make_unique<OutboxCapture>(*outbox, *active);
   DeployerOptions deployer_options;
@@ -311,6 +312,8 @@ void Site::Stop() {
   if (parts_->exchange) parts_->exchange->Stop();
   DrainScoring(*parts_->server, parts_->rpc.get(), *parts_->queue, parts_->options.drain);
   if (parts_->control) parts_->control->Drain(limits::kSiteDrain);
+  if (const Status saved = parts_->repository.windows().Stop(); !saved)
+    LogWarning("{}", saved.error().message());
   parts_->outbox->Close();
   LogInfo("site stopped site={}", parts_->identity->site());
 }

@@ -28,10 +28,16 @@ std::string FieldRows(const ModelSchema& schema) {
   for (const Field& field : schema.fields)
     text += fmt::format("| {} | {} | {} | {} |\n", field.name, field.column,
                         FieldRoleName(field.role), FieldTypeName(field.type));
-  if (schema.derived.empty()) return text;
+  if (schema.derived.empty() && schema.windows.empty()) return text;
   text += "\nThe predictor is also given what the package computes of these:\n\n";
   for (const DerivedFeature& derived : schema.derived)
     text += fmt::format("- `{}`: {}\n", derived.name, derived.Words());
+  for (const WindowFeature& window : schema.windows.features)
+    text += fmt::format("- `{}`: {}\n", window.name, window.Words());
+  if (!schema.windows.empty())
+    text +=
+        fmt::format("\nRows before are those of the same `{}`, in the order in which they come.\n",
+                    schema.windows.entity);
   return text;
 }
 

@@ -177,7 +177,7 @@ class DeriveSearch {
   // Chooses one of the candidates and takes it out of them; false where none helps.
   Result<bool> Step(std::vector<DerivedFeature>& candidates) {
     SKERRY_ASSIGN_OR_RETURN(const std::vector<double> gains, Gains(candidates));
-    const std::size_t first = gains.size() - candidates.size();
+    const std::size_t first = rows_.features.columns + report_.chosen.size();
     std::vector<std::size_t> order(candidates.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {

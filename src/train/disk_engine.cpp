@@ -256,6 +256,11 @@ Result<bool> IsForDisk(TabularEngine& engine, const TrainOptions& options) {
 
 Result<TrainReport> TrainFromDisk(TabularEngine& engine, const TrainOptions& options) {
   const TrainingClock clock;
+  if (!options.windows.entity.empty())
+    return Fail(
+        ErrorCode::kUnimplemented,
+        "windows are computed where the rows fit in memory: leave out --window, or train on "
+        "fewer rows or columns");
   if (options.derive > 0)
     return Fail(ErrorCode::kUnimplemented,
                 "derived features are chosen where the rows fit in memory: leave out --derive");

@@ -131,7 +131,7 @@ Result<EvaluateReport> Evaluate(const ModelPackage& package, const Table& table,
                    options.slices));
   std::vector<float> outputs;
   if (package.predictor) {
-    SKERRY_ASSIGN_OR_RETURN(outputs, OutputsOf(package, rows.features));
+    SKERRY_ASSIGN_OR_RETURN(outputs, OutputsOf(package, rows));
   }
   SKERRY_ASSIGN_OR_RETURN(const std::vector<float> anomalies,
                           AnomalyScoresOf(package, rows.features));

@@ -39,10 +39,8 @@ Result<CompareReport> ComparePackages(const ModelPackage& champion, const ModelP
     return Fail(ErrorCode::kInvalidArgument,
                 "champion and challenger do not mean the same by their classes ('{}' against '{}')",
                 champion.schema.positive, challenger.schema.positive);
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> old_scores,
-                          OutputsOf(champion, old_rows.features));
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> new_scores,
-                          OutputsOf(challenger, new_rows.features));
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> old_scores, OutputsOf(champion, old_rows));
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<float> new_scores, OutputsOf(challenger, new_rows));
   return Compare(old_scores, new_scores, old_rows, bootstrap);
 }
 

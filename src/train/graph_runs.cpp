@@ -6,9 +6,10 @@ namespace skerry {
 namespace {
 
 // A block of rows at a time, whose derived columns, if any, are all that is added to memory.
+// `windows`: of the rows, where the graph takes them.
 Result<std::vector<float>> RunBlocks(const OnnxSession& session, const FeatureMatrix& rows,
-                                     const DerivedColumns& derived, std::string_view output,
-                                     std::size_t out_columns) {
+                                     const FeatureMatrix& windows, const DerivedColumns& derived,
+                                     std::string_view output, std::size_t out_columns) {
   constexpr std::size_t kBlockRows = 4'096;
   const std::size_t columns = rows.columns + derived.size();
   SKERRY_ASSIGN_OR_RETURN(const std::size_t index,
@@ -19,7 +20,10 @@ Result<std::vector<float>> RunBlocks(const OnnxSession& session, const FeatureMa
         std::span(rows.values).subspan(first * rows.columns, count * rows.columns);
     std::vector<float> expanded;
     if (!derived.empty()) {
-      derived.Expand(block, expanded);
+      derived.Expand(
+          block,
+          std::span(windows.values).subspan(first * windows.columns, count * windows.columns),
+          expanded);
       block = expanded;
     }
     return session.RunMatrix(block, count, columns, index,
@@ -34,20 +38,19 @@ Result<std::vector<float>> RunBlocks(const OnnxSession& session, const FeatureMa
 
 Result<std::vector<float>> RunWholeGraph(const OnnxSession& session, const FeatureMatrix& rows,
                                          std::string_view output, std::size_t out_columns) {
-  return RunBlocks(session, rows, {}, output, out_columns);
+  return RunBlocks(session, rows, {}, {}, output, out_columns);
 }
 
-Result<std::vector<float>> RunPredictor(const ModelPackage& package,
-                                        const FeatureMatrix& features) {
-  return RunBlocks(*package.predictor, features, package.derived,
+Result<std::vector<float>> RunPredictor(const ModelPackage& package, const LabelledRows& rows) {
+  return RunBlocks(*package.predictor, rows.features, rows.windows, package.derived,
                    PredictorOutputName(package.schema), PredictorColumns(package.schema));
 }
 
-Result<std::vector<float>> OutputsOf(const ModelPackage& package, const FeatureMatrix& features) {
-  SKERRY_ASSIGN_OR_RETURN(std::vector<float> outputs, RunPredictor(package, features));
+Result<std::vector<float>> OutputsOf(const ModelPackage& package, const LabelledRows& rows) {
+  SKERRY_ASSIGN_OR_RETURN(std::vector<float> outputs, RunPredictor(package, rows));
   if (package.schema.task != ModelTask::kBinary) return outputs;
-  for (std::size_t row = 0; row < features.rows(); ++row) outputs[row] = outputs[row * 2 + 1];
-  outputs.resize(features.rows());
+  for (std::size_t row = 0; row < rows.rows(); ++row) outputs[row] = outputs[row * 2 + 1];
+  outputs.resize(rows.rows());
   return outputs;
 }
 

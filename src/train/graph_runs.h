@@ -18,10 +18,10 @@ Result<std::vector<float>> RunWholeGraph(const OnnxSession& session, const Featu
                                          std::string_view output, std::size_t out_columns);
 
 // The package's predictor on rows of its features, for every row, row-major.
-Result<std::vector<float>> RunPredictor(const ModelPackage& package, const FeatureMatrix& features);
+Result<std::vector<float>> RunPredictor(const ModelPackage& package, const LabelledRows& rows);
 
 // What the package answers, as LabelledRows::outputs says: of a binary task P(class 1).
-Result<std::vector<float>> OutputsOf(const ModelPackage& package, const FeatureMatrix& features);
+Result<std::vector<float>> OutputsOf(const ModelPackage& package, const LabelledRows& rows);
 
 // Column `column` of the float32 output `output` [N, out_columns], for every row.
 Result<std::vector<float>> RunGraph(const OnnxSession& session, const FeatureMatrix& rows,

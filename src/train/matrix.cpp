@@ -21,10 +21,11 @@ std::vector<float> FeatureMatrix::Column(std::size_t index) const {
   return column;
 }
 
-FeatureMatrix FeatureMatrix::WithDerived(const DerivedColumns& derived) const {
+FeatureMatrix FeatureMatrix::WithDerived(const DerivedColumns& derived,
+                                         const FeatureMatrix& windows) const {
   FeatureMatrix expanded{.columns = columns + derived.size(), .categorical = categorical};
   if (!categorical.empty()) expanded.categorical.resize(expanded.columns, 0);
-  derived.Expand(values, expanded.values);
+  derived.Expand(values, windows.values, expanded.values);
   return expanded;
 }
 
@@ -33,7 +34,10 @@ std::size_t LabelledRows::positives() const {
 }
 
 LabelledRows LabelledRows::Select(std::span<const std::size_t> wanted) const {
-  LabelledRows selected{.features = features.Select(wanted), .task = task, .classes = classes};
+  LabelledRows selected{.features = features.Select(wanted),
+                        .windows = windows.Select(wanted),
+                        .task = task,
+                        .classes = classes};
   for (const std::size_t index : wanted) {
     selected.labels.push_back(labels[index]);
     selected.weights.push_back(weights[index]);
@@ -44,7 +48,8 @@ LabelledRows LabelledRows::Select(std::span<const std::size_t> wanted) const {
 
 LabelledRows LabelledRows::WithDerived(const DerivedColumns& derived) const {
   LabelledRows expanded = *this;
-  expanded.features = features.WithDerived(derived);
+  expanded.features = features.WithDerived(derived, windows);
+  expanded.windows = {};
   return expanded;
 }
 

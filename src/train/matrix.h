@@ -25,13 +25,15 @@ struct FeatureMatrix {
   // The given rows, in that order.
   FeatureMatrix Select(std::span<const std::size_t> wanted) const;
   std::vector<float> Column(std::size_t index) const;
-  // With the derived columns behind those of the features: what a predictor is fitted to.
-  FeatureMatrix WithDerived(const DerivedColumns& derived) const;
+  // With derived columns and window features (LabelledRows::windows) behind those of the features:
+  // what a predictor is fitted to.
+  FeatureMatrix WithDerived(const DerivedColumns& derived, const FeatureMatrix& windows) const;
 };
 
 // Rows with what is true of them. All are of the same length.
 struct LabelledRows {
   FeatureMatrix features{};
+  FeatureMatrix windows{};  // their window features (window_choice.h); no columns without windows
   // The class: 0 or 1; of a multiclass task below `classes`; 0 where there are none.
   std::vector<std::uint8_t> labels{};
   std::vector<float> weights{};  // > 0; of mean 1 where nothing was told

@@ -241,7 +241,7 @@ Result<std::vector<float>> FitPredictor(const FitInput& input, std::span<const s
   return scores;
 }
 
-// The same for a schema that derives features, of rows without them.
+// The same for a schema that derives features or has windows, of rows with their fields alone.
 Result<std::vector<float>> FitWithDerived(const FitInput& input,
                                           std::span<const std::uint8_t> folds,
                                           FittedPackage& package) {
@@ -355,9 +355,9 @@ void DescribeJudged(const FitInput& input, FittedPackage& package) {
   TrainReport& report = package.report;
   const bool held_out = input.holdout.rows() > 0;
   const LabelledRows& judged_rows = held_out ? input.holdout : input.training;
-  const bool derives = !input.schema.derived.empty();
-  const LabelledRows expanded =
-      derives ? judged_rows.WithDerived(DerivedColumns(input.schema)) : LabelledRows{};
+  const DerivedColumns derived(input.schema);
+  const bool derives = !derived.empty();
+  const LabelledRows expanded = derives ? judged_rows.WithDerived(derived) : LabelledRows{};
   const JudgedRows judged{.kind = held_out ? "held-out rows" : "rows of the inner folds",
                           .schema = &input.schema,
                           .rows = derives ? &expanded : &judged_rows,
@@ -436,7 +436,7 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
       input.folds.empty() ? FoldsOf(input.training, input.seed) : input.folds;
   std::vector<float> scores;
   if (predicts) {
-    const auto fit = input.schema.derived.empty() ? FitPredictor : FitWithDerived;
+    const auto fit = DerivedColumns(input.schema).empty() ? FitPredictor : FitWithDerived;
     SKERRY_ASSIGN_OR_RETURN(scores, fit(input, folds, package));
   }
   SKERRY_RETURN_IF_ERROR(FitDetector(input, folds, package));
@@ -448,6 +448,7 @@ Result<FittedPackage> FitPackage(const FitInput& input) {
   TrainReport& report = package.report;
   report.task = input.schema.task;
   report.classes = input.schema.classes;
+  report.windows = input.schema.windows;
   report.seed = input.seed;
   report.training_rows = input.training.rows();
   report.holdout_rows = input.holdout.rows();

@@ -45,22 +45,24 @@ Json OptionsToJson(const TrainOptions& options) {
   Json told = Json::object();
   for (const auto& [column, what] : options.told)
     if (what.type) told[column] = FieldTypeName(*what.type);
-  return {{"task", options.task},
-          {"label", options.label},
-          {"positive", options.positive},
-          {"ignore", options.ignore},
-          {"context", options.context},
-          {"id", options.id},
-          {"group", options.group_column},
-          {"time", options.time_column},
-          {"weight", options.weight_column},
-          {"holdout", options.holdout},
-          {"max_categories", options.max_categories},
-          {"types", std::move(told)},
-          {"threshold", options.threshold.value_or(ThresholdGoal{}).ToText()},
-          {"calibration", CalibrationName(options.calibration)},
-          {"slices", options.slices},
-          {"seed", options.seed}};
+  Json json = {{"task", options.task},
+               {"label", options.label},
+               {"positive", options.positive},
+               {"ignore", options.ignore},
+               {"context", options.context},
+               {"id", options.id},
+               {"group", options.group_column},
+               {"time", options.time_column},
+               {"weight", options.weight_column},
+               {"holdout", options.holdout},
+               {"max_categories", options.max_categories},
+               {"types", std::move(told)},
+               {"threshold", options.threshold.value_or(ThresholdGoal{}).ToText()},
+               {"calibration", CalibrationName(options.calibration)},
+               {"slices", options.slices},
+               {"seed", options.seed}};
+  if (!options.windows.entity.empty()) json["windows"] = options.windows.ToJson();
+  return json;
 }
 
 Result<Json> ProvenanceBase(const TrainReport& report) {

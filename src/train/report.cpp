@@ -183,6 +183,7 @@ Json TrainReport::ToJson() const {
   json["task"] = ModelTaskName(task);
   for (const SliceTable& table : slices) json["slices"].push_back(table.ToJson());
   if (derived.most > 0) json["derived"] = derived.ToJson();
+  if (!windows.empty()) json["windows"] = windows.ToJson();
   if (!search.rungs.empty()) json["search"] = search.ToJson();
   if (detector.kind == DetectorKind::kPca)
     json["detector"].update({{"components", detector_facts.components},

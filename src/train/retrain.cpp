@@ -173,6 +173,11 @@ Result<TrainReport> Retrain(const RetrainOptions& options) {
                 "the champion answers a {} task; binary models are retrained, train this one anew "
                 "by skerry train",
                 ModelTaskName(champion->schema.task));
+  if (!champion->schema.windows.empty())
+    return Fail(ErrorCode::kUnimplemented,
+                "the champion looks back over an entity's last rows ({}), and released rows come "
+                "without those between them: train this one anew by skerry train --window",
+                champion->schema.windows.entity);
   SKERRY_ASSIGN_OR_RETURN(const Recipe recipe, ReadRecipe(options.champion));
 
   FitInput input{.schema = champion->schema,

@@ -151,6 +151,7 @@ Status CheckNotBrokenNumbers(const Column& column) {
 
 constexpr const char* kGroupColumn = "group column";
 constexpr const char* kTimeColumn = "time column";
+constexpr const char* kEntityColumn = "entity of windows";
 
 class SchemaChooser {
  public:
@@ -217,6 +218,7 @@ class SchemaChooser {
                     name, first->second, what);
     }
     SKERRY_RETURN_IF_ERROR(CheckSplitColumn(options_.group_column, kGroupColumn));
+    SKERRY_RETURN_IF_ERROR(CheckSplitColumn(options_.windows.entity, kEntityColumn));
     return CheckSplitColumn(options_.time_column, kTimeColumn);
   }
 
@@ -236,7 +238,8 @@ class SchemaChooser {
     if (role != roles_.end()) {
       const std::string_view what = role->second;
       if (what == "context column" || what == kTimeColumn) AddText(column, FieldRole::kContext);
-      if (what == "id column" || what == kGroupColumn) AddText(column, FieldRole::kId);
+      if (what == "id column" || what == kGroupColumn || what == kEntityColumn)
+        AddText(column, FieldRole::kId);
       return {};
     }
     const auto told = options_.told.find(column.name);
@@ -330,6 +333,7 @@ std::vector<std::string> TextColumns(const TrainOptions& options) {
   std::vector<std::string> columns;
   for (const auto& [name, told] : options.told)
     if (told.type == FieldType::kCategory) columns.push_back(name);
+  if (!options.windows.entity.empty()) columns.push_back(options.windows.entity);
   return columns;
 }
 
@@ -337,6 +341,7 @@ std::vector<std::string> TextColumns(const ModelSchema& schema) {
   std::vector<std::string> columns;
   for (const Field* field : schema.features())
     if (field->type == FieldType::kCategory) columns.push_back(field->column);
+  if (!schema.windows.empty()) columns.push_back(schema.Find(schema.windows.entity)->column);
   return columns;
 }
 

@@ -55,6 +55,7 @@ Status CheckOptions(const TrainOptions& options) {
   if (options.derive > 0 && options.task == "anomaly")
     return Fail(ErrorCode::kInvalidArgument,
                 "an anomaly detector sees the features alone: leave out --derive");
+  SKERRY_RETURN_IF_ERROR(CheckWindows(options));
   if (options.search != 0 && (options.search < 2 || options.search > limits::kSearchConfigurations))
     return Fail(ErrorCode::kInvalidArgument,
                 "a search tries from 2 to {} configurations (kSearchConfigurations), not {}",
@@ -129,6 +130,7 @@ Result<TrainReport> Train(const TrainOptions& options) {
   SKERRY_ASSIGN_OR_RETURN(SourceData data, ReadSourceData(*engine, options.data,
                                                           TextColumns(options), options.progress));
   SKERRY_ASSIGN_OR_RETURN(ChosenSchema chosen, ChooseAndTell(data.table, options));
+  SKERRY_RETURN_IF_ERROR(ChooseWindows(options, data.table.rows(), chosen.schema));
   SKERRY_ASSIGN_OR_RETURN(LabelledRows rows,
                           EncodeRows(data.table, chosen.schema, options.weight_column));
 

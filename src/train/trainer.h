@@ -22,6 +22,7 @@
 #include "train/metrics.h"
 #include "train/slices.h"
 #include "train/task_metrics.h"
+#include "train/window_choice.h"
 
 namespace skerry {
 
@@ -146,6 +147,7 @@ struct TrainOptions {
   // At most so many derived features are sought (train/derive_search.h), of another task than
   // anomaly; 0: none.
   std::size_t derive = 0;
+  WindowOptions windows{};  // with time_column; of another task than anomaly
   HyperParameters parameters{};
   int search = 0;  // configurations to try, `parameters` among them; 0: no search
   DetectorParameters detector{};
@@ -218,6 +220,7 @@ struct TrainReport {
   Interval released_auc{};
   std::vector<SliceTable> slices{};  // of the held-out rows; without any, of the inner folds'
   DeriveReport derived{};
+  WindowSet windows{};  // of the schema
   // Total gain by input of the predictor (schema's input_names()), greatest first.
   std::vector<std::pair<std::string, double>> gains;
   double seconds = 0;

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "train/window_choice.h"
+
 namespace skerry {
 namespace {
 
@@ -158,6 +160,7 @@ void ScaleWeights(std::vector<float>& weights) {
 Result<LabelledRows> EncodeRows(const Table& table, const ModelSchema& schema,
                                 const std::string& weight_column) {
   SKERRY_ASSIGN_OR_RETURN(LabelledRows rows, EncodePart(table, schema, weight_column));
+  SKERRY_ASSIGN_OR_RETURN(rows.windows, WindowsOf(table, schema, rows.features));
   if (!weight_column.empty()) ScaleWeights(rows.weights);
   return rows;
 }

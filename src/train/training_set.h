@@ -26,19 +26,20 @@ Result<ChosenSchema> ChooseSchema(const Table& table, const TrainOptions& option
 // kInvalidArgument also for a threshold or calibration of another task than the binary one.
 Result<ChosenSchema> ChooseAndTell(const Table& table, const TrainOptions& options);
 
-// Columns that are told to be categories are read as they are written.
+// Columns that are told to be categories, and the entity of windows, are read as they are written.
 std::vector<std::string> TextColumns(const TrainOptions& options);
 // Of a table that a model with this schema is to judge.
 std::vector<std::string> TextColumns(const ModelSchema& schema);
 
-// The features, labels and weights of every row, by the schema's column names. Weights are scaled
-// to mean 1; `weight_column` may be empty. Errors (kInvalidArgument): a missing column, a label
-// that is blank or none of the classes, a cell that is no number, a weight that is not positive;
-// each with its column and rows (1 = the first row of the table).
+// The features, windows, labels and weights of every row, by the schema's column names. Weights are
+// scaled to mean 1; `weight_column` may be empty. Errors (kInvalidArgument): a missing column, a
+// label that is blank or none of the classes, a cell that is no number, a weight that is not
+// positive; each with its column and rows (1 = the first row of the table).
 Result<LabelledRows> EncodeRows(const Table& table, const ModelSchema& schema,
                                 const std::string& weight_column);
 
-// The same of a part of a table, with weights as they are told; ScaleWeights makes their mean 1.
+// The same of a part of a table, without windows, with weights as they are told; ScaleWeights makes
+// their mean 1.
 Result<LabelledRows> EncodePart(const Table& table, const ModelSchema& schema,
                                 const std::string& weight_column);
 void ScaleWeights(std::vector<float>& weights);

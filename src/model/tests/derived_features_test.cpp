@@ -55,7 +55,7 @@ TEST(DerivedFeatures, StandBehindTheFeaturesOfEachRow) {
   const DerivedColumns columns(schema);
   std::vector<float> expanded = {7};
   const std::vector<float> rows = {0, 42, 10, 2, 30, 0};
-  columns.Expand(rows, expanded);
+  columns.Expand(rows, {}, expanded);
   ASSERT_EQ(expanded.size(), 12U);
   EXPECT_THAT(std::vector<float>(expanded.begin(), expanded.begin() + 6),
               testing::ElementsAre(0, 42, 10, 420, 4.2F, -32));

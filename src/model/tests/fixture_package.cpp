@@ -200,6 +200,7 @@ void WritePackage(const std::filesystem::path& directory, const PackageFiles& fi
   ModelSchema schema = Schema();
   schema.model = files.name;
   schema.derived = files.derived;
+  schema.windows = files.windows;
   WriteBytes(directory / "model.onnx", TreeModelBytes(files.model));
   WriteBytes(directory / "schema.json", DumpJsonPretty(schema.ToJson()));
   WriteBytes(directory / "reference.json", DumpJsonPretty(files.reference.ToJson()));

@@ -52,7 +52,9 @@ struct PackageFiles {
   bool detector = true;  // torque > 70 gives 0.8, else 0.3; anomaly threshold 0.6
   std::string name = "milling";
   ModelReference reference = Reference();
-  std::vector<DerivedFeature> derived{};  // of the schema; `model` has as many features more
+  // Of the schema; `model` has as many features more.
+  std::vector<DerivedFeature> derived{};
+  WindowSet windows{};
 };
 // Writes model.onnx, detector.onnx, schema.json, reference.json and card.md; aborts where it
 // cannot.

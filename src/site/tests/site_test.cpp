@@ -437,6 +437,33 @@ TEST_F(SiteTest, RestartsAndScoresWithTheHubGoneAndTheTokenFileToo) {
   EXPECT_NE(facts["exchange"]["last_error"], "");
 }
 
+TEST_F(SiteTest, LastRowsOfEntitiesOutliveARestart) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  DesiredState state = StartJoined(hub);
+  fixture::PackageFiles files;
+  files.model = {.features = 4, .feature = 3, .split = 60};
+  files.windows = {.entity = "unit_id",
+                   .time = "operator_note",
+                   .features = {{"mean", WindowStatistic::kMean, "torque_nm", 2}}};
+  fixture::WritePackage(Path("windowed"), files);
+  state.version = 2;
+  state.active = hub.Publish(Path("windowed"), "milling", "2");
+  hub.SetDesired(state);
+  ASSERT_TRUE(site_->SyncNow());
+  const auto score = [&](int torque) {
+    const HttpReply reply = Call(
+        "POST", site_->url() + "/v1/score",
+        fmt::format(R"({{"type":"L","torque_nm":{},"tool_wear_min":1,"unit_id":"a"}})", torque));
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    return ParseJson(reply.body).value()["results"][0]["score"].get<double>();
+  };
+  EXPECT_GT(score(80), 0.5);
+  site_.reset();
+  StartSite(Options());
+  EXPECT_GT(score(41), 0.5) << "80 and 41";
+  EXPECT_LT(score(41), 0.5) << "41 and 41";
+}
+
 TEST_F(SiteTest, ModelIsSwappedUnderLoadWithNoAnswerOtherThan200) {
   TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
   DesiredState state = StartJoined(hub);

@@ -100,7 +100,7 @@ TEST_F(DeriveSearchTest, ScoringComputesTheBitsOfTraining) {
   const auto engine = TabularEngine::Open({}).value();
   const Table table = engine->ReadFile(path("data.csv"), {}).value();
   const FeatureMatrix features = EncodeFeatures(table, (*package)->schema).value();
-  const FeatureMatrix trained = features.WithDerived(DerivedColumns((*package)->schema));
+  const FeatureMatrix trained = features.WithDerived(DerivedColumns((*package)->schema), {});
   RowBatch batch;
   batch.package = *package;
   batch.rows = features.rows();
@@ -119,7 +119,7 @@ TEST_F(DeriveSearchTest, ScoringComputesTheBitsOfTraining) {
     ASSERT_TRUE(ScoreRows(one));
     EXPECT_EQ(one.score[0], batch.score[row]);
   }
-  const std::vector<float> judged = RunPredictor(**package, features).value();
+  const std::vector<float> judged = RunPredictor(**package, {.features = features}).value();
   for (std::size_t row = 0; row < batch.rows; ++row)
     ASSERT_EQ(judged[row * 2 + 1], batch.score[row]);
 }
