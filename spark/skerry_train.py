@@ -495,8 +495,10 @@ def look(cluster, job):
 # --- training ---
 
 class Trainer:
-    def __init__(self, cluster, job, features):
-        self.cluster, self.job, self.features = cluster, job, features
+    def __init__(self, cluster, job, fields):
+        self.cluster, self.job = cluster, job
+        self.features = [f"f{i}" for i in range(len(fields))]
+        self.feature_types = ["c" if field["type"] == "category" else "q" for field in fields]
         self.kind = SparkXGBClassifier if job["schema"].get("classes") else SparkXGBRegressor
 
     def estimator(self, rounds, **more):
@@ -504,8 +506,8 @@ class Trainer:
         if not self.job["schema"].get("classes"):
             more["objective"] = self.job["objective"]
         return lambda workers: self.kind(
-            features_col=self.features, label_col="y", weight_col="w", num_workers=workers, n_estimators=rounds, max_depth=p["depth"],
-            learning_rate=p["learning_rate"], min_child_weight=p["min_child_weight"], subsample=p["row_fraction"],
+            features_col=self.features, feature_types=self.feature_types, label_col="y", weight_col="w", num_workers=workers, n_estimators=rounds,
+            max_depth=p["depth"], learning_rate=p["learning_rate"], min_child_weight=p["min_child_weight"], subsample=p["row_fraction"],
             colsample_bytree=p["feature_fraction"], reg_lambda=p["l2"], tree_method="hist", random_state=self.job["seed"], **more)
 
     def cross_validate(self, training, sample):
@@ -524,14 +526,13 @@ class Trainer:
 
     def predict(self, booster, frame, rounds):
         """A row's answers: P(class 1), the probability of each of several classes, or the number."""
-        matrix = xgboost.DMatrix(frame[self.features].to_numpy(np.float32), missing=float("nan"))
+        matrix = xgboost.DMatrix(frame[self.features].to_numpy(np.float32), missing=float("nan"), feature_types=self.feature_types, enable_categorical=True)
         return booster.predict(matrix, iteration_range=(0, rounds), validate_features=False).reshape(len(frame), -1)
 
 
 def train(cluster, job):
     started, to = time.monotonic(), skerry.results
     fields = [field for field in job["schema"]["fields"] if field["role"] == "feature"]
-    features = [f"f{i}" for i in range(len(fields))]
     rows, total, unlisted = check_rows(encode(read_table(cluster.spark, job["data"]), job, fields), job, fields)
     rows, facts = split_rows(rows, job, total)
     rows = rows.persist(pyspark.StorageLevel.MEMORY_AND_DISK)
@@ -542,7 +543,7 @@ def train(cluster, job):
     frame = collect_sample(rows, kept, job["returned_rows"])
     training, sample = rows.where("not held"), frame[~frame["held"]]
     references = feature_references(training, fields, sample)
-    trainer = Trainer(cluster, job, features)
+    trainer = Trainer(cluster, job, fields)
     rounds, inner = trainer.cross_validate(training, sample)
     booster = cluster.fit(f"fitting {rounds} trees", trainer.estimator(rounds), training)
 

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 from livy_server import LivyServer
-from skerry_process import SKERRY, run, run_tests, write_table
+from skerry_process import SKERRY, only_whole, run, run_tests, write_table
 from spark_cluster import Cluster, Followed, why_not
 
 
@@ -72,12 +72,14 @@ class LivyTest(unittest.TestCase):
         self.assertRegex(said, r"Spark: .*nowhere.FileSystem.* \(log: " + str(self.dir / "model.spark.log"))
         self.assertEqual(self.left(), ["model.spark.log", "table.csv"])
 
+    @only_whole
     def test_a_batch_that_never_spoke_is_told_by_its_log(self):
         said = self.refused(self.start(self.serve("local[2]"), "--spark-conf", "spark.driver.memory=nonsense"))
         self.assertIn("Spark: Error: ", said)
         self.assertIn(f"(log: {self.dir}/model.spark.log)", said)
         self.assertIn("nonsense", (self.dir / "model.spark.log").read_text())
 
+    @only_whole
     def test_ctrl_c_deletes_the_batch(self):
         server = self.serve()
         job = self.start(server)
@@ -89,6 +91,7 @@ class LivyTest(unittest.TestCase):
         self.assertEqual(server.requests[-1], ("DELETE", f"/batches/{batch.number}"))
         self.assertIsNotNone(batch.process.poll())
 
+    @only_whole
     def test_a_batch_that_others_end(self):
         server = self.serve("local[2]")
         job = self.start(server)
@@ -101,6 +104,7 @@ class LivyTest(unittest.TestCase):
         server.route("DELETE", f"/batches/{batch.number}", {"X-Requested-By": "somebody"}, b"")
         self.assertIn(f"batch {batch.number} was deleted from Livy by somebody else", self.refused(job))
 
+    @only_whole
     def test_the_job_ends_when_skerry_is_gone(self):
         server = self.serve("local[2]")
         job = self.start(server)

@@ -1,6 +1,7 @@
 """What the tests of the whole system share: the release binary, a small table, a command that goes on running, the last line."""
 import pathlib
 import random
+import os
 import re
 import subprocess
 import sys
@@ -55,10 +56,17 @@ class Served:
         self.log.close()
 
 
+# Decorates a test of minutes, which `make test` leaves to the target named.
+only_whole = unittest.skipUnless(os.environ.get("SKERRY_WHOLE"), "takes minutes: make spark-test runs it")
+
+
 def run_tests(module):
-    """Runs the module's tests and ends the process with the line that scripts/test counts."""
-    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(
-        unittest.defaultTestLoader.loadTestsFromModule(sys.modules[module]))
+    """Runs the module's tests, or those named on the command line (Class.test), and ends with the line that scripts/test counts."""
+    named, loader = sys.argv[1:], unittest.defaultTestLoader
+    tests = loader.loadTestsFromNames(named, sys.modules[module]) if named else loader.loadTestsFromModule(sys.modules[module])
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(tests)
+    for test, why in result.skipped:
+        print(f"skipped: {test.id().removeprefix('__main__.')}: {why}")
     bad = len(result.failures) + len(result.errors)
     print(f"{result.testsRun - bad - len(result.skipped)} passed, {bad} failed, {len(result.skipped)} skipped")
     sys.exit(bool(bad))

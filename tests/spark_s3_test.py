@@ -8,7 +8,7 @@ import tempfile
 import unittest
 import urllib.request
 
-from skerry_process import SKERRY, run, run_tests, write_table
+from skerry_process import SKERRY, only_whole, run, run_tests, write_table
 from spark_cluster import SPARK, Followed, why_not
 
 S3 = pathlib.Path(os.environ.get("SKERRY_SPARK_S3", "/nowhere"))
@@ -72,6 +72,7 @@ class S3Test(unittest.TestCase):
         self.assertGreater(report["holdout"]["model"]["auc"]["value"], 0.9)
         self.assertIn(f"s3://{self.bucket}/runs/*.parquet: 3 files", (self.dir / "model/card.md").read_text())
 
+    @only_whole
     def test_csv_with_semicolons(self):
         write_table(self.dir / "table.csv", 1500)
         store(f"{self.bucket}/table.csv", (self.dir / "table.csv").read_bytes().replace(b",", b";"))

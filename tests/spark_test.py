@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 import kdd99
-from skerry_process import SKERRY, run, run_tests
+from skerry_process import SKERRY, only_whole, run, run_tests
 from spark_cluster import SPARK, Cluster, Followed, why_not
 
 TEST_DATA = pathlib.Path(os.environ.get("SKERRY_TEST_DATA", "/nowhere"))
@@ -70,9 +70,10 @@ class SparkTest(unittest.TestCase):
         return json.loads(done.stdout)
 
     def compare(self, spark, embedded):
+        """Spark's figures lie in the intervals of the embedded engine's; near 1 these are narrower than what a draw of rows changes."""
         for figure in ("auc", "average_precision", "f1"):
-            self.assertGreaterEqual(spark[figure]["value"], embedded[figure]["low"], figure)
-            self.assertLessEqual(spark[figure]["value"], embedded[figure]["high"], figure)
+            self.assertGreaterEqual(spark[figure]["value"], embedded[figure]["low"] - 1e-5, figure)
+            self.assertLessEqual(spark[figure]["value"], embedded[figure]["high"] + 1e-5, figure)
 
     def refused(self, *args, **named):
         """What a training that must fail says; it leaves its log and nothing else."""
@@ -133,12 +134,13 @@ class OnAi4i(SparkTest):
 
 
 @unittest.skipUnless(KDD99.exists(), "SKERRY_TEST_DATA is not set, or has no kdd99")
+@only_whole
 class OnKdd99(SparkTest):
     """An eighth of its different rows; bench/spark.py takes them all."""
 
     def test_is_as_good_as_the_embedded_engine_on_the_same_rows(self):
         kdd99.write_tables(KDD99, self.dir / "train.csv", self.dir / "test.csv", one_in=8)
-        common = ["--trees", "100"]
+        common = ["--trees", "100", "--holdout", "0"]  # each engine would hold out other rows, of which most are copies of some
         report, _ = self.trained(self.dir / "train.csv", "attack", *common)
         self.assertEqual(report["rows"] + report["split"]["left_out"], sum(1 for _ in open(self.dir / "train.csv")) - 1)
         schema = json.loads((self.dir / "model/schema.json").read_text())
@@ -148,6 +150,7 @@ class OnKdd99(SparkTest):
         self.compare(self.judged("model"), self.judged("embedded"))
 
 
+@only_whole
 class OfOtherTasks(SparkTest):
     def test_classes_groups_and_weights_in_parquet(self):
         table = self.dir / "machines.parquet"
@@ -182,10 +185,12 @@ class Refusals(SparkTest):
         said = self.refused(self.data, "failed", master="spark://127.0.0.1:1")
         self.assertIn("the Spark master spark://127.0.0.1:1 does not answer (Connection refused)", said)
 
+    @only_whole
     def test_no_worker_large_enough(self):
         said = self.refused(self.data, "failed", "--spark-conf", "spark.executor.memory=100g")
         self.assertIn("the cluster has had no worker for this job for 60 s", said)
 
+    @only_whole
     def test_a_cluster_that_is_lost_half_way(self):
         other = Cluster()
         job = self.start(self.data, "failed", master=other.url)

@@ -13,12 +13,15 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   // A file over its limit (ulimit -f) is an error as a full disk is: what was begun is taken back.
   std::signal(SIGXFSZ, SIG_IGN);
-  // Training threads that wait give their core away. Read by the OpenMP runtime when it is loaded.
-  setenv("OMP_WAIT_POLICY", "passive", 0);
   if (argc > 1) {
     const std::string_view command = argv[1];
-    if (command == "serve" || command == "site" || command == "hub" || command == "demo")
+    if (command == "serve" || command == "site" || command == "hub" || command == "demo") {
       pthread_sigmask(SIG_BLOCK, &set, nullptr);
+      // Beside what is served, training threads that wait give their core away (a training by
+      // itself is a quarter faster where they spin). OpenMP's runtime reads this when it is loaded;
+      // the trainings that these commands start inherit it.
+      setenv("OMP_WAIT_POLICY", "passive", 0);
+    }
   }
   return skerry::RunCommandLine(argc, argv);
 }
