@@ -508,7 +508,7 @@ class Trainer:
         return lambda workers: self.kind(
             features_col=self.features, feature_types=self.feature_types, label_col="y", weight_col="w", num_workers=workers, n_estimators=rounds,
             max_depth=p["depth"], learning_rate=p["learning_rate"], min_child_weight=p["min_child_weight"], subsample=p["row_fraction"],
-            colsample_bytree=p["feature_fraction"], reg_lambda=p["l2"], tree_method="hist", random_state=self.job["seed"], **more)
+            colsample_bytree=p["feature_fraction"], reg_lambda=p["l2"], tree_method="hist", max_bin=p["bins"], random_state=self.job["seed"], **more)
 
     def cross_validate(self, training, sample):
         """Mean of the folds' rounds, and for each sampled training row the answer of the model that did not see it."""

@@ -36,7 +36,7 @@ class Followed:
                 self.lines.put(line.rstrip("\n"))
         self.lines.put(None)
 
-    def wait_for(self, pattern, seconds=120):
+    def wait_for(self, pattern, seconds=300):
         while True:
             line = self.lines.get(timeout=seconds)
             assert line is not None, f"ended before saying {pattern}:\n" + "\n".join(self.said)
@@ -45,7 +45,7 @@ class Followed:
             if match:
                 return match
 
-    def wait(self, seconds=300):
+    def wait(self, seconds=900):
         status = self.process.wait(seconds)
         while (line := self.lines.get(timeout=10)) is not None:
             self.said.append(line)

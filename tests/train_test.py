@@ -36,11 +36,11 @@ class Train(TrainCase):
         self.assertIn("function of column 'repaired'", (self.dir / "model/card.md").read_text())
 
     def test_parameters_of_the_trees(self):
-        few = self.report("--trees", "7", "--depth", "2", "--learning-rate", "0.3", "--threads", "1")
-        told = {"trees": 7, "depth": 2, "learning_rate": 0.3, "threads": 1}
+        few = self.report("--trees", "7", "--depth", "2", "--learning-rate", "0.3", "--threads", "1", "--bins", "16")
+        told = {"trees": 7, "depth": 2, "learning_rate": 0.3, "threads": 1, "bins": 16}
         self.assertEqual({name: few["parameters"][name] for name in told}, told)
         self.assertLessEqual(few["trees"], 7)
-        for wrong in (("--trees", "0"), ("--depth", "21"), ("--learning-rate", "0"), ("--threads", "0")):
+        for wrong in (("--trees", "0"), ("--depth", "21"), ("--learning-rate", "0"), ("--threads", "0"), ("--bins", "1"), ("--bins", "65537")):
             done = self.train(*wrong, out="wrong")
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(wrong[0], done.stderr)

@@ -51,6 +51,7 @@ constexpr std::size_t kWindowKeptNumbers = 8'000'000;
 constexpr std::size_t kEntityBytes = 256;
 constexpr std::size_t kWindowFileBytes = std::size_t{512} << 20U;
 constexpr std::chrono::seconds kWindowSave{5};  // between two savings of these rows
+constexpr int kFeatureBins = 65'536;            // XGBoost's cuts of a feature
 constexpr std::size_t kFilesPerTable = 10'000;  // that one command may name
 constexpr std::size_t kCsvHeaderBytes = 4U << 20U;
 constexpr std::size_t kEncodedTableRows = 1'000'000;    // one binary table (codec/columns.h)

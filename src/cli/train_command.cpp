@@ -80,6 +80,12 @@ void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
   app.add_option("--learning-rate", parameters.learning_rate, "how much of each tree is taken")
       ->check(Within<double>(option_ranges::kLearningRate))
       ->capture_default_str();
+  app.add_option("--bins", parameters.bins,
+                 fmt::format("that a number's values are cut into at most; default: {} up to {} "
+                             "rows, {} beyond",
+                             HyperParameters::kFineBins, HyperParameters::kFineRows,
+                             HyperParameters::kBins))
+      ->check(CLI::Range(2, static_cast<int>(limits::kFeatureBins)));
   app.add_option("--threads", parameters.threads,
                  "that fit trees; another number may give other last digits")
       ->check(Within<int>(option_ranges::kThreads))

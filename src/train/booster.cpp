@@ -94,12 +94,14 @@ Result<XgboostMatrix> XgboostMatrix::FromRows(const XgboostFunctions& xgb, const
 }
 
 Result<XgboostMatrix> XgboostMatrix::FromBlocks(const XgboostFunctions& xgb, RowSource& rows,
-                                                int threads, const XgboostMatrix* reference) {
+                                                const HyperParameters& parameters,
+                                                const XgboostMatrix* reference) {
   BlockReader reader{.xgb = &xgb, .rows = &rows, .types = TypesOf(rows.categorical())};
   if (xgb.proxy_create(&reader.proxy) != 0)
     return tl::make_unexpected(XgboostError(xgb, "taking the rows").error());
   XgboostMatrix matrix(xgb);
-  const std::string config = fmt::format(R"({{"missing": NaN, "nthread": {}}})", threads);
+  const std::string config = fmt::format(R"({{"missing": NaN, "nthread": {}, "max_bin": {}}})",
+                                         parameters.threads, parameters.bins);
   rows.Reset();
   const int status = xgb.quantile_matrix_create(
       &reader, reader.proxy, reference == nullptr ? nullptr : reference->handle_,
@@ -122,6 +124,7 @@ Result<Booster> Booster::Create(const XgboostFunctions& xgb, std::vector<DMatrix
   Booster booster(xgb);
   if (xgb.booster_create(matrices.data(), matrices.size(), &booster.handle_) != 0)
     return tl::make_unexpected(XgboostError(xgb, "starting").error());
+  const int bins = parameters.bins > 0 ? parameters.bins : HyperParameters::kBins;
   std::vector<std::pair<const char*, std::string>> settings = {
       {"objective", objective},
       {"tree_method", "hist"},
@@ -131,6 +134,7 @@ Result<Booster> Booster::Create(const XgboostFunctions& xgb, std::vector<DMatrix
       {"subsample", fmt::format("{}", parameters.row_fraction)},
       {"colsample_bytree", fmt::format("{}", parameters.feature_fraction)},
       {"lambda", fmt::format("{}", parameters.l2)},
+      {"max_bin", std::to_string(bins)},
       {"nthread", std::to_string(parameters.threads)},
       // XGBoost's seed is a signed 64-bit number that it narrows: keep within 31 bits.
       {"seed", std::to_string(seed & 0x7FFFFFFFU)},

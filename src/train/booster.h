@@ -45,7 +45,8 @@ class XgboostMatrix {
                                         int threads);
   // Of more rows than that: bins of quantiles (its QuantileDMatrix), about two bytes a cell. With
   // `reference` in its bins: to be predicted while that is learnt from.
-  static Result<XgboostMatrix> FromBlocks(const XgboostFunctions& xgb, RowSource& rows, int threads,
+  static Result<XgboostMatrix> FromBlocks(const XgboostFunctions& xgb, RowSource& rows,
+                                          const HyperParameters& parameters,
                                           const XgboostMatrix* reference = nullptr);
   XgboostMatrix(XgboostMatrix&& other) noexcept
       : xgb_(other.xgb_), handle_(std::exchange(other.handle_, nullptr)) {}

@@ -82,7 +82,10 @@ class ReferenceCounter {
 class DiskTraining {
  public:
   DiskTraining(const TrainOptions& options, const ModelSchema& schema, DiskRows& rows)
-      : options_(options), schema_(schema), rows_(rows) {}
+      : options_(options),
+        parameters_(options.parameters.WithBins(rows.rows())),
+        schema_(schema),
+        rows_(rows) {}
 
   Result<SampledFit> Fit() {
     SKERRY_RETURN_IF_ERROR(SplitOnDisk(options_, rows_, fit_));
@@ -157,9 +160,8 @@ class DiskTraining {
     Say(fmt::format("fitting {} trees to {} rows", trees, fit_.training_rows));
     SKERRY_ASSIGN_OR_RETURN(const XgboostFunctions* xgb, LoadXgboost());
     SKERRY_ASSIGN_OR_RETURN(const XgboostMatrix training, MatrixOf(*xgb, Trains, 0));
-    SKERRY_ASSIGN_OR_RETURN(Booster booster,
-                            FitBooster(*xgb, training, rows_.facts, options_.parameters, trees,
-                                       options_.seed, options_.cancelled));
+    SKERRY_ASSIGN_OR_RETURN(Booster booster, FitBooster(*xgb, training, rows_.facts, parameters_,
+                                                        trees, options_.seed, options_.cancelled));
     FittedTrees& result = fit_.learnt.fitted;
     SKERRY_ASSIGN_OR_RETURN(result.ensemble, booster.Trees(rows_.columns()));
     SKERRY_RETURN_IF_ERROR(booster.PredictInPlace(fit_.training.features, result.scores));
@@ -169,8 +171,7 @@ class DiskTraining {
   Result<XgboostMatrix> MatrixOf(const XgboostFunctions& xgb, SideRows::Wanted wanted,
                                  std::uint8_t fold, const XgboostMatrix* reference = nullptr) {
     SideRows rows(rows_, wanted, fold);
-    Result<XgboostMatrix> matrix =
-        XgboostMatrix::FromBlocks(xgb, rows, options_.parameters.threads, reference);
+    Result<XgboostMatrix> matrix = XgboostMatrix::FromBlocks(xgb, rows, parameters_, reference);
     SKERRY_RETURN_IF_ERROR(rows.failed());
     return matrix;
   }
@@ -187,7 +188,7 @@ class DiskTraining {
     SKERRY_ASSIGN_OR_RETURN(const XgboostMatrix inside,
                             MatrixOf(*xgb, TrainsInside, fold, &outside));
     SKERRY_ASSIGN_OR_RETURN(const EarlyStopped stopped,
-                            FitWithEarlyStopping(*xgb, outside, inside, facts, options_.parameters,
+                            FitWithEarlyStopping(*xgb, outside, inside, facts, parameters_,
                                                  options_.seed, options_.cancelled));
     const std::size_t outputs = facts.outputs();
     std::size_t from = 0;  // of `watched`
@@ -204,6 +205,7 @@ class DiskTraining {
   }
 
   const TrainOptions& options_;
+  const HyperParameters parameters_;
   const ModelSchema& schema_;
   DiskRows& rows_;
   std::vector<bool> sampled_{};

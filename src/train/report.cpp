@@ -25,6 +25,12 @@ Json GainsToJson(const std::vector<std::pair<std::string, double>>& gains) {
 
 }  // namespace
 
+HyperParameters HyperParameters::WithBins(std::size_t rows) const {
+  HyperParameters chosen = *this;
+  if (bins == 0) chosen.bins = rows <= kFineRows ? kFineBins : kBins;
+  return chosen;
+}
+
 Json HyperParameters::ToJson() const {
   return {{"trees", trees},
           {"depth", depth},
@@ -33,6 +39,7 @@ Json HyperParameters::ToJson() const {
           {"row_fraction", row_fraction},
           {"feature_fraction", feature_fraction},
           {"l2", l2},
+          {"bins", bins},
           {"early_stopping_rounds", early_stopping_rounds},
           {"threads", threads},
           {"objective", objective}};
@@ -53,6 +60,11 @@ Result<HyperParameters> HyperParameters::FromJson(const Json& json) {
                   number);
     *value = static_cast<int>(number);
   }
+  SKERRY_ASSIGN_OR_RETURN(const std::int64_t bins, object.IntOr("bins", 0));
+  if (bins != 0 && (bins < 2 || bins > limits::kFeatureBins))
+    return Fail(ErrorCode::kInvalidArgument, "parameters.bins is {}; it is from 2 to {}", bins,
+                limits::kFeatureBins);
+  parameters.bins = static_cast<int>(bins);
   const std::pair<const char*, double*> numbers[] = {
       {"learning_rate", &parameters.learning_rate},
       {"min_child_weight", &parameters.min_child_weight},

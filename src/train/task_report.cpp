@@ -184,9 +184,9 @@ std::string DerivedText(const DeriveReport& derived) {
 std::string ParameterWords(const HyperParameters& parameters) {
   return fmt::format(
       "depth {}, learning rate {}, min_child_weight {}, {:.3g} of the rows and {:.3g} of the "
-      "features a tree, l2 {}",
+      "features a tree, l2 {}, {} bins",
       parameters.depth, parameters.learning_rate, parameters.min_child_weight,
-      parameters.row_fraction, parameters.feature_fraction, parameters.l2);
+      parameters.row_fraction, parameters.feature_fraction, parameters.l2, parameters.bins);
 }
 
 std::string SearchWords(const SearchFacts& search) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "base/limits.h"
 #include "base/random.h"
 #include "train/inner_fits.h"
 
@@ -67,6 +68,22 @@ TEST(Search, ConfigurationsAreDrawnWithinTheRangesTheDefaultAmongThem) {
   const auto again = DrawConfigurations(kFew, 200, 5), other = DrawConfigurations(kFew, 200, 6);
   EXPECT_EQ(again[7].ToJson(), drawn[7].ToJson());
   EXPECT_NE(other[7].ToJson(), drawn[7].ToJson());
+}
+
+TEST(Parameters, BinsGoByTheRowsUnlessTheyAreTold) {
+  constexpr std::size_t kMost = HyperParameters::kFineRows;
+  EXPECT_EQ(HyperParameters{}.WithBins(kMost).bins, HyperParameters::kFineBins);
+  EXPECT_EQ(HyperParameters{}.WithBins(kMost + 1).bins, HyperParameters::kBins);
+  HyperParameters told;
+  told.bins = 16;
+  EXPECT_EQ(told.WithBins(1).bins, 16);
+  EXPECT_EQ(HyperParameters::FromJson(told.ToJson())->bins, 16);
+  EXPECT_EQ(HyperParameters::FromJson(Json::object())->bins, 0);  // an earlier package's
+  for (const int wrong : {-1, 1, limits::kFeatureBins + 1}) {
+    const auto read = HyperParameters::FromJson({{"bins", wrong}});
+    ASSERT_FALSE(read);
+    EXPECT_NE(read.error().message().find("parameters.bins"), std::string::npos);
+  }
 }
 
 TEST(Search, TheSamePartGoesOnFromEachRung) {
