@@ -207,22 +207,22 @@ def cmapss(shop):
     sensors = [c for c in train.columns if c.startswith("s") and not c.startswith("setting") and train[c].nunique() > 2]
     rul = np.minimum(train.groupby("unit")["cycle"].transform("max") - train["cycle"], CLIP)
     plain = ["cycle", *sensors]
-    tables = {"plain": (train[plain], test[plain])}
     wide = [with_windows(frame, sensors) for frame in (train, test)]
     columns = [c for c in wide[0].columns if c not in ("unit", "setting1", "setting2", "setting3")]
-    tables["windows"] = (wide[0][columns], wide[1][columns])
     last = test.groupby("unit")["cycle"].idxmax().to_numpy()
     told, chosen = {}, {}
-    for name, (learnt, judged) in tables.items():
-        frame = learnt.assign(unit=train["unit"], rul=rul)
-        options = ("--label", "rul", "--task", "regression", "--group", "unit")
-        errors = []
+    # Engines run one after another in `hour`: inner folds by time are then folds by engine, but for the four on a border.
+    as_rows = lambda frame: frame[["unit", *plain]].assign(hour=frame["unit"] * 1000 + frame["cycle"])
+    for name, more in {"plain": [], "windows": ["--window", f"unit:{WINDOW}", "--window-column", ",".join(sensors)]}.items():
+        options = ("--label", "rul", "--task", "regression", "--time", "hour", "--id" if name == "plain" else "--context", "unit", *more)
+        frame, errors = as_rows(train).assign(rul=rul), []
         for inside, outside in GroupKFold(FOLDS).split(frame, groups=frame["unit"]):
-            scored = shop.fit_and_score("skerry, choosing", frame.iloc[inside], frame.iloc[outside], *options)
+            scored = shop.fit_and_score("skerry, choosing", frame.iloc[inside], as_rows(train).iloc[outside], *options)
             errors.append(((np.minimum(scored["value"].to_numpy(float), CLIP) - rul.to_numpy()[outside])**2).mean())
         chosen[name] = np.sqrt(np.mean(errors))
-        scored = shop.fit_and_score(f"skerry, {name}", frame, judged.loc[last].assign(unit=test.loc[last, "unit"]), *options)
-        told[f"skerry, {name}"] = scored["value"].to_numpy(float)
+        scored = shop.fit_and_score(f"skerry, {name}", frame, as_rows(test), *options)
+        told[f"skerry, {name}"] = scored["value"].to_numpy(float)[last]
+    for name, (learnt, judged) in {"plain": (train[plain], test[plain]), "windows": (wide[0][columns], wide[1][columns])}.items():
         boosting = HistGradientBoostingRegressor(random_state=SEED)
         started = time.perf_counter()
         boosting.fit(learnt, rul)

@@ -82,8 +82,8 @@ void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
       ->capture_default_str();
   app.add_option("--bins", parameters.bins,
                  fmt::format("that a number's values are cut into at most; default: {} up to {} "
-                             "rows, {} beyond",
-                             HyperParameters::kFineBins, HyperParameters::kFineRows,
+                             "cells, {} beyond",
+                             HyperParameters::kFineBins, HyperParameters::kFineCells,
                              HyperParameters::kBins))
       ->check(CLI::Range(2, static_cast<int>(limits::kFeatureBins)));
   app.add_option("--threads", parameters.threads,

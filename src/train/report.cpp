@@ -25,9 +25,9 @@ Json GainsToJson(const std::vector<std::pair<std::string, double>>& gains) {
 
 }  // namespace
 
-HyperParameters HyperParameters::WithBins(std::size_t rows) const {
+HyperParameters HyperParameters::WithBins(std::size_t rows, std::size_t features) const {
   HyperParameters chosen = *this;
-  if (bins == 0) chosen.bins = rows <= kFineRows ? kFineBins : kBins;
+  if (bins == 0) chosen.bins = rows * features <= kFineCells ? kFineBins : kBins;
   return chosen;
 }
 

@@ -39,20 +39,21 @@ Result<Json> JobOf(const TrainOptions& options, const ModelSchema& schema, const
       ObjectiveOf(LabelledRows{.task = schema.task, .classes = schema.classes.size()},
                   options.parameters));
   const Column* label = sampled.Find(schema.label_column);
-  return Json{{"data", std::move(data)},
-              {"schema", schema.ToJson()},
-              {"label_is_number", label != nullptr && label->holds_numbers()},
-              {"weight", options.weight_column},
-              {"group", options.group_column},
-              {"time", options.time_column},
-              {"holdout", options.holdout},
-              {"folds", InnerFoldCount(sampled.rows())},
-              {"seed", options.seed & 0x7FFFFFFFU},
-              {"objective", objective},
-              {"metric", MetricOf(schema, options.parameters)},
-              {"parameters", options.parameters.WithBins(sampled.rows()).ToJson()},
-              {"least_rows_per_class", kMinRowsPerClass},
-              {"returned_rows", SampledRows(schema)}};
+  return Json{
+      {"data", std::move(data)},
+      {"schema", schema.ToJson()},
+      {"label_is_number", label != nullptr && label->holds_numbers()},
+      {"weight", options.weight_column},
+      {"group", options.group_column},
+      {"time", options.time_column},
+      {"holdout", options.holdout},
+      {"folds", InnerFoldCount(sampled.rows())},
+      {"seed", options.seed & 0x7FFFFFFFU},
+      {"objective", objective},
+      {"metric", MetricOf(schema, options.parameters)},
+      {"parameters", options.parameters.WithBins(sampled.rows(), schema.feature_count()).ToJson()},
+      {"least_rows_per_class", kMinRowsPerClass},
+      {"returned_rows", SampledRows(schema)}};
 }
 
 // result.json.

@@ -70,13 +70,13 @@ TEST(Search, ConfigurationsAreDrawnWithinTheRangesTheDefaultAmongThem) {
   EXPECT_NE(other[7].ToJson(), drawn[7].ToJson());
 }
 
-TEST(Parameters, BinsGoByTheRowsUnlessTheyAreTold) {
-  constexpr std::size_t kMost = HyperParameters::kFineRows;
-  EXPECT_EQ(HyperParameters{}.WithBins(kMost).bins, HyperParameters::kFineBins);
-  EXPECT_EQ(HyperParameters{}.WithBins(kMost + 1).bins, HyperParameters::kBins);
+TEST(Parameters, BinsGoByTheCellsUnlessTheyAreTold) {
+  constexpr std::size_t kMost = HyperParameters::kFineCells / 5;
+  EXPECT_EQ(HyperParameters{}.WithBins(kMost, 5).bins, HyperParameters::kFineBins);
+  EXPECT_EQ(HyperParameters{}.WithBins(kMost + 1, 5).bins, HyperParameters::kBins);
   HyperParameters told;
   told.bins = 16;
-  EXPECT_EQ(told.WithBins(1).bins, 16);
+  EXPECT_EQ(told.WithBins(kMost + 1, 5).bins, 16);
   EXPECT_EQ(HyperParameters::FromJson(told.ToJson())->bins, 16);
   EXPECT_EQ(HyperParameters::FromJson(Json::object())->bins, 0);  // an earlier package's
   for (const int wrong : {-1, 1, limits::kFeatureBins + 1}) {
