@@ -11,7 +11,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from skerry_process import SKERRY, Served, run, run_tests, write_table
+from skerry_process import SKERRY, Served, only_whole, run, run_tests, write_table
 from spark_cluster import ENVIRONMENT, Cluster, why_not
 
 LONG = {"trees": 100_000, "learning_rate": 0.0001, "depth": 12}  # hours
@@ -133,9 +133,9 @@ class Trainings(HubCase):
 
     def test_same_package_as_by_the_command_line(self):
         self.start()
-        name = self.submit(seed=7, threads=1, ignore=["kind"])
+        name = self.submit(seed=7, threads=1, ignore=["kind"], bins=64)
         self.assertEqual(self.ended(name)["state"], "trained", self.seen[-1])
-        done = run("train", self.table, "--label", "failure", "--name", "machines", "--trees", 30, "--seed", 7, "--threads", 1, "--ignore", "kind",
+        done = run("train", self.table, "--label", "failure", "--name", "machines", "--trees", 30, "--seed", 7, "--threads", 1, "--ignore", "kind", "--bins", 64,
                    "--out", self.dir / "same")
         self.assertEqual(done.returncode, 0, done.stderr)
         for file in sorted((self.dir / "same").iterdir()):
@@ -156,6 +156,8 @@ class Trainings(HubCase):
                 ({"time": "day"}, 400, "run.time: "),
                 ({"treez": 3}, 400, "run: unknown key 'treez'"),
                 ({"trees": 0}, 400, "run.trees: is from 1 to 100000, not 0"),
+                ({"bins": 1}, 400, "run.bins: is from 2 to 65536, not 1"),
+                ({"window": "kind"}, 400, "run.window: "),
                 ({"out": "/tmp/x"}, 400, "run: unknown key 'out'"),
                 ({"engine": "spark", "master": "local[*]"}, 403, "run.master: this hub does not train at local[*]")):
             self.assertEqual((status, True), (lambda answer: (answer[0], words in answer[1]["error"]))(self.ask("POST", "/v1/runs", self.spec(**members))),
@@ -272,6 +274,7 @@ class OnSpark(HubCase):
         self.assertTrue(any(progress["tasks_fraction"] is not None and " of 2 tasks" in progress["tasks"] for progress in told), told)
         self.check_scores("machines:1")
 
+    @only_whole
     def test_cancelled_on_the_cluster(self):
         name = self.submit(engine="spark", master=self.cluster.url, **LONG)
         self.at_work(name, "inner fold 1 of 5")
@@ -283,6 +286,7 @@ class OnSpark(HubCase):
         self.cluster.master.wait_for(f"Removing app {application}")
         self.assertEqual(self.models(), [])
 
+    @only_whole
     def test_a_killed_hub_ends_its_job_on_the_cluster(self):
         name = self.submit(engine="spark", master=self.cluster.url, **LONG)
         self.at_work(name, "inner fold 1 of 5")

@@ -85,7 +85,7 @@ void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
                              "cells, {} beyond",
                              HyperParameters::kFineBins, HyperParameters::kFineCells,
                              HyperParameters::kBins))
-      ->check(CLI::Range(2, static_cast<int>(limits::kFeatureBins)));
+      ->check(Within<int>(option_ranges::kBins));
   app.add_option("--threads", parameters.threads,
                  "that fit trees; another number may give other last digits")
       ->check(Within<int>(option_ranges::kThreads))

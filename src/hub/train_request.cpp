@@ -47,6 +47,10 @@ Status CheckDetector(const std::string& text) {
   return ParseDetectorKind(text).map([](DetectorKind) {});
 }
 
+Status CheckWindow(const std::string& text) {
+  return WindowOptions::Parse(text).map([](const WindowOptions&) {});
+}
+
 constexpr std::array kOptions{
     Option{"task", Kind::kText, {}, &CheckTask},
     Option{"positive", Kind::kText},
@@ -57,6 +61,8 @@ constexpr std::array kOptions{
     Option{"context", Kind::kColumns},
     Option{"id", Kind::kColumns},
     Option{"slice", Kind::kColumns},
+    Option{"window", Kind::kText, {}, &CheckWindow},
+    Option{"window_column", Kind::kColumns},
     Option{"derive", Kind::kWhole, option_ranges::kDerive},
     Option{"threshold", Kind::kText, {}, &CheckThreshold},
     Option{"calibration", Kind::kText, {}, &CheckCalibration},
@@ -69,6 +75,7 @@ constexpr std::array kOptions{
     Option{"trees", Kind::kWhole, option_ranges::kTrees},
     Option{"depth", Kind::kWhole, option_ranges::kDepth},
     Option{"learning_rate", Kind::kNumber, option_ranges::kLearningRate},
+    Option{"bins", Kind::kWhole, option_ranges::kBins},
     Option{"threads", Kind::kWhole, option_ranges::kThreads},
     Option{"from_disk", Kind::kFlag},
 };

@@ -14,6 +14,7 @@ namespace option_ranges {
 constexpr OptionRange kTrees{1, 100'000};
 constexpr OptionRange kDepth{1, 20};
 constexpr OptionRange kLearningRate{1e-4, 1};
+constexpr OptionRange kBins{2, limits::kFeatureBins};
 constexpr OptionRange kThreads{1, 1'024};
 constexpr OptionRange kDerive{0, limits::kDerivedFeatures};
 constexpr OptionRange kSearch{2, limits::kSearchConfigurations};
