@@ -7,11 +7,10 @@ import pathlib
 import random
 import tempfile
 import unittest
-import urllib.error
 import urllib.request
 
 from model_trees import Trees, float32
-from skerry_process import Served, run, run_tests
+from skerry_process import Served, post, run, run_tests
 
 COLUMNS = ["speed", "torque", "heat"]
 OPERATIONS = {"product": lambda a, b: a * b, "ratio": lambda a, b: a / b if b else math.nan, "difference": lambda a, b: a - b}
@@ -66,14 +65,6 @@ class Derived(unittest.TestCase):
             derived.append(value if math.isfinite(value) else math.nan)
         return [numbers[column] for column in COLUMNS] + derived
 
-    @staticmethod
-    def post(url, body, content_type="application/json"):
-        request = urllib.request.Request(url, body.encode(), {"Content-Type": content_type})
-        try:
-            return urllib.request.urlopen(request, timeout=60).read().decode()
-        except urllib.error.HTTPError as refused:
-            return refused.read().decode()
-
     def test_what_helps_on_inner_folds_is_chosen_and_told(self):
         for name in ("power", "failed"):
             chosen = self.reports[name]["derived"]["chosen"]
@@ -102,10 +93,10 @@ class Derived(unittest.TestCase):
                 trees = Trees(self.dir / name / "model.onnx")
                 metadata = json.loads(urllib.request.urlopen(f"{server.url}/v2/models/{name}").read())
                 self.assertEqual(metadata["inputs"], [{"name": "input", "datatype": "FP32", "shape": [-1, 3]}])
-                results = json.loads(self.post(f"{server.url}/v1/score?model={name}&explain=1", json.dumps(self.rows)))["results"]
+                results = json.loads(post(f"{server.url}/v1/score?model={name}&explain=1", json.dumps(self.rows)))["results"]
                 flat = [row[column] for row in self.rows for column in COLUMNS]
                 infer = {"inputs": [{"name": "input", "datatype": "FP32", "shape": [len(self.rows), 3], "data": flat}]}
-                outputs = json.loads(self.post(f"{server.url}/v2/models/{name}/infer", json.dumps(infer)))["outputs"]
+                outputs = json.loads(post(f"{server.url}/v2/models/{name}/infer", json.dumps(infer)))["outputs"]
                 outputs = {output["name"]: output["data"] for output in outputs}
                 wanted = set(COLUMNS) | {one["name"] for one in self.schema(name)["derived"]}
                 for i, (row, result) in enumerate(zip(self.rows, results, strict=True)):
@@ -122,7 +113,7 @@ class Derived(unittest.TestCase):
                     else:
                         self.assertAlmostEqual(result["score"], 1 / (1 + math.exp(-margin)), delta=1e-6)
                         self.assertEqual(outputs["probabilities"][2 * i + 1], result["score"])
-                refused = self.post(f"{server.url}/v1/score?model={name}", json.dumps({**self.rows[0], wanted.difference(COLUMNS).pop(): 1}))
+                refused = post(f"{server.url}/v1/score?model={name}", json.dumps({**self.rows[0], wanted.difference(COLUMNS).pop(): 1}))
                 self.assertIn("error", json.loads(refused))
 
     def test_files_are_scored_of_raw_columns(self):

@@ -1,12 +1,14 @@
 """What the tests of the whole system share: the release binary, a small table, a command that goes on running, the last line."""
+import os
 import pathlib
 import random
-import os
 import re
 import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
 SKERRY = str(pathlib.Path(__file__).resolve().parent.parent / "build/release/skerry")
 
@@ -54,6 +56,15 @@ class Served:
         self.process.wait(20)
         self.process.stdout.close()
         self.log.close()
+
+
+def post(url, body, content_type="application/json"):
+    """The answer's body, whatever its status."""
+    request = urllib.request.Request(url, body.encode(), {"Content-Type": content_type})
+    try:
+        return urllib.request.urlopen(request, timeout=60).read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.read().decode()
 
 
 # Decorates a test of minutes, which `make test` leaves to the target named.

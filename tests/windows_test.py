@@ -8,11 +8,10 @@ import random
 import tempfile
 import time
 import unittest
-import urllib.error
 import urllib.request
 
 from model_trees import Trees, float32
-from skerry_process import Served, run, run_tests
+from skerry_process import Served, post, run, run_tests
 
 NUMBERS = ["load", "heat"]
 HEADER = ["hour", "machine", *NUMBERS, "level", "failed"]
@@ -111,19 +110,11 @@ class Windows(unittest.TestCase):
         return [trees.margins(history.inputs(row))[0] for row in rows]
 
     @staticmethod
-    def post(url, body, content_type="application/json"):
-        request = urllib.request.Request(url, body.encode(), {"Content-Type": content_type})
-        try:
-            return urllib.request.urlopen(request, timeout=60).read().decode()
-        except urllib.error.HTTPError as refused:
-            return refused.read().decode()
-
-    @staticmethod
     def fields(row):
         return {"load": float(row[2]) if row[2] else None, "heat": float(row[3]), **({"machine": row[1]} if row[1] else {})}
 
     def value(self, server, row):
-        answer = json.loads(self.post(f"{server.url}/v1/score?model=level", json.dumps(self.fields(row))))
+        answer = json.loads(post(f"{server.url}/v1/score?model=level", json.dumps(self.fields(row))))
         return float32(answer["results"][0]["value"])
 
     def serve(self, state, *names):
@@ -176,12 +167,12 @@ class Windows(unittest.TestCase):
                 self.assertIn("is in use by process", other.stderr)
         with self.serve(state, "level") as server:  # streams, and typed tensors with the machine as a parameter
             lines = "\n".join(json.dumps(self.fields(row)) for row in self.later[500:800])
-            answers = self.post(f"{server.url}/v1/score", lines, "application/x-ndjson").splitlines()
+            answers = post(f"{server.url}/v1/score", lines, "application/x-ndjson").splitlines()
             got += [float32(json.loads(line)["value"]) for line in answers]
             rows = self.later[800:]
             infer = {"inputs": [{"name": name, "datatype": "FP64", "shape": [len(rows)], "data": [self.fields(row)[name] for row in rows]} for name in NUMBERS],
                      "parameters": {"machine": [row[1] for row in rows]}}
-            outputs = json.loads(self.post(f"{server.url}/v2/models/level/infer", json.dumps(infer)))["outputs"]
+            outputs = json.loads(post(f"{server.url}/v2/models/level/infer", json.dumps(infer)))["outputs"]
             got += [float32(value) for output in outputs if output["name"] == "value" for value in output["data"]]
         self.assertEqual(got, wanted)
 
