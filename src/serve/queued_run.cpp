@@ -154,7 +154,8 @@ void RunAlone(const ScoringParts& parts, const Model& model, const QueuedRun& ru
   run.done(ScoreAlone(parts, model, *run.request));
 }
 
-void ScorePackage(const ScoringParts& parts, const Model& model, std::vector<QueuedRun*> runs) {
+void ScorePackage(const ScoringParts& parts, const Model& model,
+                  const std::vector<QueuedRun*>& runs) {
   // A shared run that failed would have taken rows up in the windows that are then taken up again.
   if (runs.size() == 1 || model->windows) {
     for (const QueuedRun* run : runs) RunAlone(parts, model, *run);
