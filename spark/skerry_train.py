@@ -501,12 +501,16 @@ class Trainer:
         self.feature_types = ["c" if field["type"] == "category" else "q" for field in fields]
         self.kind = SparkXGBClassifier if job["schema"].get("classes") else SparkXGBRegressor
 
+    def rows(self, table, *more):
+        """What is fitted. The features are one column: with a list of columns xgboost.spark 3.2 fails at a batch that has no row of a fold."""
+        return table.select(F.array(*self.features).alias("x"), "y", "w", *more)
+
     def estimator(self, rounds, **more):
         p = self.job["parameters"]
         if not self.job["schema"].get("classes"):
             more["objective"] = self.job["objective"]
         return lambda workers: self.kind(
-            features_col=self.features, feature_types=self.feature_types, label_col="y", weight_col="w", num_workers=workers, n_estimators=rounds,
+            features_col="x", feature_types=self.feature_types, label_col="y", weight_col="w", num_workers=workers, n_estimators=rounds,
             max_depth=p["depth"], learning_rate=p["learning_rate"], min_child_weight=p["min_child_weight"], subsample=p["row_fraction"],
             colsample_bytree=p["feature_fraction"], reg_lambda=p["l2"], tree_method="hist", max_bin=p["bins"], random_state=self.job["seed"], **more)
 
@@ -516,7 +520,7 @@ class Trainer:
         early = self.estimator(self.job["parameters"]["trees"], validation_indicator_col="out", eval_metric=self.job["metric"],
                                early_stopping_rounds=self.job["parameters"]["early_stopping_rounds"])
         for fold in range(folds):
-            booster = self.cluster.fit(f"inner fold {fold + 1} of {folds}", early, training.withColumn("out", F.col("fold") == fold))
+            booster = self.cluster.fit(f"inner fold {fold + 1} of {folds}", early, self.rows(training, (F.col("fold") == fold).alias("out")))
             rounds.append(booster.best_iteration + 1)
             mine = (sample["fold"] == fold).to_numpy()
             answer = self.predict(booster, sample[mine], rounds[-1])
@@ -545,7 +549,7 @@ def train(cluster, job):
     references = feature_references(training, fields, sample)
     trainer = Trainer(cluster, job, fields)
     rounds, inner = trainer.cross_validate(training, sample)
-    booster = cluster.fit(f"fitting {rounds} trees", trainer.estimator(rounds), training)
+    booster = cluster.fit(f"fitting {rounds} trees", trainer.estimator(rounds), trainer.rows(training))
 
     progress("handing back the model")
     answers = trainer.predict(booster, frame, rounds)
