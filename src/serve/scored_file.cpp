@@ -150,8 +150,7 @@ class PartedOutput final : public ScoredOutput {
     const std::filesystem::path path = options_.directory / "scored";
     SKERRY_RETURN_IF_ERROR(engine_->Execute(
         fmt::format("COPY (SELECT {} FROM {}) TO {} ({})", kept, from, QuoteLiteral(path.string()),
-                    options_.parquet ? "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd"
-                                     : "FORMAT csv, HEADER")));
+                    options_.parquet ? "FORMAT parquet, COMPRESSION zstd" : "FORMAT csv, HEADER")));
     return path;
   }
 

@@ -92,9 +92,10 @@ Result<Compaction> CompactParquet(TabularEngine& engine, const std::vector<fs::p
       rows = fmt::format("SELECT * FROM (SELECT * FROM {} LIMIT 0) UNION ALL BY NAME {}",
                          SourceOf(files), rows);
     parts.push_back(work.path() / fmt::format("part-{:05}.parquet", parts.size()));
-    SKERRY_RETURN_IF_ERROR(engine.Execute(
-        fmt::format("COPY ({}) TO {} (FORMAT PARQUET, COMPRESSION zstd, PARQUET_VERSION v2)", rows,
-                    QuoteLiteral(parts.back().string()))));
+    // Pages of version 1: Spark 3 reads no BYTE_STREAM_SPLIT, which version 2 has of doubles.
+    SKERRY_RETURN_IF_ERROR(
+        engine.Execute(fmt::format("COPY ({}) TO {} (FORMAT PARQUET, COMPRESSION zstd)", rows,
+                                   QuoteLiteral(parts.back().string()))));
     SKERRY_RETURN_IF_ERROR(SyncFile(parts.back()));
   }
   done.parts = parts.size();

@@ -58,6 +58,19 @@ TEST_F(CompactionTest, KeepsEveryRowInOrderWithTheColumnsOfAllFiles) {
   EXPECT_TRUE(table.Find("more")->IsNull(0));
 }
 
+TEST_F(CompactionTest, EncodingsAreThoseThatEveryReaderKnows) {
+  Write("a.parquet",
+        "SELECT random() AS x, random()::FLOAT AS y, i, 'unit ' || i AS t FROM range(5000) r(i)");
+  ASSERT_TRUE(Compact());
+  ASSERT_TRUE(engine_->Execute(
+      fmt::format("COPY (SELECT DISTINCT encodings FROM parquet_metadata('{}')) TO '{}'",
+                  path("out/part-00000.parquet").string(), path("encodings.csv").string())));
+  const std::string encodings = ReadFile(path("encodings.csv"), 10'000).value();
+  EXPECT_THAT(encodings, HasSubstr("PLAIN"));
+  EXPECT_THAT(encodings, ::testing::Not(HasSubstr("SPLIT")));
+  EXPECT_THAT(encodings, ::testing::Not(HasSubstr("DELTA")));
+}
+
 TEST_F(CompactionTest, EveryPartHasTheColumnsOfAllFiles) {
   Write("a.parquet", "SELECT 1 AS n");
   Write("b.parquet", "SELECT 2 AS n, 'x' AS t");
