@@ -259,7 +259,7 @@ void ScoreQueued(const ScoringParts& parts, const Model& model, std::vector<Queu
   if (model->package->bare)
     ScoreBare(parts, model, std::move(wanted));
   else
-    ScorePackage(parts, model, std::move(wanted));
+    ScorePackage(parts, model, wanted);
 }
 
 }  // namespace skerry

@@ -59,7 +59,11 @@ Result<std::vector<std::size_t>> PlanParts(Files files, std::uint64_t part_bytes
 
 Status PublishDirectory(const TemporaryDirectory& written, const fs::path& target) {
   std::error_code error;
-  fs::permissions(written.path(), fs::perms(0755), error);
+  using fs::perms;
+  fs::permissions(written.path(),
+                  perms::owner_all | perms::group_read | perms::group_exec | perms::others_read |
+                      perms::others_exec,  // 0755
+                  error);
   if (!error) {
     SKERRY_RETURN_IF_ERROR(SyncDirectory(written.path()));
     SKERRY_RETURN_IF_ERROR(CheckTarget(target));
