@@ -13,6 +13,7 @@
 #include "crypto/digest.h"
 #include "model/package.h"
 #include "serve/score_file.h"
+#include "storage/new_directory.h"
 #include "tabular/engine.h"
 #include "train/evaluate.h"
 #include "train/gate.h"
@@ -38,7 +39,7 @@ CommandRun DeclareEvaluate(CLI::App& app) {
   app.add_flag("--json", args->json, "print the report as JSON");
   return [args]() -> Status {
     args->options.plots = !args->out.empty();
-    if (args->options.plots) SKERRY_RETURN_IF_ERROR(CheckOutput(args->out));
+    if (args->options.plots) SKERRY_RETURN_IF_ERROR(CheckNewDirectory(args->out));
     SKERRY_ASSIGN_OR_RETURN(const auto package, LoadPackage(args->package, {}));
     SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));
     ReadOptions read;

@@ -1,10 +1,10 @@
 #include "serve/file_rows.h"
 
-#include <algorithm>
 #include <fstream>
 #include <utility>
 
 #include "http/message.h"
+#include "model/window_state.h"
 #include "serve/batch_builder.h"
 #include "serve/csv.h"
 #include "serve/scored_file.h"
@@ -97,9 +97,7 @@ class ParquetInput final : public RowInput {
       select += fmt::format("{}{}::VARCHAR AS c{}", i == 0 ? "" : ", ",
                             QuoteIdentifier(columns_[fields.feature_columns[i]]), i);
     if (const ModelSchema& schema = package_->schema; !schema.windows.empty()) {
-      const std::vector<const Field*> texts = schema.texts();
-      entity_ = static_cast<std::size_t>(
-          std::ranges::find(texts, schema.windows.entity, &Field::name) - texts.begin());
+      entity_ = WindowState(schema).entity_text();
       select += fmt::format(", {}::VARCHAR AS entity",
                             QuoteIdentifier(columns_[fields.text_columns[entity_]]));
     }

@@ -4,9 +4,9 @@
 
 #include <span>
 #include <string>
-#include <system_error>
 
 #include "storage/file.h"
+#include "storage/new_directory.h"
 
 namespace skerry {
 namespace {
@@ -28,17 +28,6 @@ Result<std::uint64_t> CountRows(TabularEngine& engine, Files files) {
   return static_cast<std::uint64_t>(table.columns[0].ints[0]);
 }
 
-Status CheckTarget(const fs::path& out) {
-  std::error_code error;
-  if (fs::exists(fs::symlink_status(out, error)))
-    return Fail(ErrorCode::kAlreadyExists, "{} is there already: remove it or choose another name",
-                out.string());
-  if (!fs::is_directory(out.parent_path(), error))
-    return Fail(ErrorCode::kInvalidArgument, "there is no directory {}",
-                out.parent_path().string());
-  return {};
-}
-
 // Where each part ends, as indices into `files`.
 Result<std::vector<std::size_t>> PlanParts(Files files, std::uint64_t part_bytes) {
   std::vector<std::size_t> ends;
@@ -57,29 +46,13 @@ Result<std::vector<std::size_t>> PlanParts(Files files, std::uint64_t part_bytes
   return ends;
 }
 
-Status PublishDirectory(const TemporaryDirectory& written, const fs::path& target) {
-  std::error_code error;
-  using fs::perms;
-  fs::permissions(written.path(),
-                  perms::owner_all | perms::group_read | perms::group_exec | perms::others_read |
-                      perms::others_exec,  // 0755
-                  error);
-  if (!error) {
-    SKERRY_RETURN_IF_ERROR(SyncDirectory(written.path()));
-    SKERRY_RETURN_IF_ERROR(CheckTarget(target));
-    fs::rename(written.path(), target, error);
-  }
-  if (error) return Fail(ErrorCode::kInternal, "naming {}: {}", target.string(), error.message());
-  return SyncDirectory(target.parent_path());
-}
-
 }  // namespace
 
 Result<Compaction> CompactParquet(TabularEngine& engine, const std::vector<fs::path>& files,
                                   const fs::path& out, std::uint64_t part_bytes,
                                   const std::function<bool()>& go_on) {
   const fs::path target = fs::absolute(out).lexically_normal();
-  SKERRY_RETURN_IF_ERROR(CheckTarget(target));
+  SKERRY_RETURN_IF_ERROR(CheckNewDirectory(target));
   SKERRY_ASSIGN_OR_RETURN(const std::vector<std::size_t> ends, PlanParts(files, part_bytes));
   SKERRY_ASSIGN_OR_RETURN(
       const TemporaryDirectory work,

@@ -43,6 +43,11 @@ bool SetFacts(const XgboostFunctions& xgb, DMatrixHandle matrix, std::span<const
           xgb.matrix_set_texts(matrix, "feature_type", types.data(), types.size()) == 0);
 }
 
+// XGBoost's max_bin.
+int BinsOf(const HyperParameters& parameters) {
+  return parameters.bins > 0 ? parameters.bins : HyperParameters::kBins;
+}
+
 // What a prediction points to.
 std::span<const float> ScoresAt(const float* scores, const bst_ulong* shape, bst_ulong dimensions) {
   bst_ulong count = 1;
@@ -101,7 +106,7 @@ Result<XgboostMatrix> XgboostMatrix::FromBlocks(const XgboostFunctions& xgb, Row
     return tl::make_unexpected(XgboostError(xgb, "taking the rows").error());
   XgboostMatrix matrix(xgb);
   const std::string config = fmt::format(R"({{"missing": NaN, "nthread": {}, "max_bin": {}}})",
-                                         parameters.threads, parameters.bins);
+                                         parameters.threads, BinsOf(parameters));
   rows.Reset();
   const int status = xgb.quantile_matrix_create(
       &reader, reader.proxy, reference == nullptr ? nullptr : reference->handle_,
@@ -124,7 +129,6 @@ Result<Booster> Booster::Create(const XgboostFunctions& xgb, std::vector<DMatrix
   Booster booster(xgb);
   if (xgb.booster_create(matrices.data(), matrices.size(), &booster.handle_) != 0)
     return tl::make_unexpected(XgboostError(xgb, "starting").error());
-  const int bins = parameters.bins > 0 ? parameters.bins : HyperParameters::kBins;
   std::vector<std::pair<const char*, std::string>> settings = {
       {"objective", objective},
       {"tree_method", "hist"},
@@ -134,7 +138,7 @@ Result<Booster> Booster::Create(const XgboostFunctions& xgb, std::vector<DMatrix
       {"subsample", fmt::format("{}", parameters.row_fraction)},
       {"colsample_bytree", fmt::format("{}", parameters.feature_fraction)},
       {"lambda", fmt::format("{}", parameters.l2)},
-      {"max_bin", std::to_string(bins)},
+      {"max_bin", std::to_string(BinsOf(parameters))},
       {"nthread", std::to_string(parameters.threads)},
       // XGBoost's seed is a signed 64-bit number that it narrows: keep within 31 bits.
       {"seed", std::to_string(seed & 0x7FFFFFFFU)},

@@ -1,55 +1,25 @@
 #include "train/package_writer.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
-#include <system_error>
 #include <utility>
 
 #include "storage/file.h"
+#include "storage/new_directory.h"
 #include "train/card.h"
 #include "train/provenance.h"
 
 namespace skerry {
-namespace {
-
-Status SystemFailure(std::string_view doing, const std::filesystem::path& path,
-                     const std::error_code& error) {
-  return Fail(ErrorCode::kInternal, "{} {}: {}", doing, path.string(), error.message());
-}
-
-}  // namespace
-
-Status CheckOutput(const std::filesystem::path& out) {
-  std::error_code error;
-  if (out.empty()) return Fail(ErrorCode::kInvalidArgument, "name the directory to write to");
-  if (std::filesystem::exists(std::filesystem::symlink_status(out, error)))
-    return Fail(ErrorCode::kAlreadyExists, "{} is there already: remove it or choose another name",
-                out.string());
-  const std::filesystem::path parent = std::filesystem::absolute(out).parent_path();
-  if (!std::filesystem::is_directory(parent, error))
-    return Fail(ErrorCode::kInvalidArgument, "there is no directory {}", parent.string());
-  return {};
-}
 
 Status WriteNewDirectory(const NamedTexts& files, const std::filesystem::path& out) {
-  SKERRY_RETURN_IF_ERROR(CheckOutput(out));
+  SKERRY_RETURN_IF_ERROR(CheckNewDirectory(out));
   const std::filesystem::path target = std::filesystem::absolute(out).lexically_normal();
   const std::filesystem::path parent = target.parent_path();
   SKERRY_ASSIGN_OR_RETURN(const TemporaryDirectory directory,
                           TemporaryDirectory::Create("." + target.filename().string(), parent));
   for (const auto& [name, bytes] : files)
     if (!bytes.empty()) SKERRY_RETURN_IF_ERROR(WriteFileDurably(directory.path() / name, bytes));
-  std::error_code error;
-  using std::filesystem::perms;
-  constexpr perms kReadable = perms::owner_all | perms::group_read | perms::group_exec |
-                              perms::others_read | perms::others_exec;  // 0755
-  std::filesystem::permissions(directory.path(), kReadable, error);
-  if (error) return SystemFailure("opening to readers", directory.path(), error);
-  SKERRY_RETURN_IF_ERROR(CheckOutput(out));
-  std::filesystem::rename(directory.path(), target, error);
-  if (error) return SystemFailure("naming", target, error);
-  return SyncDirectory(parent);
+  return PublishDirectory(directory, out);
 }
 
 Status WritePackage(const FittedPackage& package, const std::vector<std::string>& data,

@@ -13,14 +13,11 @@
 
 namespace skerry {
 
-// kAlreadyExists when `out` is there, kInvalidArgument when its parent is not a directory: to be
-// asked before the work, so that nobody waits for a refusal.
-Status CheckOutput(const std::filesystem::path& out);
-
 // File names and contents.
 using NamedTexts = std::vector<std::pair<std::string, std::string>>;
-// Writes the files, each synced, into a temporary directory beside `out`, which then gets that name
-// by one rename; files without content are left out. The errors of CheckOutput.
+// Writes the files, each synced, to a new directory (storage/new_directory.h); files without
+// content are left out. The errors of CheckNewDirectory, which is to be asked before the work, too,
+// so that nobody waits for a refusal.
 Status WriteNewDirectory(const NamedTexts& files, const std::filesystem::path& out);
 
 // model.onnx, detector.onnx, schema.json, reference.json, card.md, report.json, the plots and

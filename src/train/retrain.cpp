@@ -13,6 +13,7 @@
 #include "crypto/digest.h"
 #include "model/package.h"
 #include "storage/file.h"
+#include "storage/new_directory.h"
 #include "train/model_fit.h"
 #include "train/package_writer.h"
 #include "train/provenance.h"
@@ -161,7 +162,7 @@ Result<Json> RetrainProvenance(const RetrainOptions& options, const FitInput& in
 Result<TrainReport> Retrain(const RetrainOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   SKERRY_RETURN_IF_ERROR(CheckVersion("model version", options.version));
-  SKERRY_RETURN_IF_ERROR(CheckOutput(options.out));
+  SKERRY_RETURN_IF_ERROR(CheckNewDirectory(options.out));
   if (options.released.rows() == 0)
     return Fail(ErrorCode::kInvalidArgument, "no labelled row was released: nothing new to learn");
   if (!(options.released_weight > 0))

@@ -9,6 +9,7 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "base/random.h"
+#include "storage/new_directory.h"
 #include "tabular/engine.h"
 #include "train/data_source.h"
 #include "train/disk_engine.h"
@@ -25,7 +26,7 @@ namespace {
 Status CheckOptions(const TrainOptions& options) {
   SKERRY_RETURN_IF_ERROR(CheckName("model name", options.name));
   SKERRY_RETURN_IF_ERROR(CheckVersion("model version", options.version));
-  SKERRY_RETURN_IF_ERROR(CheckOutput(options.out));
+  SKERRY_RETURN_IF_ERROR(CheckNewDirectory(options.out));
   if (options.data.empty() && options.spark.data.empty())
     return Fail(ErrorCode::kInvalidArgument, "name the data to train on");
   constexpr std::array<std::string_view, 5> kTasks = {"", "classification", "multiclass",

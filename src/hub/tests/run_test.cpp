@@ -111,6 +111,17 @@ class RunTest : public HubTest {
     AdminJson("POST", "/v1/labels", Json{{"set", set}, {"labels", std::move(list)}}.dump());
   }
 
+  // A hub with a champion, and sample rows whose labels are the set "default".
+  World StartWithLabels() {
+    StartHub();
+    JoinSite(north_);
+    PublishChampion();
+    World world = MakeWorld(600, true, 6);
+    PushShipment(north_, "samples", north_.Ship({Samples(world)}));
+    Label("default", world.failed);
+    return world;
+  }
+
   Json RunSpec(const std::string& labels, const std::string& version) {
     const fs::path clean = WriteCsv(MakeWorld(400, false, 2), directory_.path() / "clean.csv");
     const fs::path drifted = WriteCsv(MakeWorld(400, true, 3), directory_.path() / "drifted.csv");
@@ -171,12 +182,7 @@ TEST_F(RunTest, WindowOfFewRowsIsShownAndNotJudged) {
 }
 
 TEST_F(RunTest, BetterChallengerIsStoredSignedAndAPermutedOneIsRefused) {
-  StartHub();
-  JoinSite(north_);
-  PublishChampion();
-  const World world = MakeWorld(600, true, 6);
-  PushShipment(north_, "samples", north_.Ship({Samples(world)}));
-  Label("default", world.failed);
+  const World world = StartWithLabels();
   const Json passed = RunToItsEnd(RunSpec("default", "2"));
   ASSERT_EQ(passed["state"], "passed") << passed.dump(2);
   EXPECT_EQ(passed["model"], "milling:2");
@@ -216,12 +222,7 @@ TEST_F(RunTest, RunThatCannotEndWellSaysWhy) {
 }
 
 TEST_F(RunTest, StoppingTheHubEndsTheRunAndTheNextStartSaysSo) {
-  StartHub();
-  JoinSite(north_);
-  PublishChampion();
-  const World world = MakeWorld(600, true, 6);
-  PushShipment(north_, "samples", north_.Ship({Samples(world)}));
-  Label("default", world.failed);
+  StartWithLabels();
   const std::string id = AdminJson("POST", "/v1/runs", RunSpec("default", "2").dump())["run"];
   while (AdminJson("GET", "/v1/runs/" + id)["state"] != "running") std::this_thread::yield();
   hub_.reset();
@@ -230,12 +231,7 @@ TEST_F(RunTest, StoppingTheHubEndsTheRunAndTheNextStartSaysSo) {
 }
 
 TEST_F(RunTest, CancelledRunsEndAndLeaveNoPackage) {
-  StartHub();
-  JoinSite(north_);
-  PublishChampion();
-  const World world = MakeWorld(600, true, 6);
-  PushShipment(north_, "samples", north_.Ship({Samples(world)}));
-  Label("default", world.failed);
+  StartWithLabels();
   const std::string first = AdminJson("POST", "/v1/runs", RunSpec("default", "2").dump())["run"];
   const std::string waits = AdminJson("POST", "/v1/runs", RunSpec("default", "3").dump())["run"];
   while (AdminJson("GET", "/v1/runs/" + first)["state"] != "running") std::this_thread::yield();
