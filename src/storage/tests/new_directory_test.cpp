@@ -12,13 +12,13 @@ using ::testing::HasSubstr;
 TEST(NewDirectory, AppearsWholeAndIsReadableByAll) {
   const auto place = TemporaryDirectory::Create("new");
   ASSERT_TRUE(place);
-  auto written = TemporaryDirectory::Create(".out", place->path());
+  const auto written = TemporaryDirectory::Create(".out", place->path());
   ASSERT_TRUE(written);
   ASSERT_TRUE(WriteFileDurably(written->path() / "a.txt", "a"));
   const fs::path out = place->path() / "out";
   ASSERT_TRUE(PublishDirectory(*written, out));
   EXPECT_EQ(ReadFile(out / "a.txt", 10).value(), "a");
-  EXPECT_EQ(fs::status(out).permissions(), fs::perms(0755));
+  EXPECT_EQ(static_cast<unsigned>(fs::status(out).permissions()), 0755U);
   EXPECT_FALSE(fs::exists(written->path()));
 }
 
@@ -28,7 +28,7 @@ TEST(NewDirectory, WhatIsThereAlreadyStaysAsItIs) {
   const fs::path out = place->path() / "out";
   fs::create_directory_symlink("nowhere", out);  // a link that leads nowhere is there, too
   EXPECT_EQ(CheckNewDirectory(out).error().code(), ErrorCode::kAlreadyExists);
-  auto written = TemporaryDirectory::Create(".out", place->path());
+  const auto written = TemporaryDirectory::Create(".out", place->path());
   ASSERT_TRUE(written);
   const Status refused = PublishDirectory(*written, out);
   ASSERT_FALSE(refused);
