@@ -1,4 +1,5 @@
-// outbox.db: its tables, and the few queries that several parts of the module share. Internal.
+// The outbox's database: its tables, and the few queries that several parts of the module share.
+// Internal.
 //
 // The writer thread alone changes it, through one connection; readers have connections of their own
 // and see whole commits (WAL snapshots).

@@ -27,10 +27,28 @@ struct Outbox::Impl {
 
   Status OnWriter(const std::function<Status(OutboxStore&)>& change) { return writer->Run(change); }
 
+  // A connection to the present generation. The caller holds read_mutex.
+  Result<Database*> Reader() {
+    const std::filesystem::path path = writer->database_path();
+    if (reader == nullptr || reader->path() != path) {
+      SKERRY_ASSIGN_OR_RETURN(reader, Database::Open(path, {.read_only = true}));
+    }
+    return reader.get();
+  }
+
   void NoteRows(std::uint64_t rows) {
     const std::scoped_lock lock(seal_mutex);
     rows_since_seal += rows;
     if (rows_since_seal >= options.segment_rows) seal_wake.notify_one();
+  }
+
+  // What reads the database, once more after damage that it has found was taken out of the way.
+  template <typename Read>
+  auto Mending(const Read& read) -> decltype(read()) {
+    auto result = read();
+    if (result || result.error().code() != ErrorCode::kDataLoss) return result;
+    if (!OnWriter([](OutboxStore& store) { return store.MendIfDamaged(); })) return result;
+    return read();
   }
 
   // Seals what is due, until Close.
@@ -52,7 +70,7 @@ struct Outbox::Impl {
   Status SealDue() {
     SKERRY_RETURN_IF_ERROR(
         OnWriter([](OutboxStore& store) { return store.EmitSideRecords(EmitWhat::kDue); }));
-    return sealer->Seal(SealWhich::kDue);
+    return Mending([this] { return sealer->Seal(SealWhich::kDue); });
   }
 };
 
@@ -95,13 +113,12 @@ Result<std::unique_ptr<Outbox>> Outbox::Open(OutboxOptions options) {
   impl->epoch = options.epoch.is_none() ? InstanceId::Random() : options.epoch;
   impl->options = std::move(options);
   SKERRY_ASSIGN_OR_RETURN(auto store, OutboxStore::Open(impl->options, impl->epoch));
-  SKERRY_ASSIGN_OR_RETURN(impl->reader,
-                          Database::Open(store->database_path(), {.read_only = true}));
   Impl* shared = impl.get();
   impl->writer = std::make_unique<OutboxWriter>(
       impl->options, std::move(store), [shared](std::uint64_t rows) { shared->NoteRows(rows); });
   impl->sealer = std::make_unique<Sealer>(
-      impl->options, impl->epoch, [shared](const std::function<Status(OutboxStore&)>& change) {
+      impl->options, impl->epoch, [shared] { return shared->writer->database_path(); },
+      [shared](const std::function<Status(OutboxStore&)>& change) {
         return shared->OnWriter(change);
       });
   impl->seal_thread = std::thread([shared] { shared->SealLoop(); });
@@ -131,7 +148,7 @@ Status Outbox::Flush() {
 Status Outbox::SealNow() {
   SKERRY_RETURN_IF_ERROR(
       impl_->OnWriter([](OutboxStore& store) { return store.EmitSideRecords(EmitWhat::kAll); }));
-  return impl_->sealer->Seal(SealWhich::kAll);
+  return impl_->Mending([this] { return impl_->sealer->Seal(SealWhich::kAll); });
 }
 
 Result<std::vector<Shipment>> Outbox::PendingShipments() {
@@ -139,8 +156,11 @@ Result<std::vector<Shipment>> Outbox::PendingShipments() {
   SKERRY_RETURN_IF_ERROR(impl_->OnWriter([](OutboxStore& store) { return store.EnforceQuota(); }));
   SKERRY_RETURN_IF_ERROR(
       impl_->OnWriter([](OutboxStore& store) { return store.MakeStatements(); }));
-  const std::scoped_lock lock(impl_->read_mutex);
-  return ReadPendingShipments(*impl_->reader, impl_->segments_directory());
+  return impl_->Mending([this]() -> Result<std::vector<Shipment>> {
+    const std::scoped_lock lock(impl_->read_mutex);
+    SKERRY_ASSIGN_OR_RETURN(Database * reader, impl_->Reader());
+    return ReadPendingShipments(*reader, impl_->segments_directory());
+  });
 }
 
 Result<ReceiptOutcome> Outbox::ApplyReceipt(std::string_view envelope_json,
@@ -172,8 +192,11 @@ Result<SiteStatus> Outbox::ReadStatus() {
 }
 
 Result<OutboxFacts> Outbox::facts() {
-  const std::scoped_lock lock(impl_->read_mutex);
-  SKERRY_ASSIGN_OR_RETURN(OutboxFacts facts, ReadFacts(*impl_->reader));
+  SKERRY_ASSIGN_OR_RETURN(OutboxFacts facts, impl_->Mending([this]() -> Result<OutboxFacts> {
+    const std::scoped_lock lock(impl_->read_mutex);
+    SKERRY_ASSIGN_OR_RETURN(Database * reader, impl_->Reader());
+    return ReadFacts(*reader);
+  }));
   facts.epoch = impl_->epoch;
   facts.quota_bytes = impl_->options.quota_bytes;
   facts.queued_rows = impl_->writer->queued_rows();
@@ -189,15 +212,17 @@ Result<std::vector<std::optional<RowFate>>> Outbox::LookupRows(std::span<const R
   if (rows.size() > limits::kLookupRows)
     return Fail(ErrorCode::kTooLarge, "{} rows in one look-up, the limit is {}", rows.size(),
                 limits::kLookupRows);
-  const std::scoped_lock lock(impl_->read_mutex);
-  return ReadFates(*impl_->reader, rows);
+  return impl_->Mending([&]() -> Result<std::vector<std::optional<RowFate>>> {
+    const std::scoped_lock lock(impl_->read_mutex);
+    SKERRY_ASSIGN_OR_RETURN(Database * reader, impl_->Reader());
+    return ReadFates(*reader, rows);
+  });
 }
 
 Result<std::vector<std::string>> Outbox::Verify() {
   // A connection of its own: this takes long, and look-ups go on beside it.
-  SKERRY_ASSIGN_OR_RETURN(
-      const auto database,
-      Database::Open(impl_->options.directory / "outbox.db", {.read_only = true}));
+  SKERRY_ASSIGN_OR_RETURN(const auto database,
+                          Database::Open(impl_->writer->database_path(), {.read_only = true}));
   return VerifyOutbox(*database, impl_->segments_directory(), impl_->options.key.public_key());
 }
 
@@ -206,11 +231,12 @@ Status Outbox::ExportTo(const std::filesystem::path& path, RecordClass cls) {
   std::vector<SegmentRow> segments;
   {
     const std::scoped_lock lock(impl_->read_mutex);
+    SKERRY_ASSIGN_OR_RETURN(Database * reader, impl_->Reader());
     SKERRY_ASSIGN_OR_RETURN(
-        segments, ReadSegments(*impl_->reader,
-                               fmt::format("stream IN (SELECT id FROM streams WHERE cls = {}) "
-                                           "ORDER BY stream, first_seq",
-                                           static_cast<int>(cls))));
+        segments,
+        ReadSegments(*reader, fmt::format("stream IN (SELECT id FROM streams WHERE cls = {}) "
+                                          "ORDER BY stream, first_seq",
+                                          static_cast<int>(cls))));
   }
   if (segments.empty() && unsealed.empty())
     return Fail(ErrorCode::kNotFound, "the outbox holds no records of class {}",

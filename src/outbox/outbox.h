@@ -2,8 +2,9 @@
 // is left, seals it into Parquet segments, makes signed shipments of them, and deletes what a hub's
 // receipt covers. It also keeps the ledger: what became of every row.
 //
-// Files, below OutboxOptions::directory: outbox.db (SQLite, WAL, synchronous=FULL), segments/,
-// quarantine/ (damaged segment files, kept for a person to look at). The caller holds the lock on
+// Files, below OutboxOptions::directory: outbox-000001.db (SQLite, WAL, synchronous=FULL; another
+// number after each failed write, generations.h), segments/, quarantine/ (damaged segment files and
+// databases, kept for a person to look at). The caller holds the lock on
 // the data directory (storage/file.h DirectoryLock).
 //
 // Ownership: one Outbox a site, owned by the composition root, closed before the clock and the

@@ -70,23 +70,26 @@ std::uint64_t U64(const SqlStatement& row, int column) {
 
 }  // namespace
 
-Sealer::Sealer(const OutboxOptions& options, InstanceId epoch, OnWriter on_writer)
+Sealer::Sealer(const OutboxOptions& options, InstanceId epoch,
+               std::function<std::filesystem::path()> database_path, OnWriter on_writer)
     : directory_(options.directory),
       epoch_(epoch),
       clock_(options.clock),
       segment_rows_(options.segment_rows),
       segment_age_us_(std::chrono::microseconds(options.segment_age).count()),
+      database_path_(std::move(database_path)),
       on_writer_(std::move(on_writer)) {}
 
-Status Sealer::OpenLazily() {
-  if (database_ != nullptr) return {};
-  SKERRY_ASSIGN_OR_RETURN(database_, Database::Open(directory_ / "outbox.db", {.read_only = true}));
+Status Sealer::OpenDatabase() {
+  const std::filesystem::path path = database_path_();
+  if (database_ != nullptr && database_->path() == path) return {};
+  SKERRY_ASSIGN_OR_RETURN(database_, Database::Open(path, {.read_only = true}));
   return {};
 }
 
 Status Sealer::Seal(SealWhich which) {
   const std::scoped_lock lock(mutex_);
-  SKERRY_RETURN_IF_ERROR(OpenLazily());
+  SKERRY_RETURN_IF_ERROR(OpenDatabase());
   SKERRY_ASSIGN_OR_RETURN(const std::vector<Stream> streams, StreamsToSeal(which));
   for (const Stream& stream : streams) SKERRY_RETURN_IF_ERROR(SealStream(stream));
   return {};
@@ -200,7 +203,7 @@ Status Sealer::WriteChunk(const Stream& stream, Chunk& chunk) {
 
 Result<std::vector<Table>> Sealer::UnsealedTables(RecordClass cls) {
   const std::scoped_lock lock(mutex_);
-  SKERRY_RETURN_IF_ERROR(OpenLazily());
+  SKERRY_RETURN_IF_ERROR(OpenDatabase());
   SKERRY_ASSIGN_OR_RETURN(
       auto query,
       database_->Prepare("SELECT first_seq, last_seq, body FROM batches WHERE stream IN (SELECT id "

@@ -25,7 +25,9 @@ enum class SealWhich {
 class Sealer {
  public:
   using OnWriter = std::function<Status(const std::function<Status(OutboxStore&)>&)>;
-  Sealer(const OutboxOptions& options, InstanceId epoch, OnWriter on_writer);
+  // `database_path`: of the present generation, from any thread.
+  Sealer(const OutboxOptions& options, InstanceId epoch,
+         std::function<std::filesystem::path()> database_path, OnWriter on_writer);
 
   Status Seal(SealWhich which);
   // Every unsealed batch of a class, decoded; those that cannot be read are left out.
@@ -34,7 +36,7 @@ class Sealer {
  private:
   struct Stream;
   struct Chunk;
-  Status OpenLazily();
+  Status OpenDatabase();
   Result<std::vector<Stream>> StreamsToSeal(SealWhich which);
   Status SealStream(const Stream& stream);
   // Consecutive rows of one shape and policy, at least `segment_rows` of them if there are so many.
@@ -46,10 +48,12 @@ class Sealer {
   const Clock* const clock_;
   const std::uint64_t segment_rows_;
   const std::int64_t segment_age_us_;
+  const std::function<std::filesystem::path()> database_path_;
   const OnWriter on_writer_;
 
   std::mutex mutex_;
-  std::unique_ptr<Database> database_;     // guarded by mutex_; opened on first use
+  std::unique_ptr<Database>
+      database_;  // guarded by mutex_; of the generation that it was opened for
   std::unique_ptr<TabularEngine> engine_;  // guarded by mutex_; opened by the first seal
 };
 

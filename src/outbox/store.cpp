@@ -40,8 +40,21 @@ Result<std::unique_ptr<OutboxStore>> OutboxStore::Open(const OutboxOptions& opti
 }
 
 Status OutboxStore::OpenDatabase() {
+  SKERRY_ASSIGN_OR_RETURN(std::uint64_t number, LatestGeneration(directory_));
+  number = std::max<std::uint64_t>(number, 1);
+  generation_ = number;
+  const bool failed = GenerationFailed(directory_, number);
+  Status opened = failed ? NextGeneration() : OpenGeneration(number);
+  if (opened && !failed) return RemoveGenerationsBefore(directory_, number, false);
+  if (!opened && !failed && opened.error().code() == ErrorCode::kDataLoss)
+    opened = NextGeneration();
+  if (!opened && opened.error().code() == ErrorCode::kDataLoss) return StartAnew(opened.error());
+  return opened;
+}
+
+Status OutboxStore::OpenGeneration(std::uint64_t number) {
   database_.reset();
-  SKERRY_ASSIGN_OR_RETURN(database_, Database::Open(database_path()));
+  SKERRY_ASSIGN_OR_RETURN(database_, Database::Open(GenerationPath(directory_, number)));
   SKERRY_RETURN_IF_ERROR(database_->Migrate(OutboxMigrations()));
   {
     SKERRY_ASSIGN_OR_RETURN(
@@ -49,6 +62,32 @@ Status OutboxStore::OpenDatabase() {
     SKERRY_RETURN_IF_ERROR(insert.Bind(1, site_).Run());
   }
   return LoadCaches();
+}
+
+Status OutboxStore::NextGeneration() {
+  SKERRY_ASSIGN_OR_RETURN(const Salvage salvage, SalvageGeneration(directory_, generation_));
+  salvaged_in_part_ = salvaged_in_part_ || !salvage.lost.empty();
+  SKERRY_RETURN_IF_ERROR(OpenGeneration(salvage.number));
+  generation_ = salvage.number;
+  return RemoveGenerationsBefore(directory_, salvage.number, !salvage.lost.empty());
+}
+
+// A site has to start whatever became of its outbox. The numbers that a hub compares go on above
+// those that were used, by the clock.
+Status OutboxStore::StartAnew(const Error& why) {
+  LogError("outbox cannot read its database, sets it aside and begins anew reason={}",
+           why.ToString());
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t latest, LatestGeneration(directory_));
+  database_.reset();
+  SKERRY_RETURN_IF_ERROR(RemoveGenerationsBefore(directory_, latest + 1, true));
+  salvaged_in_part_ = true;
+  SKERRY_RETURN_IF_ERROR(OpenGeneration(latest + 1));
+  generation_ = latest + 1;
+  SKERRY_ASSIGN_OR_RETURN(Work work, Begin());
+  const auto now_us = static_cast<std::uint64_t>(std::max<std::int64_t>(clock_->UtcMicros(), 0));
+  work.state.status_counter = now_us;
+  work.state.last_statement = now_us / 1'000'000;
+  return Commit(work);
 }
 
 Status OutboxStore::LoadCaches() {
@@ -69,7 +108,8 @@ Status OutboxStore::LoadCaches() {
 }
 
 // A file without a row is what an interrupted seal left behind, or one whose deletion was
-// interrupted; a row without its file is damage.
+// interrupted; or its row was lost with a part of the database, and then it is kept aside. A row
+// without its file is damage.
 Status OutboxStore::CheckSegmentFiles() {
   SKERRY_ASSIGN_OR_RETURN(const std::vector<SegmentRow> segments, ReadSegments(*database_, "1"));
   std::set<std::string> known;
@@ -78,7 +118,12 @@ Status OutboxStore::CheckSegmentFiles() {
   for (const auto& entry : std::filesystem::directory_iterator(segments_directory(), error)) {
     if (known.contains(entry.path().filename().string())) continue;
     LogInfo("outbox removes a file that no segment names file={}", entry.path().string());
-    SKERRY_RETURN_IF_ERROR(RemoveFile(entry.path()));
+    if (salvaged_in_part_) {
+      SKERRY_RETURN_IF_ERROR(
+          PublishFileDurably(entry.path(), directory_ / "quarantine" / entry.path().filename()));
+    } else {
+      SKERRY_RETURN_IF_ERROR(RemoveFile(entry.path()));
+    }
   }
   if (error)
     return Fail(ErrorCode::kInternal, "listing {}: {}", segments_directory().string(),
@@ -106,10 +151,16 @@ Status OutboxStore::Commit(Work& work) {
   return {};
 }
 
+Status OutboxStore::MendIfDamaged() {
+  if (database_->IntegrityCheck()) return {};
+  return NextGeneration();
+}
+
+void OutboxStore::Distrust() { MarkGenerationFailed(directory_, generation_); }
+
 Result<bool> OutboxStore::Recover() {
   const std::uint64_t commits = state_.commits;
-  SKERRY_RETURN_IF_ERROR(OpenDatabase(), "opening the outbox again after a failed write");
-  SKERRY_RETURN_IF_ERROR(database_->Execute("PRAGMA wal_checkpoint(TRUNCATE)"));
+  SKERRY_RETURN_IF_ERROR(NextGeneration(), "copying the outbox after a failed write");
   return state_.commits > commits;
 }
 

@@ -1,10 +1,11 @@
 // Every change to the outbox's database, each one transaction. Internal.
 //
-// Used by the writer thread alone. A failed change is rolled back whole; after a failed write the
-// connection is abandoned and opened anew (Recover), and the WAL is written into the database file,
-// since what a failed fsync left behind cannot be trusted to reach the disk by itself.
+// Used by the writer thread alone, but for database_path(). A failed change is rolled back whole;
+// after a failed write the database is abandoned, and what it holds is copied into a new one
+// (Recover, generations.h).
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "outbox/database.h"
+#include "outbox/generations.h"
 #include "outbox/outbox.h"
 #include "outbox/summary_windows.h"
 #include "storage/sqlite.h"
@@ -64,14 +66,22 @@ class OutboxStore {
   Result<SiteStatus> ReadStatus();
   // Sheds until database and segments fit the quota, lowest value and oldest first.
   Status EnforceQuota();
-  // After a failed change: a new connection. True when the change is there after all.
+  // A reader found damage: where the database is damaged, and not another file, a new generation.
+  Status MendIfDamaged();
+  // The change before failed so that the database cannot be trusted any more. Best effort: tells
+  // the next start.
+  void Distrust();
+  // After that: a new generation of the database. True when the change is there after all.
   Result<bool> Recover();
 
   Database& database() { return *database_; }
   const OutboxState& state() const { return state_; }
   std::uint64_t segment_bytes() const { return segment_bytes_; }
   std::filesystem::path segments_directory() const { return directory_ / "segments"; }
-  std::filesystem::path database_path() const { return directory_ / "outbox.db"; }
+  // Of the present generation; from any thread.
+  std::filesystem::path database_path() const {
+    return GenerationPath(directory_, generation_.load());
+  }
 
  private:
   // One transaction under way, with what memory will hold once it commits.
@@ -85,6 +95,11 @@ class OutboxStore {
 
   OutboxStore(const OutboxOptions& options, InstanceId epoch);
   Status OpenDatabase();
+  Status OpenGeneration(std::uint64_t number);
+  // Copies the present generation into the next one and opens that.
+  Status NextGeneration();
+  // Nothing of the database can be read: everything goes to quarantine/, and an empty one begins.
+  Status StartAnew(const Error& why);
   Status LoadCaches();
   Status CheckSegmentFiles();
   Result<Work> Begin();
@@ -125,6 +140,8 @@ class OutboxStore {
   const std::uint64_t quota_bytes_;
   const std::uint64_t ledger_rows_;
 
+  std::atomic<std::uint64_t> generation_ = 0;
+  bool salvaged_in_part_ = false;  // segments that no row names may be wanted
   std::unique_ptr<Database> database_;
   OutboxState state_;
   std::map<RecordClass, StreamRow> streams_;

@@ -4,6 +4,12 @@
 #include "base/log.h"
 
 namespace skerry {
+namespace {
+
+constexpr int kRecoveriesAtOnce = 3;
+constexpr std::chrono::milliseconds kRecoveryPause{1'000};
+
+}  // namespace
 
 struct OutboxWriter::Metrics {
   explicit Metrics(MetricRegistry& registry)
@@ -169,12 +175,17 @@ Status OutboxWriter::CommitRows(const std::vector<Submission>& submissions, std:
 
 bool OutboxWriter::EnsureStore() {
   if (!broken_) return true;
+  // The first attempts follow at once; a disk that stays away is asked now and then.
+  const auto now = std::chrono::steady_clock::now();
+  if (now < recover_after_) return false;
   const Result<bool> there = store_->Recover();
   if (!there) {
-    LogError("outbox cannot be opened again reason={}", there.error().ToString());
+    LogError("outbox cannot go on in another database reason={}", there.error().ToString());
+    if (++failed_recoveries_ > kRecoveriesAtOnce) recover_after_ = now + kRecoveryPause;
     return false;
   }
   broken_ = false;
+  failed_recoveries_ = 0;
   if (!*there) owed_rows_ += uncertain_rows_;
   uncertain_rows_ = 0;
   return true;
@@ -185,6 +196,7 @@ void OutboxWriter::NoteFailure(const Error& error) {
   if (error.code() == ErrorCode::kResourceExhausted || error.code() == ErrorCode::kUnavailable ||
       error.code() == ErrorCode::kConflict || error.code() == ErrorCode::kNotFound)
     return;
+  if (!broken_) store_->Distrust();
   broken_ = true;
 }
 

@@ -5,6 +5,7 @@
 // with the load, and the number of fsyncs does not.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -31,6 +32,8 @@ class OutboxWriter {
   // kUnavailable after Close.
   Status Run(const std::function<Status(OutboxStore&)>& change);
   std::uint64_t queued_rows();
+  // Of the database's present generation.
+  std::filesystem::path database_path() const { return store_->database_path(); }
   // Commits what is queued and ends the thread.
   void Close();
 
@@ -51,7 +54,7 @@ class OutboxWriter {
   void CommitGroup(std::vector<Queued> group);
   Status CommitRows(const std::vector<Submission>& submissions, std::uint64_t rows);
   void RunChanges(const std::vector<Change*>& changes);
-  // Opens the store again after a failed write; false while that fails.
+  // After a failed write: the next generation of the database; false while that fails.
   bool EnsureStore();
   void NoteFailure(const Error& error);
 
@@ -75,6 +78,8 @@ class OutboxWriter {
   std::uint64_t owed_rows_ = 0;       // not captured and not counted yet
   std::uint64_t uncertain_rows_ = 0;  // of a failed commit that may be there after all
   bool broken_ = false;
+  int failed_recoveries_ = 0;  // in a row
+  std::chrono::steady_clock::time_point recover_after_;
 
   std::thread thread_;
 };

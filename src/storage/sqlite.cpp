@@ -19,6 +19,9 @@ constexpr int kIntegrityFindings = 5;
 bool IsDiskFull(int system_errno) { return system_errno == ENOSPC || system_errno == EDQUOT; }
 
 ErrorCode CodeOf(int sqlite_code, int system_errno) {
+  // Whatever the reason: what was to be synced may be gone.
+  if (sqlite_code == SQLITE_IOERR_FSYNC || sqlite_code == SQLITE_IOERR_DIR_FSYNC)
+    return ErrorCode::kInternal;
   switch (sqlite_code & kPrimaryCodeMask) {
     case SQLITE_FULL:
     case SQLITE_NOMEM: return ErrorCode::kResourceExhausted;
@@ -125,6 +128,11 @@ SqlStatement& SqlStatement::Bind(int index, std::nullptr_t) {
   return KeepBindResult(sqlite3_bind_null(statement_, index));
 }
 
+SqlStatement& SqlStatement::BindColumn(int index, const SqlStatement& row, int column) {
+  return KeepBindResult(
+      sqlite3_bind_value(statement_, index, sqlite3_column_value(row.statement_, column)));
+}
+
 Result<bool> SqlStatement::Step() {
   if (bind_result_ != SQLITE_OK) {
     const int code = bind_result_;
@@ -175,6 +183,8 @@ std::string_view SqlStatement::BlobAt(int column) const {
 bool SqlStatement::IsNull(int column) const {
   return sqlite3_column_type(statement_, column) == SQLITE_NULL;
 }
+
+int SqlStatement::columns() const { return sqlite3_column_count(statement_); }
 
 Result<std::unique_ptr<Database>> Database::Open(const std::filesystem::path& path,
                                                  DatabaseOptions options) {

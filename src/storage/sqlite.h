@@ -71,6 +71,8 @@ class SqlStatement {
   Result<bool> Step();
   // Runs to the end, ignoring rows, and resets.
   Status Run();
+  // Binds what a column of another statement's row holds, with its type.
+  SqlStatement& BindColumn(int index, const SqlStatement& row, int column);
   // Back to before the first Step; all bindings become NULL.
   void Reset();
 
@@ -81,6 +83,7 @@ class SqlStatement {
   std::string_view Text(int column) const;
   std::string_view BlobAt(int column) const;
   bool IsNull(int column) const;
+  int columns() const;
 
  private:
   friend class Database;

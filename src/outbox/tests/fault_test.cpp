@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "outbox/tests/outbox_fixture.h"
+#include "storage/sqlite.h"
 
 namespace skerry {
 namespace {
@@ -79,7 +80,7 @@ TEST_F(OutboxFaultTest, AFailedCommitIsToldRolledBackCountedAndFollowedByGoodOne
   Reopen();
   ASSERT_TRUE(Put(Rows(100), SampleAll()));
   {
-    const auto wal = std::filesystem::file_size(directory_.path() / "outbox.db-wal");
+    const auto wal = std::filesystem::file_size(directory_.path() / "outbox-000001.db-wal");
     const FileSizeLimit full(wal);
     const Status failed = Put(Rows(300), SampleAll());
     ASSERT_FALSE(failed);
@@ -109,6 +110,69 @@ TEST_F(OutboxFaultTest, ASealThatFailsLeavesTheRowsAndIsMadeLater) {
   EXPECT_EQ(Facts().unsealed_primary_rows, 5000U);
   ASSERT_TRUE(outbox_->SealNow());
   EXPECT_EQ(Facts().unsealed_primary_rows, 0U);
+  ExpectSound();
+}
+
+class OutboxDamageTest : public OutboxFaultTest {
+ protected:
+  void SetUp() override {
+    options_.segment_age = std::chrono::hours(1);
+    Reopen();
+    for (int i = 0; i < 40; ++i) ASSERT_TRUE(Put(Rows(20), SampleAll()));
+    ASSERT_TRUE(outbox_->SealNow());
+    for (int i = 0; i < 40; ++i) ASSERT_TRUE(Put(Rows(20), SampleAll()));
+    outbox_.reset();
+    // The journal's content into the database file, for the damage to meet it.
+    auto database = *Database::Open(path());
+    ASSERT_TRUE(database->Execute("PRAGMA wal_checkpoint(TRUNCATE)"));
+  }
+  std::filesystem::path path() const { return directory_.path() / "outbox-000001.db"; }
+  std::size_t Quarantined() const {
+    std::size_t files = 0;
+    for ([[maybe_unused]] const auto& entry :
+         std::filesystem::directory_iterator(directory_.path() / "quarantine"))
+      ++files;
+    return files;
+  }
+};
+
+TEST_F(OutboxDamageTest, ADamagedPageCostsItsOwnRowsAndTheSumsHold) {
+  std::string bytes = *ReadFile(path(), 1 << 26);
+  // A page in the middle of the unsealed rows.
+  const std::size_t page = bytes.size() / 2 / 4096 * 4096;
+  std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(page), 4096, '\xA5');
+  ASSERT_TRUE(WriteFileDurably(path(), bytes, 0600));
+  Reopen();
+  // It may be found only when it is read.
+  EXPECT_TRUE(Put(Rows(20), SampleAll()) || Put(Rows(20), SampleAll()));
+  EXPECT_TRUE(outbox_->SealNow() || outbox_->SealNow());
+  ExpectSound();
+  const OutboxFacts facts = Facts();
+  EXPECT_GE(facts.counters.scored, 1620U);
+  EXPECT_GT(facts.sealed_primary_rows, 800U);
+  EXPECT_GT(facts.damaged_primary_rows, 0U);
+  EXPECT_LT(facts.damaged_primary_rows, 800U);
+  EXPECT_GT(Quarantined(), 0U);
+  for (const Shipment& shipment : Pending()) HubTakes(shipment);
+  Apply(HubReceipt());
+  EXPECT_EQ(Facts().open_gaps, 0U);
+  ExpectSound();
+}
+
+TEST_F(OutboxDamageTest, ADatabaseThatIsNoneIsSetAsideAndCaptureGoesOn) {
+  const std::uint64_t before = [&] {
+    Reopen();
+    const std::uint64_t counter = outbox_->ReadStatus()->counter;
+    outbox_.reset();
+    return counter;
+  }();
+  ASSERT_TRUE(WriteFileDurably(path(), std::string(100'000, 'x'), 0600));
+  Reopen();
+  EXPECT_TRUE(Put(Rows(20), SampleAll()));
+  EXPECT_EQ(Facts().counters.scored, 20U);
+  // The database with its journal, and the segment that it named.
+  EXPECT_EQ(Quarantined(), 3U);
+  EXPECT_GT(outbox_->ReadStatus()->counter, before);
   ExpectSound();
 }
 

@@ -243,7 +243,7 @@ TEST_F(ReceiptTest, AnUnreadableBatchIsSetAsideAndEverythingBehindItGoesOn) {
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(Put(Rows(10), SampleAll()));
   outbox_.reset();
   {
-    auto database = *Database::Open(directory_.path() / "outbox.db");
+    auto database = *Database::Open(directory_.path() / "outbox-000001.db");
     ASSERT_TRUE(
         database->Execute("UPDATE batches SET body = zeroblob(length(body)) WHERE first_seq = 21"));
   }
