@@ -88,7 +88,11 @@ constexpr std::uint64_t kSegmentRows = 20'000;
 constexpr std::uint64_t kSegmentsPerShipment = 256;
 constexpr std::uint64_t kShipmentBytes = 8U << 20U;  // a shipment takes no more segments beyond it
 constexpr std::size_t kCommitRows = 16'384;          // rows that one group commit takes on
-constexpr std::uint64_t kLedgerRows = 20'000'000;    // fates kept for look-ups; older are summed
+constexpr std::uint64_t kGapReserveBytes = std::uint64_t{1} << 20U;  // of a quota, for the gaps
+constexpr std::size_t kTailRows = 1'000;                             // of `skerry outbox tail`
+constexpr std::chrono::seconds kRateStep{5};       // between the samples of an outbox' rates
+constexpr std::chrono::seconds kRateWindow{600};   // over which they are told
+constexpr std::uint64_t kLedgerRows = 20'000'000;  // fates kept for look-ups; older are summed
 constexpr std::size_t kGapsPerStatement = 4'096;
 constexpr std::size_t kAnchorsPerStatement = 1'024;
 constexpr std::size_t kStatementsKept = 1'000;  // covered ones, for the chain's last links

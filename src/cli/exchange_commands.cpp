@@ -1,4 +1,4 @@
-// bundle, policy, outbox: what leaves a site, by which rule, and on which stick.
+// bundle, policy: what leaves a site, by which rule, and on which stick.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -128,20 +128,6 @@ Status ExplainPolicy(const std::string& row, const std::string& data, bool as_js
   return {};
 }
 
-struct OutboxVerb {
-  const char *name, *summary, *method, *path;
-  std::string (*text)(const Json&);
-};
-
-Status CallOutbox(const OutboxVerb& verb, const std::string& data, bool as_json) {
-  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
-  SKERRY_ASSIGN_OR_RETURN(const Json answer, std::string_view(verb.method) == "GET"
-                                                 ? control.Get(verb.path)
-                                                 : control.Post(verb.path, Json::object()));
-  Print(answer, as_json, verb.text);
-  return {};
-}
-
 // The command whose verb was given; the callbacks of the verbs set it.
 CommandRun RunChosen(const std::shared_ptr<CommandRun>& chosen) {
   return [chosen] { return (*chosen)(); };
@@ -189,31 +175,6 @@ CommandRun DeclarePolicy(CLI::App& app) {
   explain->callback([args, chosen] {
     *chosen = [args] { return ExplainPolicy(args->file, args->data, args->json); };
   });
-  return RunChosen(chosen);
-}
-
-CommandRun DeclareOutbox(CLI::App& app) {
-  struct Arguments {
-    std::string data;
-    bool json = false;
-  };
-  auto chosen = std::make_shared<CommandRun>();
-  auto args = std::make_shared<Arguments>();
-  app.require_subcommand(1);
-  static constexpr OutboxVerb kVerbs[] = {
-      {"sync", "talk to the hub now, whatever the back-off says", "POST", "/v1/sync", &SyncText},
-      {"status", "backlog by stream, counters, receipts", "GET", "/v1/outbox", &OutboxText},
-      {"seal", "seal every committed row into segments now", "POST", "/v1/outbox/seal",
-       &OutboxText},
-  };
-  for (const OutboxVerb& verb : kVerbs) {
-    CLI::App* sub = app.add_subcommand(verb.name, verb.summary);
-    sub->add_option("--data", args->data, "data directory of the running site")->required();
-    DeclareJson(*sub, args->json);
-    sub->callback([args, chosen, &verb] {
-      *chosen = [args, &verb] { return CallOutbox(verb, args->data, args->json); };
-    });
-  }
   return RunChosen(chosen);
 }
 

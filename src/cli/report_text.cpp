@@ -87,6 +87,36 @@ std::string BundleText(const Json& report) {
   return out;
 }
 
+namespace {
+
+// "3 h 20 min", "12 s".
+std::string DurationText(double seconds) {
+  const auto whole = static_cast<std::uint64_t>(seconds);
+  constexpr std::uint64_t kMinute = 60, kHour = 3'600, kDay = 86'400;
+  if (whole >= 2 * kDay) return fmt::format("{} days", whole / kDay);
+  if (whole >= kHour) return fmt::format("{} h {} min", whole / kHour, whole % kHour / kMinute);
+  if (whole >= kMinute) return fmt::format("{} min {} s", whole / kMinute, whole % kMinute);
+  return fmt::format("{} s", whole);
+}
+
+std::string RatesText(const Json& facts) {
+  const Json rates = facts.value("rates", Json::object());
+  std::string out =
+      fmt::format("{:.1f} rows/s come in, {:.0f} bytes/s; {:.0f} bytes/s go out",
+                  rates.value("rows_in_per_s", 0.0), rates.value("bytes_in_per_s", 0.0),
+                  rates.value("bytes_out_per_s", 0.0));
+  if (const Json drained = rates.value("drained_in_s", Json());
+      drained.is_number() && drained.get<double>() > 0)
+    out += "; drained in " + DurationText(drained.get<double>());
+  if (const Json full = rates.value("full_in_s", Json()); full.is_number())
+    out += "; full in " + DurationText(full.get<double>());
+  const Json oldest = facts.value("oldest_pending", Json());
+  return out +
+         (oldest.is_string() ? "\noldest pending: " + oldest.get<std::string>() + "\n" : "\n");
+}
+
+}  // namespace
+
 std::string OutboxText(const Json& facts) {
   const Json counters = facts.value("counters", Json::object());
   std::string out = fmt::format(
@@ -100,6 +130,9 @@ std::string OutboxText(const Json& facts) {
   out += fmt::format("{} bytes of segments and {} of database, of {} allowed\n",
                      Number(facts, "segment_bytes"), Number(facts, "database_bytes"),
                      Number(facts, "quota_bytes"));
+  out += RatesText(facts);
+  for (const Json& alarm : facts.value("alarms", Json::array()))
+    out += "ALARM " + alarm.get<std::string>() + "\n";
   const Json streams = facts.value("streams", Json::array());
   if (streams.empty()) return out;
   std::vector<std::vector<std::string>> rows{

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/limits.h"
+#include "codec/cell_json.h"
 #include "hub/api.h"
 #include "hub/drift_report.h"
 #include "hub/ledger.h"
@@ -16,19 +17,6 @@ namespace {
 
 constexpr std::uint64_t kMicrosPerSecond = 1'000'000;
 constexpr std::uint64_t kLongestSeconds = 400ULL * 86'400;  // of a step, or back in time
-
-// A table's cell as JSON; times as RFC 3339 text.
-Json CellJson(const Column& column, std::size_t row) {
-  if (column.IsNull(row)) return nullptr;
-  switch (column.type) {
-    case ColumnType::kBool: return column.ints[row] != 0;
-    case ColumnType::kInt64: return column.ints[row];
-    case ColumnType::kDouble: return column.doubles[row];
-    case ColumnType::kText: return column.texts[row];
-    case ColumnType::kTimestamp: return FormatUtc(column.ints[row]);
-  }
-  return nullptr;
-}
 
 // "north" from ".../north-<64 hex digits>.parquet".
 std::string SiteOfFile(std::string_view path) {

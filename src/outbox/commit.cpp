@@ -112,7 +112,7 @@ Status OutboxStore::InsertBatch(Work& work, RecordClass cls, const Table& table,
   SKERRY_ASSIGN_OR_RETURN(
       auto insert,
       database_->Prepare("INSERT INTO batches(stream, first_seq, last_seq, primary_rows, policy, "
-                         "model, committed_utc_us, committed_mono_us, body) "
+                         "model, oldest_utc_us, committed_mono_us, body) "
                          "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   return insert.Bind(1, stream->id)
       .Bind(2, first_seq)

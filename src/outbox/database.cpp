@@ -28,7 +28,7 @@ CREATE TABLE streams(
 CREATE TABLE batches(
   id INTEGER PRIMARY KEY, stream INTEGER NOT NULL REFERENCES streams, first_seq INTEGER NOT NULL,
   last_seq INTEGER NOT NULL, primary_rows INTEGER NOT NULL, policy TEXT NOT NULL,
-  model TEXT NOT NULL, committed_utc_us INTEGER NOT NULL, committed_mono_us INTEGER NOT NULL,
+  model TEXT NOT NULL, oldest_utc_us INTEGER NOT NULL, committed_mono_us INTEGER NOT NULL,
   body BLOB NOT NULL);
 CREATE INDEX batches_by_stream ON batches(stream, first_seq);
 CREATE TABLE segments(

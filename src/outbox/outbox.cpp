@@ -1,7 +1,9 @@
 #include "outbox/outbox.h"
 
 #include "base/log.h"
+#include "outbox/local_records.h"
 #include "outbox/queries.h"
+#include "outbox/rate_meter.h"
 #include "outbox/sealer.h"
 #include "outbox/writer.h"
 #include "storage/file.h"
@@ -16,6 +18,10 @@ struct Outbox::Impl {
 
   std::mutex read_mutex;
   std::unique_ptr<Database> reader;  // guarded by read_mutex
+
+  RateMeter meter;
+  std::mutex urgent_mutex;
+  std::function<void()> on_urgent;  // guarded by urgent_mutex
 
   std::mutex seal_mutex;
   std::condition_variable seal_wake;
@@ -36,10 +42,37 @@ struct Outbox::Impl {
     return reader.get();
   }
 
+  void NoteSealed(RecordClass cls, std::uint64_t bytes) {
+    meter.Add({.bytes_in = bytes});
+    if (!IsUrgent(cls)) return;
+    const std::scoped_lock lock(urgent_mutex);
+    if (on_urgent) on_urgent();
+  }
+
   void NoteRows(std::uint64_t rows) {
+    meter.Add({.rows_in = rows});
     const std::scoped_lock lock(seal_mutex);
     rows_since_seal += rows;
     if (rows_since_seal >= options.segment_rows) seal_wake.notify_one();
+  }
+
+  // kNotFound when there are none.
+  Result<LocalRecords> RecordsOf(RecordClass cls) {
+    LocalRecords records;
+    SKERRY_ASSIGN_OR_RETURN(records.unsealed, sealer->UnsealedTables(cls));
+    const std::scoped_lock lock(read_mutex);
+    SKERRY_ASSIGN_OR_RETURN(Database * database, Reader());
+    SKERRY_ASSIGN_OR_RETURN(
+        const std::vector<SegmentRow> segments,
+        ReadSegments(*database, fmt::format("stream IN (SELECT id FROM streams WHERE cls = {}) "
+                                            "ORDER BY stream, first_seq",
+                                            static_cast<int>(cls))));
+    for (const SegmentRow& segment : segments)
+      records.segments.push_back(segments_directory() / segment.file);
+    if (records.empty())
+      return Fail(ErrorCode::kNotFound, "the outbox holds no records of class {}",
+                  RecordClassName(cls));
+    return records;
   }
 
   // What reads the database, once more after damage that it has found was taken out of the way.
@@ -53,12 +86,13 @@ struct Outbox::Impl {
 
   // Seals what is due, until Close.
   void SealLoop() {
-    const auto period = std::clamp(options.segment_age, std::chrono::milliseconds(50),
-                                   std::chrono::milliseconds(5'000));
+    const auto period = std::clamp(std::min(options.segment_age, options.urgent_age / 2),
+                                   std::chrono::milliseconds(50), std::chrono::milliseconds(5'000));
     std::unique_lock lock(seal_mutex);
     while (!closing) {
       rows_since_seal = 0;
       lock.unlock();
+      meter.Sample(std::chrono::steady_clock::now());
       if (const Status sealed = SealDue(); !sealed)
         LogWarning("outbox could not seal, and tries again reason={}", sealed.error().ToString());
       lock.lock();
@@ -83,8 +117,16 @@ Status CheckOptions(const OutboxOptions& options) {
   if (options.segment_rows == 0 || options.segment_rows > limits::kSegmentRowsMost)
     return Fail(ErrorCode::kInvalidArgument, "segment_rows is {}: write 1 to {}",
                 options.segment_rows, limits::kSegmentRowsMost);
-  if (options.queue_rows == 0 || options.segment_age.count() <= 0)
-    return Fail(ErrorCode::kInvalidArgument, "queue_rows and segment_age have to be above 0");
+  if (options.queue_rows == 0 || options.segment_age.count() <= 0 ||
+      options.urgent_age.count() <= 0)
+    return Fail(ErrorCode::kInvalidArgument,
+                "queue_rows, segment_age and urgent_age have to be above 0");
+  std::uint64_t reserved = 0;
+  for (const auto& [cls, limits] : options.classes) reserved += limits.reserve_bytes;
+  if (reserved > options.quota_bytes)
+    return Fail(ErrorCode::kInvalidArgument,
+                "the classes reserve {} bytes of a quota of {}: reserve less, or allow more",
+                reserved, options.quota_bytes);
   return {};
 }
 
@@ -120,7 +162,8 @@ Result<std::unique_ptr<Outbox>> Outbox::Open(OutboxOptions options) {
       impl->options, impl->epoch, [shared] { return shared->writer->database_path(); },
       [shared](const std::function<Status(OutboxStore&)>& change) {
         return shared->OnWriter(change);
-      });
+      },
+      [shared](RecordClass cls, std::uint64_t bytes) { shared->NoteSealed(cls, bytes); });
   impl->seal_thread = std::thread([shared] { shared->SealLoop(); });
   return std::unique_ptr<Outbox>(new Outbox(std::move(impl)));
 }
@@ -145,6 +188,38 @@ Status Outbox::Flush() {
   return impl_->OnWriter([](OutboxStore&) -> Status { return {}; });
 }
 
+void Outbox::OnUrgentSegments(std::function<void()> handler) {
+  const std::scoped_lock lock(impl_->urgent_mutex);
+  impl_->on_urgent = std::move(handler);
+}
+
+std::vector<std::string> Outbox::Alarms() {
+  std::vector<std::string> alarms;
+  if (!impl_->writer->healthy())
+    alarms.emplace_back(
+        "the outbox's database cannot be written: rows are scored, counted, and not captured");
+  std::error_code ignored;
+  const auto quarantine = impl_->options.directory / "quarantine";
+  std::size_t files = 0;
+  for ([[maybe_unused]] const auto& entry :
+       std::filesystem::directory_iterator(quarantine, ignored))
+    ++files;
+  if (files > 0)
+    alarms.push_back(fmt::format("{} damaged files are in {}: look at them, then move them away",
+                                 files, quarantine.string()));
+  const std::scoped_lock lock(impl_->read_mutex);
+  const auto reader = impl_->Reader();
+  if (!reader) return alarms;
+  const auto shed = ReadNumber(
+      **reader,
+      "SELECT SUM(last_seq - first_seq + 1) FROM gaps WHERE reason = 'quota' AND closed = 0");
+  if (shed && *shed > 0)
+    alarms.push_back(fmt::format(
+        "the outbox is over its quota: {} records were shed that the hub does not know of yet",
+        *shed));
+  return alarms;
+}
+
 Status Outbox::SealNow() {
   SKERRY_RETURN_IF_ERROR(
       impl_->OnWriter([](OutboxStore& store) { return store.EmitSideRecords(EmitWhat::kAll); }));
@@ -153,7 +228,8 @@ Status Outbox::SealNow() {
 
 Result<std::vector<Shipment>> Outbox::PendingShipments() {
   SKERRY_RETURN_IF_ERROR(impl_->SealDue());
-  SKERRY_RETURN_IF_ERROR(impl_->OnWriter([](OutboxStore& store) { return store.EnforceQuota(); }));
+  SKERRY_RETURN_IF_ERROR(
+      impl_->OnWriter([](OutboxStore& store) { return store.EnforceQuota(EnforceWhen::kNow); }));
   SKERRY_RETURN_IF_ERROR(
       impl_->OnWriter([](OutboxStore& store) { return store.MakeStatements(); }));
   return impl_->Mending([this]() -> Result<std::vector<Shipment>> {
@@ -174,6 +250,7 @@ Result<ReceiptOutcome> Outbox::ApplyReceipt(std::string_view envelope_json,
     SKERRY_ASSIGN_OR_RETURN(outcome, store.ApplyReceipt(receipt, envelope_json));
     return {};
   }));
+  impl_->meter.Add({.bytes_out = outcome.bytes_deleted});
   return outcome;
 }
 
@@ -200,6 +277,9 @@ Result<OutboxFacts> Outbox::facts() {
   facts.epoch = impl_->epoch;
   facts.quota_bytes = impl_->options.quota_bytes;
   facts.queued_rows = impl_->writer->queued_rows();
+  const std::uint64_t used = facts.segment_bytes + facts.database_bytes;
+  facts.rates = impl_->meter.Rates(std::chrono::steady_clock::now(), facts.segment_bytes,
+                                   facts.quota_bytes - std::min(used, facts.quota_bytes));
   return facts;
 }
 
@@ -226,38 +306,17 @@ Result<std::vector<std::string>> Outbox::Verify() {
   return VerifyOutbox(*database, impl_->segments_directory(), impl_->options.key.public_key());
 }
 
+Result<Table> Outbox::Tail(RecordClass cls, std::size_t rows) {
+  if (rows > limits::kTailRows)
+    return Fail(ErrorCode::kTooLarge, "{} rows were asked for, the limit is {}", rows,
+                limits::kTailRows);
+  SKERRY_ASSIGN_OR_RETURN(const LocalRecords records, impl_->RecordsOf(cls));
+  return LatestRecords(records, rows);
+}
+
 Status Outbox::ExportTo(const std::filesystem::path& path, RecordClass cls) {
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<Table> unsealed, impl_->sealer->UnsealedTables(cls));
-  std::vector<SegmentRow> segments;
-  {
-    const std::scoped_lock lock(impl_->read_mutex);
-    SKERRY_ASSIGN_OR_RETURN(Database * reader, impl_->Reader());
-    SKERRY_ASSIGN_OR_RETURN(
-        segments,
-        ReadSegments(*reader, fmt::format("stream IN (SELECT id FROM streams WHERE cls = {}) "
-                                          "ORDER BY stream, first_seq",
-                                          static_cast<int>(cls))));
-  }
-  if (segments.empty() && unsealed.empty())
-    return Fail(ErrorCode::kNotFound, "the outbox holds no records of class {}",
-                RecordClassName(cls));
-  SKERRY_ASSIGN_OR_RETURN(const auto engine, TabularEngine::Open({}));
-  std::string sql;
-  const auto add = [&](const std::string& from) {
-    sql += fmt::format("{}SELECT * FROM {}", sql.empty() ? "" : " UNION ALL BY NAME ", from);
-  };
-  for (const SegmentRow& segment : segments)
-    add(fmt::format("read_parquet({})",
-                    QuoteLiteral((impl_->segments_directory() / segment.file).string())));
-  for (std::size_t i = 0; i < unsealed.size(); ++i) {
-    const std::string name = fmt::format("unsealed_{}", i);
-    SKERRY_RETURN_IF_ERROR(engine->Register(name, unsealed[i]));
-    add(name);
-  }
-  SKERRY_ASSIGN_OR_RETURN(const Table all, engine->Query(sql));
-  const bool csv = path.extension() == ".csv";
-  SKERRY_RETURN_IF_ERROR(csv ? engine->WriteCsv(all, path) : engine->WriteParquet(all, path));
-  return SyncFile(path);
+  SKERRY_ASSIGN_OR_RETURN(const LocalRecords records, impl_->RecordsOf(cls));
+  return WriteRecords(records, path);
 }
 
 }  // namespace skerry

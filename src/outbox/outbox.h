@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -50,6 +51,13 @@
 
 namespace skerry {
 
+// What one class may take. 0: no rule.
+struct ClassLimits {
+  std::uint64_t quota_bytes = 0;         // beyond it the class sheds its oldest
+  std::uint64_t reserve_bytes = 0;       // of the whole quota, kept free of less valuable classes
+  std::chrono::milliseconds max_age{0};  // older records are shed, while the clock is trusted
+};
+
 struct OutboxOptions {
   std::filesystem::path directory;  // made if absent
   std::string site;
@@ -57,8 +65,10 @@ struct OutboxOptions {
   const Clock* clock = nullptr;                         // borrowed
   InstanceId epoch;                                     // the process' instance; none: a random one
   std::uint64_t quota_bytes = std::uint64_t{4} << 30U;  // database and segment files together
+  std::map<RecordClass, ClassLimits> classes;
   std::uint64_t segment_rows = limits::kSegmentRows;
   std::chrono::milliseconds segment_age{30'000};  // unsealed rows wait no longer than this
+  std::chrono::milliseconds urgent_age{2'000};    // labels and anomalies no longer than this
   std::size_t queue_rows = limits::kCaptureQueueRows;
   std::uint64_t ledger_rows = limits::kLedgerRows;  // older fates are forgotten, their sums kept
   MetricRegistry* metrics = nullptr;                // borrowed
@@ -82,6 +92,7 @@ struct ReceiptOutcome {
   Kind kind = Kind::kApplied;
   bool new_incarnation = false;  // the hub was restored: it may have lost what it once received
   std::uint64_t segments_deleted = 0;
+  std::uint64_t bytes_deleted = 0;
   std::uint64_t gaps_closed = 0;
   // Ranges that the receipt covers though they were never offered: kept, and worth an alarm.
   std::uint64_t never_offered = 0;
@@ -119,6 +130,16 @@ struct StreamBacklog {
   std::uint64_t sealed_bytes = 0;
 };
 
+// Over the last minutes of this process (limits::kRateWindow), a second.
+struct OutboxRates {
+  double rows_in = 0;    // captured
+  double bytes_in = 0;   // sealed into segments
+  double bytes_out = 0;  // of segments that receipts covered
+  // Seconds until the backlog is sent, or the quota is reached, at these rates; none when never.
+  std::optional<double> drained_in;
+  std::optional<double> full_in;
+};
+
 // For people and the console; of one moment.
 struct OutboxFacts {
   InstanceId epoch;
@@ -137,6 +158,7 @@ struct OutboxFacts {
   std::string receipt_incarnation;  // "" before the first receipt
   std::uint64_t receipt_counter = 0;
   std::int64_t oldest_pending_us = 0;  // commit time; 0 when nothing is pending
+  OutboxRates rates;
   std::vector<StreamBacklog> streams;  // those with a backlog, by class value, then age
   std::vector<std::pair<std::string, std::uint64_t>> withheld_by_rule;
 };
@@ -162,6 +184,11 @@ class Outbox {
 
   // Waits until everything submitted before the call has been committed or has failed.
   Status Flush();
+  // Called on the sealer's thread whenever labels or anomalies have become segments: somebody may
+  // want to send them now. Must not wait for the outbox.
+  void OnUrgentSegments(std::function<void()> handler);
+  // What a person should look at, a sentence each.
+  std::vector<std::string> Alarms();
   // Flush, then every committed row into segments, and the summary and decision records that are
   // under way with them.
   Status SealNow();
@@ -191,6 +218,8 @@ class Outbox {
   // says what is wrong, a sentence each; empty when all is well. Reads everything: minutes for
   // gigabytes.
   Result<std::vector<std::string>> Verify();
+  // The latest `rows` records of a class, sealed or not; kTooLarge over limits::kTailRows.
+  Result<Table> Tail(RecordClass cls, std::size_t rows);
   // Writes the local records of a class (sealed and unsealed) for use on the site: .parquet or
   // .csv by the name's end. kNotFound when there are none.
   Status ExportTo(const std::filesystem::path& path, RecordClass cls);

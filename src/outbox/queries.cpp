@@ -183,7 +183,7 @@ Result<OutboxFacts> ReadFacts(Database& database) {
   SKERRY_ASSIGN_OR_RETURN(
       const std::uint64_t oldest,
       ReadNumber(database,
-                 "SELECT MIN(us) FROM (SELECT MIN(committed_utc_us) AS us FROM batches "
+                 "SELECT MIN(us) FROM (SELECT MIN(oldest_utc_us) AS us FROM batches "
                  "UNION ALL SELECT MIN(oldest_utc_us) FROM segments)"));
   facts.oldest_pending_us = static_cast<std::int64_t>(oldest);
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t pages, ReadNumber(database, "PRAGMA page_count"));

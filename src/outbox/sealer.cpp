@@ -71,14 +71,18 @@ std::uint64_t U64(const SqlStatement& row, int column) {
 }  // namespace
 
 Sealer::Sealer(const OutboxOptions& options, InstanceId epoch,
-               std::function<std::filesystem::path()> database_path, OnWriter on_writer)
+               std::function<std::filesystem::path()> database_path, OnWriter on_writer,
+               OnSealed on_sealed)
     : directory_(options.directory),
       epoch_(epoch),
       clock_(options.clock),
       segment_rows_(options.segment_rows),
       segment_age_us_(std::chrono::microseconds(options.segment_age).count()),
+      urgent_age_us_(
+          std::chrono::microseconds(std::min(options.segment_age, options.urgent_age)).count()),
       database_path_(std::move(database_path)),
-      on_writer_(std::move(on_writer)) {}
+      on_writer_(std::move(on_writer)),
+      on_sealed_(std::move(on_sealed)) {}
 
 Status Sealer::OpenDatabase() {
   const std::filesystem::path path = database_path_();
@@ -110,7 +114,8 @@ Result<std::vector<Sealer::Stream>> Sealer::StreamsToSeal(SealWhich which) {
                   static_cast<RecordClass>(query.Int(2)), false, U64(query, 5)};
     // The monotonic clock means nothing across processes, and nothing more comes to their streams.
     const bool aged =
-        stream.epoch != epoch_ || clock_->MonotonicMicros() - query.Int(4) >= segment_age_us_;
+        stream.epoch != epoch_ || clock_->MonotonicMicros() - query.Int(4) >=
+                                      (IsUrgent(stream.cls) ? urgent_age_us_ : segment_age_us_);
     stream.whole = which == SealWhich::kAll || aged;
     if (stream.whole || U64(query, 3) >= segment_rows_) streams.push_back(stream);
   }
@@ -134,7 +139,7 @@ Result<Sealer::Chunk> Sealer::Collect(const Stream& stream) {
   SKERRY_ASSIGN_OR_RETURN(
       auto query,
       database_->Prepare("SELECT id, first_seq, last_seq, primary_rows, policy, model, "
-                         "committed_utc_us, body FROM batches WHERE stream = ? AND last_seq <= ? "
+                         "oldest_utc_us, body FROM batches WHERE stream = ? AND last_seq <= ? "
                          "ORDER BY first_seq"));
   query.Bind(1, stream.id).Bind(2, static_cast<std::int64_t>(stream.last_seq));
   Chunk chunk;
@@ -192,7 +197,10 @@ Status Sealer::WriteChunk(const Stream& stream, Chunk& chunk) {
   };
   Status done = write();
   if (done) done = on_writer_([&](OutboxStore& store) { return store.InsertSegment(file); });
-  if (done) return {};
+  if (done) {
+    on_sealed_(stream.cls, file.bytes);
+    return {};
+  }
   SKERRY_RETURN_IF_ERROR(RemoveFile(temporary));
   // The rows changed while the file was written: the next round sees what is left.
   if (done.error().code() == ErrorCode::kConflict) return RemoveFile(target);

@@ -21,13 +21,21 @@ enum class SealWhich {
   kAll,
 };
 
+// Labels and anomalies: sealed within urgent_age, sent as soon as there is a link.
+constexpr bool IsUrgent(RecordClass cls) {
+  return cls == RecordClass::kLabel || cls == RecordClass::kAnomaly;
+}
+
 // Thread-safe: one seal at a time.
 class Sealer {
  public:
   using OnWriter = std::function<Status(const std::function<Status(OutboxStore&)>&)>;
+  // Of each segment, with its bytes.
+  using OnSealed = std::function<void(RecordClass, std::uint64_t)>;
   // `database_path`: of the present generation, from any thread.
   Sealer(const OutboxOptions& options, InstanceId epoch,
-         std::function<std::filesystem::path()> database_path, OnWriter on_writer);
+         std::function<std::filesystem::path()> database_path, OnWriter on_writer,
+         OnSealed on_sealed);
 
   Status Seal(SealWhich which);
   // Every unsealed batch of a class, decoded; those that cannot be read are left out.
@@ -48,8 +56,10 @@ class Sealer {
   const Clock* const clock_;
   const std::uint64_t segment_rows_;
   const std::int64_t segment_age_us_;
+  const std::int64_t urgent_age_us_;
   const std::function<std::filesystem::path()> database_path_;
   const OnWriter on_writer_;
+  const OnSealed on_sealed_;
 
   std::mutex mutex_;
   std::unique_ptr<Database>

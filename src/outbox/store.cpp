@@ -8,18 +8,6 @@
 #include "storage/file.h"
 
 namespace skerry {
-namespace {
-
-struct BatchKey {
-  std::int64_t id;
-  std::int64_t stream;
-  std::uint64_t first_seq;
-  std::uint64_t last_seq;
-  std::uint64_t primary_rows;
-};
-
-}  // namespace
-
 OutboxStore::OutboxStore(const OutboxOptions& options, InstanceId epoch)
     : directory_(options.directory),
       site_(options.site),
@@ -27,6 +15,7 @@ OutboxStore::OutboxStore(const OutboxOptions& options, InstanceId epoch)
       key_(options.key),
       clock_(options.clock),
       quota_bytes_(options.quota_bytes),
+      class_limits_(options.classes),
       ledger_rows_(options.ledger_rows) {}
 
 Result<std::unique_ptr<OutboxStore>> OutboxStore::Open(const OutboxOptions& options,
@@ -278,77 +267,6 @@ Status OutboxStore::AddGap(std::int64_t stream, std::uint64_t first_seq, std::ui
       .Bind(5, reason)
       .Bind(6, origin)
       .Run();
-}
-
-Result<std::uint64_t> OutboxStore::UsedBytes() {
-  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t pages, ReadNumber(*database_, "PRAGMA page_count"));
-  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t free,
-                          ReadNumber(*database_, "PRAGMA freelist_count"));
-  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t size, ReadNumber(*database_, "PRAGMA page_size"));
-  return (pages - std::min(free, pages)) * size + segment_bytes_;
-}
-
-Status OutboxStore::EnforceQuota() {
-  while (true) {
-    SKERRY_ASSIGN_OR_RETURN(const std::uint64_t used, UsedBytes());
-    if (used <= quota_bytes_) return {};
-    bool shed = false;
-    for (auto cls = kRecordClasses.rbegin(); !shed && cls != kRecordClasses.rend(); ++cls) {
-      SKERRY_ASSIGN_OR_RETURN(shed, ShedOldest(*cls));
-    }
-    // Nothing is left but the ledger and the gaps themselves.
-    if (!shed) return {};
-  }
-}
-
-Result<bool> OutboxStore::ShedOldest(RecordClass cls) {
-  const std::string of_class =
-      fmt::format("stream IN (SELECT id FROM streams WHERE cls = {})", static_cast<int>(cls));
-  SKERRY_ASSIGN_OR_RETURN(
-      const std::vector<SegmentRow> segments,
-      ReadSegments(*database_, of_class + " ORDER BY stream, first_seq LIMIT 1"));
-  if (!segments.empty()) {
-    const SegmentRow& segment = segments.front();
-    SKERRY_ASSIGN_OR_RETURN(Work work, Begin());
-    SKERRY_RETURN_IF_ERROR(TakeSegmentOut(segment, kGapQuota));
-    work.state.counters.shed += segment.primary_rows;
-    SKERRY_RETURN_IF_ERROR(Commit(work));
-    segment_bytes_ -= segment.bytes;
-    SKERRY_RETURN_IF_ERROR(RemoveFile(segments_directory() / segment.file));
-    LogWarning("outbox is over its quota and sheds class={} seq={}-{}", RecordClassName(cls),
-               segment.first_seq, segment.last_seq);
-    return true;
-  }
-  return ShedBatches(of_class);
-}
-
-Result<bool> OutboxStore::ShedBatches(std::string_view of_class) {
-  constexpr std::size_t kBatchesAtOnce = 64;
-  std::vector<BatchKey> batches;
-  SKERRY_ASSIGN_OR_RETURN(auto query,
-                          database_->Prepare(fmt::format(
-                              "SELECT id, stream, first_seq, last_seq, primary_rows FROM batches "
-                              "WHERE {} ORDER BY stream, first_seq LIMIT {}",
-                              of_class, kBatchesAtOnce)));
-  while (true) {
-    SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) break;
-    batches.push_back({query.Int(0), query.Int(1), static_cast<std::uint64_t>(query.Int(2)),
-                       static_cast<std::uint64_t>(query.Int(3)),
-                       static_cast<std::uint64_t>(query.Int(4))});
-  }
-  if (batches.empty()) return false;
-  SKERRY_ASSIGN_OR_RETURN(Work work, Begin());
-  SKERRY_ASSIGN_OR_RETURN(auto remove, database_->Prepare("DELETE FROM batches WHERE id = ?"));
-  for (const BatchKey& batch : batches) {
-    SKERRY_RETURN_IF_ERROR(
-        AddGap(batch.stream, batch.first_seq, batch.last_seq, batch.primary_rows, kGapQuota, 0));
-    SKERRY_RETURN_IF_ERROR(remove.Bind(1, batch.id).Run());
-    work.state.counters.shed += batch.primary_rows;
-  }
-  SKERRY_RETURN_IF_ERROR(Commit(work));
-  LogWarning("outbox is over its quota and sheds unsealed rows batches={}", batches.size());
-  return true;
 }
 
 }  // namespace skerry

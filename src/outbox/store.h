@@ -5,7 +5,9 @@
 // (Recover, generations.h).
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -44,6 +46,10 @@ struct SealedFile {
 };
 
 enum class EmitWhat { kDue, kAll };
+enum class EnforceWhen {
+  kAfterCommit,  // the whole quota at once, the rules of classes now and then
+  kNow,
+};
 
 class OutboxStore {
  public:
@@ -64,8 +70,8 @@ class OutboxStore {
   Status MakeStatements();
   Result<ReceiptOutcome> ApplyReceipt(const Receipt& receipt, std::string_view envelope);
   Result<SiteStatus> ReadStatus();
-  // Sheds until database and segments fit the quota, lowest value and oldest first.
-  Status EnforceQuota();
+  // Sheds until database and segments fit the quotas, lowest value and oldest first.
+  Status EnforceQuota(EnforceWhen when);
   // A reader found damage: where the database is damaged, and not another file, a new generation.
   Status MendIfDamaged();
   // The change before failed so that the database cannot be trusted any more. Best effort: tells
@@ -120,10 +126,16 @@ class OutboxStore {
   Status AddGap(std::int64_t stream, std::uint64_t first_seq, std::uint64_t last_seq,
                 std::uint64_t primary_rows, std::string_view reason, std::uint64_t origin);
   Status TakeSegmentOut(const SegmentRow& segment, std::string_view reason);
-  // False when there is nothing of it.
-  Result<bool> ShedOldest(RecordClass cls);
-  Result<bool> ShedBatches(std::string_view of_class);
+  // shedding.cpp
+  using BytesByClass = std::array<std::uint64_t, kRecordClasses.size()>;
   Result<std::uint64_t> UsedBytes();
+  Result<BytesByClass> ReadBytesByClass();
+  std::uint64_t QuotaOfRecords() const;
+  Result<std::optional<RecordClass>> FindVictim();
+  Status ShedAged();
+  // A segment, or else some unsealed batches; `which` is SQL. False when there is nothing of it.
+  Result<bool> ShedOldest(RecordClass cls, std::string_view which);
+  Result<bool> ShedBatches(std::string_view which);
   Status MakeStatement(Work& work, std::span<const SegmentRow> segments,
                        std::span<const GapRow> gaps,
                        const std::unordered_map<std::int64_t, StreamRow>& streams);
@@ -138,6 +150,7 @@ class OutboxStore {
   const PrivateKey key_;
   const Clock* const clock_;
   const std::uint64_t quota_bytes_;
+  const std::map<RecordClass, ClassLimits> class_limits_;
   const std::uint64_t ledger_rows_;
 
   std::atomic<std::uint64_t> generation_ = 0;
@@ -147,6 +160,7 @@ class OutboxStore {
   std::map<RecordClass, StreamRow> streams_;
   std::unordered_map<InstanceId, std::int64_t> instances_;
   std::uint64_t segment_bytes_ = 0;
+  std::chrono::steady_clock::time_point classes_checked_;
   SummaryWindows windows_;
   std::shared_ptr<const CompiledPolicy> last_policy_;
 };

@@ -146,7 +146,8 @@ void OutboxWriter::CommitGroup(std::vector<Queued> group) {
     LogError("outbox could not commit rows={} reason={}", rows, done.error().ToString());
     return;
   }
-  if (const Status fits = store_->EnforceQuota(); !fits) NoteFailure(fits.error());
+  if (const Status fits = store_->EnforceQuota(EnforceWhen::kAfterCommit); !fits)
+    NoteFailure(fits.error());
   metrics_->segment_bytes.Set(static_cast<double>(store_->segment_bytes()));
   metrics_->shed.Set(static_cast<double>(store_->state().counters.shed));
   on_commit_(rows);

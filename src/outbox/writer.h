@@ -5,6 +5,7 @@
 // with the load, and the number of fsyncs does not.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -32,6 +33,8 @@ class OutboxWriter {
   // kUnavailable after Close.
   Status Run(const std::function<Status(OutboxStore&)>& change);
   std::uint64_t queued_rows();
+  // False while the database cannot be written.
+  bool healthy() const { return !broken_; }
   // Of the database's present generation.
   std::filesystem::path database_path() const { return store_->database_path(); }
   // Commits what is queued and ends the thread.
@@ -77,7 +80,7 @@ class OutboxWriter {
   // The writer thread's own.
   std::uint64_t owed_rows_ = 0;       // not captured and not counted yet
   std::uint64_t uncertain_rows_ = 0;  // of a failed commit that may be there after all
-  bool broken_ = false;
+  std::atomic<bool> broken_ = false;
   int failed_recoveries_ = 0;  // in a row
   std::chrono::steady_clock::time_point recover_after_;
 

@@ -1,6 +1,7 @@
 #include "site/control_routes.h"
 
 #include "base/limits.h"
+#include "codec/cell_json.h"
 #include "crypto/certificate.h"
 #include "crypto/digest.h"
 #include "http/status.h"
@@ -105,6 +106,17 @@ Result<Json> GetSite(const ControlParts& parts, const Json& /*body*/) {
               {"alarms", parts.alarms()}};
 }
 
+Json RatesJson(const OutboxRates& rates) {
+  const auto seconds = [](const std::optional<double>& value) {
+    return value ? Json(*value) : Json(nullptr);
+  };
+  return Json{{"rows_in_per_s", rates.rows_in},
+              {"bytes_in_per_s", rates.bytes_in},
+              {"bytes_out_per_s", rates.bytes_out},
+              {"drained_in_s", seconds(rates.drained_in)},
+              {"full_in_s", seconds(rates.full_in)}};
+}
+
 Result<Json> GetOutbox(const ControlParts& parts, const Json& /*body*/) {
   SKERRY_ASSIGN_OR_RETURN(const OutboxFacts facts, parts.outbox->facts());
   Json streams = Json::array();
@@ -134,6 +146,8 @@ Result<Json> GetOutbox(const ControlParts& parts, const Json& /*body*/) {
       {"receipt_counter", facts.receipt_counter},
       {"oldest_pending",
        facts.oldest_pending_us == 0 ? Json(nullptr) : Json(FormatUtc(facts.oldest_pending_us))},
+      {"rates", RatesJson(facts.rates)},
+      {"alarms", parts.outbox->Alarms()},
       {"withheld_by_rule", std::move(withheld)},
       {"streams", std::move(streams)}};
 }
@@ -205,6 +219,37 @@ Result<Json> Seal(const ControlParts& parts, const Json& body) {
   return GetOutbox(parts, body);
 }
 
+Result<Json> VerifyOutboxNow(const ControlParts& parts, const Json& /*body*/) {
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<std::string> findings, parts.outbox->Verify());
+  return Json{{"findings", findings}};
+}
+
+Result<RecordClass> ClassOfBody(const Json& body) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string name, JsonObject(body, "body").String("class"));
+  return ParseRecordClass(name);
+}
+
+Result<Json> ExportOutbox(const ControlParts& parts, const Json& body) {
+  SKERRY_ASSIGN_OR_RETURN(const std::filesystem::path path, PathOf(body));
+  SKERRY_ASSIGN_OR_RETURN(const RecordClass cls, ClassOfBody(body));
+  SKERRY_RETURN_IF_ERROR(parts.outbox->ExportTo(path, cls));
+  return Json{{"path", path.string()}};
+}
+
+Result<Json> TailOutbox(const ControlParts& parts, const Json& body) {
+  SKERRY_ASSIGN_OR_RETURN(const RecordClass cls, ClassOfBody(body));
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t rows, JsonObject(body, "body").Uint("rows"));
+  SKERRY_ASSIGN_OR_RETURN(const Table table, parts.outbox->Tail(cls, rows));
+  Json records = Json::array();
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    Json record = Json::object();
+    for (const Column& column : table.columns)
+      if (!column.IsNull(row)) record[column.name] = CellJson(column, row);
+    records.push_back(std::move(record));
+  }
+  return Json{{"records", std::move(records)}};
+}
+
 // A person's wish does not wait for the back-off's turn.
 Result<Json> Sync(const ControlParts& parts, const Json& /*body*/) {
   if (parts.exchange == nullptr)
@@ -256,6 +301,9 @@ std::vector<Route> ControlRoutes(const ControlParts& parts) {
           MakeRoute(parts, "POST", "/v1/bundle/export", ExportBundle),
           MakeRoute(parts, "POST", "/v1/bundle/import", ImportBundle),
           MakeRoute(parts, "POST", "/v1/outbox/seal", Seal),
+          MakeRoute(parts, "POST", "/v1/outbox/verify", VerifyOutboxNow),
+          MakeRoute(parts, "POST", "/v1/outbox/export", ExportOutbox),
+          MakeRoute(parts, "POST", "/v1/outbox/tail", TailOutbox),
           MakeRoute(parts, "POST", "/v1/sync", Sync),
           MakeRoute(parts, "POST", "/v1/policy/explain", ExplainPolicy)};
 }

@@ -140,6 +140,8 @@ Status Site::Parts::OpenOutbox() {
   outbox_options.quota_bytes = options.quota_bytes;
   outbox_options.segment_rows = options.segment_rows;
   outbox_options.segment_age = options.segment_age;
+  outbox_options.urgent_age = options.urgent_age;
+  outbox_options.classes = options.classes;
   outbox_options.metrics = &metrics;
   SKERRY_ASSIGN_OR_RETURN(outbox, Outbox::Open(std::move(outbox_options)), "outbox");
   return {};
@@ -254,6 +256,7 @@ std::vector<std::string> Site::Parts::Alarms() const {
   if (exchange) {
     for (std::string& alarm : exchange->facts().alarms) alarms.push_back(std::move(alarm));
   }
+  for (std::string& alarm : outbox->Alarms()) alarms.push_back(std::move(alarm));
   return alarms;
 }
 
@@ -285,7 +288,10 @@ Result<std::unique_ptr<Site>> Site::Start(SiteOptions options, const Clock* cloc
        {&Parts::ReadAccess, &Parts::OpenData, &Parts::OpenIdentity, &Parts::OpenOutbox,
         &Parts::OpenDeployer, &Parts::MakeExchange, &Parts::StartServers, &Parts::WriteEndpoint})
     SKERRY_RETURN_IF_ERROR((parts.get()->*step)());
-  if (parts->exchange) parts->exchange->Start();
+  if (parts->exchange) {
+    parts->exchange->Start();
+    parts->outbox->OnUrgentSegments([exchange = parts->exchange.get()] { exchange->Wake(); });
+  }
   LogInfo("site started site={} url={} instance={} hub={}", parts->identity->site(), parts->url,
           parts->row_numbers.instance().ToString(),
           parts->exchange ? parts->exchange->facts().hub_url : "none");

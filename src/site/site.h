@@ -22,6 +22,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "outbox/outbox.h"
+#include "policy/record_class.h"
 #include "serve/access.h"
 #include "serve/capture.h"
 #include "serve/run_queue.h"
@@ -52,6 +55,8 @@ struct SiteOptions {
   std::uint64_t quota_bytes = std::uint64_t{4} << 30U;  // the outbox's
   std::uint64_t segment_rows = limits::kSegmentRows;
   std::chrono::milliseconds segment_age{30'000};
+  std::chrono::milliseconds urgent_age{2'000};
+  std::map<RecordClass, ClassLimits> classes;       // of the outbox
   std::chrono::milliseconds sync_interval{10'000};  // between rounds with nothing new
   std::size_t upload_chunk_bytes = limits::kSlowLinkChunkBytes;
   // Of the child that tries a new package; 0: no limit.

@@ -51,6 +51,7 @@ struct ConfigBinding {
         inline_limit_us(options.queue.inline_limit.count()),
         threads(options.queue.threads),
         segment_age(options.segment_age),
+        urgent_age(options.urgent_age),
         interval(options.sync_interval),
         drain(options.drain) {
     spec.Add("name", &name, "", "The site's name; the token's when empty.")
@@ -91,7 +92,46 @@ struct ConfigBinding {
         .Add("outbox.quota_bytes", &quota_bytes, "bytes",
              "What the outbox may occupy; beyond it the least valuable records become a gap.")
         .Add("outbox.segment_rows", &segment_rows, "rows", "Seal a segment at this size.")
-        .Add("outbox.segment_age", &segment_age, "duration", "Seal a segment at this age.");
+        .Add("outbox.segment_age", &segment_age, "duration", "Seal a segment at this age.")
+        .Add("outbox.urgent_age", &urgent_age, "duration",
+             "Seal labels and anomalies at this age, and send them at once.");
+    for (const RecordClass cls : kRecordClasses) AddClass(cls, options.classes);
+  }
+
+  void AddClass(RecordClass cls, const std::map<RecordClass, ClassLimits>& classes) {
+    const auto found = classes.find(cls);
+    const ClassLimits limits = found == classes.end() ? ClassLimits() : found->second;
+    ClassSettings& settings = class_settings[cls];
+    settings = {static_cast<std::int64_t>(limits.quota_bytes),
+                static_cast<std::int64_t>(limits.reserve_bytes), limits.max_age};
+    const std::string key = fmt::format("outbox.{}.", RecordClassName(cls));
+    spec.Add(key + "quota_bytes", &settings.quota_bytes, "bytes",
+             "What this class may occupy; beyond it the oldest becomes a gap. 0: no limit.")
+        .Add(key + "reserve_bytes", &settings.reserve_bytes, "bytes",
+             "Of outbox.quota_bytes, kept free of less valuable classes.")
+        .Add(key + "max_age", &settings.max_age, "duration",
+             "Older records become a gap, while the clock is trusted. 0s: never.");
+  }
+
+  Result<std::map<RecordClass, ClassLimits>> Classes() const {
+    std::map<RecordClass, ClassLimits> classes;
+    std::int64_t reserved = 0;
+    for (const auto& [cls, settings] : class_settings) {
+      const std::string key = fmt::format("outbox.{}.", RecordClassName(cls));
+      SKERRY_RETURN_IF_ERROR(
+          CheckRange(key + "quota_bytes", settings.quota_bytes, 0, std::int64_t{1} << 50));
+      SKERRY_RETURN_IF_ERROR(
+          CheckRange(key + "reserve_bytes", settings.reserve_bytes, 0, quota_bytes));
+      if (settings.max_age.count() < 0)
+        return Fail(ErrorCode::kInvalidArgument, "{}max_age is below 0", key);
+      reserved += settings.reserve_bytes;
+      if (settings.quota_bytes != 0 || settings.reserve_bytes != 0 || settings.max_age.count() != 0)
+        classes[cls] = {static_cast<std::uint64_t>(settings.quota_bytes),
+                        static_cast<std::uint64_t>(settings.reserve_bytes), settings.max_age};
+    }
+    SKERRY_RETURN_IF_ERROR(
+        CheckRange("the sum of the classes' reserve_bytes", reserved, 0, quota_bytes));
+    return classes;
   }
 
   Status CheckQueue() const {
@@ -108,7 +148,12 @@ struct ConfigBinding {
   std::string allow_origins;
   std::int64_t port, grpc_port, loops, quota_bytes, segment_rows, smoke_memory_bytes,
       upload_chunk_bytes, queue_limit, batch_rows, batch_delay_us, inline_limit_us, threads;
-  std::chrono::milliseconds segment_age, interval, drain;
+  std::chrono::milliseconds segment_age, urgent_age, interval, drain;
+  struct ClassSettings {
+    std::int64_t quota_bytes = 0, reserve_bytes = 0;
+    std::chrono::milliseconds max_age{0};
+  };
+  std::map<RecordClass, ClassSettings> class_settings;
   ConfigSpec spec;
 };
 
@@ -135,6 +180,7 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
                                     limits::kLeastUploadChunkBytes, limits::kUploadChunkBytes),
                          file.string());
   SKERRY_RETURN_IF_ERROR(config.CheckQueue(), file.string());
+  SKERRY_ASSIGN_OR_RETURN(classes, config.Classes(), file.string());
   hub_url = config.hub_url;
   token_file = config.token_file;
   name = config.name;
@@ -150,6 +196,7 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
   segment_rows = static_cast<std::uint64_t>(config.segment_rows);
   smoke_memory_bytes = static_cast<std::uint64_t>(config.smoke_memory_bytes);
   segment_age = config.segment_age;
+  urgent_age = config.urgent_age;
   sync_interval = config.interval;
   upload_chunk_bytes = static_cast<std::size_t>(config.upload_chunk_bytes);
   queue = {.threads = static_cast<int>(config.threads),
