@@ -42,9 +42,11 @@ fuzz:   ## decode what libFuzzer makes of scoring requests for SECONDS (600), un
 	mkdir -p build/fuzz/corpus
 	build/fuzz/infer_request_fuzzer -max_total_time=$(or $(SECONDS),600) -max_len=4096 -timeout=10 -print_final_stats=1 \
 	  -dict=tests/fuzz/infer_request.dict -artifact_prefix=build/fuzz/ build/fuzz/corpus tests/fuzz/infer_request
-soak: build  ## MODEL=file.onnx: 30 minutes of load with a swap a second; memory flat, nothing fails
+soak: build  ## MODEL=file.onnx: 30 minutes of load with a swap a second; every power cut and failing call; 2,000 kills: hours
 	scripts/deps --bench
 	bench/soak '$(MODEL)' $(SOAK_ARGS)
+	SKERRY_WHOLE=1 build/release/outbox_power_tests
+	tests/crash_storm.py $(STORM_ARGS)
 bench-quality: build  ## how good trained models are beside scikit-learn's, on the same folds, with intervals
 	scripts/deps --quality
 	$$(scripts/deps --print-quality) bench/quality $(QUALITY_ARGS)

@@ -1,0 +1,122 @@
+"""A hub and a site that runs a model under a policy, for the tests of both together: started, killed and started again; rows scored and looked up."""
+import json
+import pathlib
+import random
+import socket
+import ssl
+import urllib.request
+
+from skerry_process import Served, run
+
+POLICY = """skerry: policy/1
+name: demo
+version: 1
+default: drop
+fields:
+  a: keep
+  b: keep
+derived:
+  prediction: keep
+  score: keep
+  event_time: keep
+  status: keep
+classes:
+  sample: {rate: 1}
+"""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def good(*args):
+    done = run(*args)
+    assert done.returncode == 0, (args, done.stdout, done.stderr)
+    return done.stdout
+
+
+class Plant:
+    """Hub and site below `directory`; `package` is the trained model's directory. Everything is started by the caller and ended by `stop`."""
+
+    def __init__(self, directory, package, policy=POLICY, settings=""):
+        self.dir, self.package, self.policy, self.settings = directory, package, policy, settings
+        self.hub_data, self.site_data = directory / "hub", directory / "site"
+        self.port, self.running, self.rng = free_port(), {}, random.Random(1)
+
+    def start_hub(self):
+        self.running["hub"] = Served("hub", "--data", self.hub_data, "--listen", f"127.0.0.1:{self.port}")
+
+    def start_site(self, name="site"):
+        """The site, or a copy of it, whose data directory has that name."""
+        config = self.dir / "site.yaml"
+        config.write_text("capture: sync\n" + self.settings)
+        self.running[name] = Served("site", "--data", self.dir / name, "--token-file", self.dir / "token", "--config", config, "--http", "127.0.0.1:0")
+
+    def deploy(self):
+        """Both run, and the site scores under the policy."""
+        self.start_hub()
+        good("pack", self.package, "--name", "demo", "--version", "1", "--out", self.dir / "oci")
+        good("sign", self.dir / "oci", "--key", self.hub_data / "keys/model.key")
+        good("push", self.dir / "oci", "--hub", self.hub_data)
+        (self.dir / "policy.yaml").write_text(self.policy)
+        good("policy", "push", self.dir / "policy.yaml", "--hub", self.hub_data)
+        good("token", "north", "--hub", self.hub_data, "--out", self.dir / "token")
+        self.start_site()
+        good("outbox", "sync", "--data", self.site_data)
+        good("deploy", "demo:1", "--policy", "demo:1", "--sites", "north", "--hub", self.hub_data)
+        good("outbox", "sync", "--data", self.site_data)
+
+    def kill(self, name):
+        """SIGKILL, as a crash."""
+        served = self.running.pop(name)
+        served.process.kill()
+        served.stop()
+
+    def stop(self):
+        while self.running:
+            self.running.popitem()[1].stop()
+
+    def call(self, data, method, path, body=None):
+        endpoint = json.loads((data / "endpoint.json").read_text())
+        token = pathlib.Path(endpoint["token_file"]).read_text().strip()
+        content = None if method == "GET" else json.dumps(body or {}).encode()
+        request = urllib.request.Request(endpoint["url"] + path, content, {"Authorization": f"Bearer {token}"}, method=method)
+        trust = ssl.create_default_context(cafile=str(self.hub_data / "ca/ca.pem")) if endpoint["url"].startswith("https") else None
+        with urllib.request.urlopen(request, timeout=60, context=trust) as answer:
+            return json.loads(answer.read())
+
+    def site(self, method, path, body=None):
+        return self.call(self.site_data, method, path, body)
+
+    def hub(self, method, path, body=None):
+        return self.call(self.hub_data, method, path, body)
+
+    def score(self, rows, at="site"):
+        """Scores so many rows; their ids once the site has them durably. OSError, or HTTPError, when it does not answer."""
+        values = {"a": [round(self.rng.gauss(40, 10), 2) for _ in range(rows)], "b": [round(self.rng.gauss(0, 1), 3) for _ in range(rows)], "kind": ["x"] * rows}
+        kinds = {"a": "FP32", "b": "FP32", "kind": "BYTES"}
+        body = {"inputs": [{"name": name, "datatype": kinds[name], "shape": [rows], "data": data} for name, data in values.items()]}
+        with urllib.request.urlopen(self.running[at].url + "/v2/models/demo/infer", json.dumps(body).encode(), timeout=60) as answer:
+            ids = json.loads(answer.read())["parameters"]
+        return [f"{ids['instance']}-{ids['first_n'] + i}" for i in range(rows)]
+
+    def fates(self, ids, at="site"):
+        """What became of each; raises where one is not known."""
+        answer = self.call(self.dir / at, "POST", "/v1/rows/lookup", {"rows": ids})
+        assert not answer["missing"], f"{len(answer['missing'])} of {len(ids)} rows are lost, the first is {answer['missing'][0]}"
+        return answer["fates"]
+
+    def reconciliation(self):
+        """What the hub counts, and finds again in its lake."""
+        return self.hub("GET", "/v1/sites/north/reconciliation?recount=1")
+
+    def verify(self, at="site"):
+        """The site's outbox is sound."""
+        good("outbox", "verify", "--data", self.dir / at)
+
+    def drain(self, at="site"):
+        """Everything goes to the hub."""
+        good("outbox", "seal", "--data", self.dir / at)
+        good("outbox", "sync", "--data", self.dir / at)
+        good("outbox", "sync", "--data", self.dir / at)
