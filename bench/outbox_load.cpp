@@ -119,11 +119,12 @@ std::uint64_t Submit(Bench& bench, const std::function<bool(std::uint64_t)>& mor
   for (std::size_t i = 0; more(submitted); ++i) {
     room.acquire();
     submitted += kBatchRows;
-    bench.outbox->Submit(bench.Numbered(*made[i % made.size()]), bench.policy, [&](Status status) {
-      if (!status) Die(status.error());
-      durable += kBatchRows;
-      room.release();
-    });
+    bench.outbox->Submit(bench.Numbered(*made[i % made.size()]), bench.policy,
+                         [&](const Status& status) {
+                           if (!status) Die(status.error());
+                           durable += kBatchRows;
+                           room.release();
+                         });
   }
   if (const Status flushed = bench.outbox->Flush(); !flushed) Die(flushed.error());
   return durable;
@@ -149,7 +150,7 @@ int Single(const char* directory, double seconds) {
                                                   static_cast<std::uint64_t>(i), bench.instance);
       std::binary_semaphore done(0);
       while (SecondsSince(start) < seconds) {
-        bench.outbox->Submit(bench.Numbered(*made), bench.policy, [&](Status status) {
+        bench.outbox->Submit(bench.Numbered(*made), bench.policy, [&](const Status& status) {
           if (!status) Die(status.error());
           done.release();
         });

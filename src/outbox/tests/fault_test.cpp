@@ -36,15 +36,15 @@ TEST_F(OutboxFaultTest, AFullQueueRefusesAtOnceAndTheRowsAreCountedAsNotCaptured
   std::promise<void> entered;
   std::promise<void> release;
   // The first batch's `done` holds the writer, so that the queue fills behind it.
-  outbox_->Submit(Rows(10), SampleAll(), [&](Status) {
+  outbox_->Submit(Rows(10), SampleAll(), [&](const Status&) {
     entered.set_value();
     release.get_future().wait();
   });
   entered.get_future().wait();
   std::promise<Status> waits;
-  outbox_->Submit(Rows(60), SampleAll(), [&](Status status) { waits.set_value(status); });
+  outbox_->Submit(Rows(60), SampleAll(), [&](const Status& status) { waits.set_value(status); });
   Status refused;
-  outbox_->Submit(Rows(50), SampleAll(), [&](Status status) { refused = status; });
+  outbox_->Submit(Rows(50), SampleAll(), [&](const Status& status) { refused = status; });
   EXPECT_EQ(refused.error().code(), ErrorCode::kResourceExhausted);
   EXPECT_THAT(refused.error().message(), HasSubstr("limit is 100"));
   release.set_value();
@@ -63,12 +63,12 @@ TEST_F(OutboxFaultTest, RefusedRowsAreCountedEvenWhenNothingComesAfterThem) {
   Reopen();
   std::promise<void> entered;
   std::promise<void> release;
-  outbox_->Submit(Rows(10), SampleAll(), [&](Status) {
+  outbox_->Submit(Rows(10), SampleAll(), [&](const Status&) {
     entered.set_value();
     release.get_future().wait();
   });
   entered.get_future().wait();
-  outbox_->Submit(Rows(5), SampleAll(), [](Status status) { EXPECT_FALSE(status); });
+  outbox_->Submit(Rows(5), SampleAll(), [](const Status& status) { EXPECT_FALSE(status); });
   release.set_value();
   Reopen();
   EXPECT_EQ(Facts().counters.not_captured, 5U);
@@ -214,7 +214,7 @@ TEST_F(OutboxFaultTest, BatchesAreTakenFasterThanTheyAreScored) {
   for (int i = 0; i < 200; ++i) batches.push_back(Rows(100));
   const auto started = std::chrono::steady_clock::now();
   for (const auto& batch : batches)
-    outbox_->Submit(batch, policy, [](Status status) { EXPECT_TRUE(status); });
+    outbox_->Submit(batch, policy, [](const Status& status) { EXPECT_TRUE(status); });
   ASSERT_TRUE(outbox_->Flush());
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
   std::printf("batches of 100: %.0f rows/s\n", 20'000 / took.count());

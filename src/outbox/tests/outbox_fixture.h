@@ -61,7 +61,8 @@ class OutboxTest : public ::testing::Test {
   Status Put(std::shared_ptr<const RowBatch> batch,
              const std::shared_ptr<const CompiledPolicy>& policy) {
     std::promise<Status> done;
-    outbox_->Submit(std::move(batch), policy, [&](Status status) { done.set_value(status); });
+    outbox_->Submit(std::move(batch), policy,
+                    [&](const Status& status) { done.set_value(status); });
     return done.get_future().get();
   }
 

@@ -259,7 +259,7 @@ TEST_F(OutboxTest, ADroppedFieldChangesNoByteOfASegmentFile) {
       auto batch = testing_rows::MillingRows(package_, 100, 1 + 100 * i, 500 + i, instance_);
       for (std::string& text : batch->texts[1]) text = note + text;
       std::promise<Status> done;
-      outbox->Submit(batch, policy, [&](Status status) { done.set_value(status); });
+      outbox->Submit(batch, policy, [&](const Status& status) { done.set_value(status); });
       ASSERT_TRUE(done.get_future().get());
     }
     ASSERT_TRUE(outbox->SealNow());
@@ -332,7 +332,8 @@ TEST_F(OutboxTest, AnotherSitesDirectoryIsRefused) {
 
 TEST_F(OutboxTest, AfterCloseNothingIsTakenAndWhatWasTakenIsThere) {
   std::promise<Status> committed;
-  outbox_->Submit(Rows(10), SampleAll(), [&](Status status) { committed.set_value(status); });
+  outbox_->Submit(Rows(10), SampleAll(),
+                  [&](const Status& status) { committed.set_value(status); });
   outbox_->Close();
   EXPECT_TRUE(committed.get_future().get());
   EXPECT_EQ(Put(Rows(10), SampleAll()).error().code(), ErrorCode::kUnavailable);

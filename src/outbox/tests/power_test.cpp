@@ -74,7 +74,7 @@ class PowerTest : public OutboxTest {
     std::filesystem::remove(trace(), ignored);
     std::filesystem::create_directory(root());
     settings.insert(settings.end(),
-                    {"LD_PRELOAD=" FAULT_SHIM, "SKERRY_SHIM_ROOT=" + root().string(),
+                    {std::string("LD_PRELOAD=") + FAULT_SHIM, "SKERRY_SHIM_ROOT=" + root().string(),
                      "SKERRY_SHIM_TRACE=" + trace().string(),
                      "SKERRY_SHIM_COUNT=" + (scratch_.path() / "count").string(),
                      "ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0"});

@@ -6,6 +6,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "base/random.h"
 #include "model/package.h"
@@ -53,7 +54,7 @@ inline std::shared_ptr<RowBatch> MillingRows(std::shared_ptr<const ModelPackage>
                                              std::size_t rows, std::uint64_t first_n,
                                              std::uint64_t seed, InstanceId instance) {
   auto batch = std::make_shared<RowBatch>();
-  batch->package = package;
+  batch->package = std::move(package);
   batch->instance = instance;
   batch->first_n = first_n;
   batch->event_time_us = 1'790'000'000'654'321;
