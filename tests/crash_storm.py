@@ -19,7 +19,7 @@ import urllib.error
 from plant import Plant
 from skerry_process import SKERRY, train_package
 
-SETTINGS = "hub: {interval: 200ms}\noutbox: {segment_rows: 40, segment_age: 300ms}\n"
+SETTINGS = "hub: {interval: 200ms}\noutbox: {segment_rows: 400, segment_age: 300ms}\n"
 
 
 class Storm:
@@ -44,6 +44,7 @@ class Storm:
                 continue
             with self.lock:
                 self.acknowledged += ids
+            time.sleep(0.004)
 
     def bundle(self, at):
         """Begins an export or import that the kill meets; nobody waits for it."""
@@ -72,8 +73,7 @@ class Storm:
         with self.lock:
             ids = list(self.acknowledged)
         recent = ids if whole else ids[-300:]
-        for at in range(0, len(recent), 500):
-            self.plant.fates(recent[at:at + 500])
+        self.plant.fates_of_all(recent)
         if whole:
             self.plant.verify()
 

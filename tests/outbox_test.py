@@ -64,6 +64,7 @@ class OutboxTest(unittest.TestCase):
 
     def test_a_damaged_segment_is_found_by_verify_and_set_aside_when_it_is_sent(self):
         plant = self.plant("hub: {interval: 1h}\noutbox: {segment_age: 1h}\n")
+        plant.kill("hub")
         plant.score(30)
         good("outbox", "seal", "--data", plant.site_data)
         plant.score(30)
@@ -75,6 +76,7 @@ class OutboxTest(unittest.TestCase):
         found = run("outbox", "verify", "--data", plant.site_data)
         self.assertEqual(found.returncode, 1)
         self.assertIn(segment.name, found.stdout)
+        plant.start_hub()
         plant.drain()
         self.assertIn("ALARM 1 damaged files", good("outbox", "status", "--data", plant.site_data))
         numbers = plant.reconciliation()

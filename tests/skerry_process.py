@@ -10,6 +10,7 @@ import unittest
 import urllib.error
 import urllib.request
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin for each other take minutes on a busy machine
 SKERRY = str(pathlib.Path(__file__).resolve().parent.parent / "build/release/skerry")
 
 

@@ -15,6 +15,9 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   if (argc > 1) {
     const std::string_view command = argv[1];
+    // Threads that wait for each other in a training spin for some tens of microseconds; libgomp's
+    // own count makes minutes of seconds where other programs want the cores.
+    setenv("GOMP_SPINCOUNT", "10000", 0);
     if (command == "serve" || command == "site" || command == "hub" || command == "demo") {
       pthread_sigmask(SIG_BLOCK, &set, nullptr);
       // Beside what is served, training threads that wait give their core away (a training by

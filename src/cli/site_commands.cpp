@@ -107,7 +107,9 @@ CommandRun DeclareSite(CLI::App& app) {
   app.add_option("--http", args->http, "address and port of scoring; 127.0.0.1:8000 by default");
   app.add_option("--grpc", args->grpc, "address and port of scoring over gRPC; off by default");
   DeclareAccess(app, args->access);
-  app.add_option("--capture", args->capture, "off, async or sync (the default)");
+  app.add_option(
+      "--capture", args->capture,
+      "off, async, sync (the default) or try: sync, but what cannot be kept is answered");
   app.add_option("--config", args->config, "YAML file with the settings below");
   app.footer("Settings of --config:\n" + SiteOptions::ConfigReference());
   return [args]() -> Status {

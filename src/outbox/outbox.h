@@ -3,7 +3,8 @@
 // receipt covers. It also keeps the ledger: what became of every row.
 //
 // Files, below OutboxOptions::directory: outbox-000001.db (SQLite, WAL, synchronous=FULL; another
-// number after each failed write, generations.h), segments/, quarantine/ (damaged segment files and
+// number after each failed write, generations.h), segments/, ballast (space for
+// receipts on a full disk), quarantine/ (damaged segment files and
 // databases, kept for a person to look at). The caller holds the lock on
 // the data directory (storage/file.h DirectoryLock).
 //

@@ -196,6 +196,16 @@ Status Sealer::WriteChunk(const Stream& stream, Chunk& chunk) {
     return PublishFileDurably(temporary, target);
   };
   Status done = write();
+  if (!done && done.error().code() == ErrorCode::kResourceExhausted) {
+    // A segment is a small part of its rows in the database, whose pages it frees for new ones.
+    bool dropped = false;
+    SKERRY_RETURN_IF_ERROR(RemoveFile(temporary));
+    SKERRY_RETURN_IF_ERROR(on_writer_([&](OutboxStore& store) -> Status {
+      dropped = store.DropBallast();
+      return {};
+    }));
+    if (dropped) done = write();
+  }
   if (done) done = on_writer_([&](OutboxStore& store) { return store.InsertSegment(file); });
   if (done) {
     on_sealed_(stream.cls, file.bytes);

@@ -8,6 +8,12 @@
 #include "storage/file.h"
 
 namespace skerry {
+namespace {
+
+// Of the disk, kept back for receipts when it is full.
+constexpr std::uint64_t kBallastBytes = std::uint64_t{4} << 20U;
+
+}  // namespace
 OutboxStore::OutboxStore(const OutboxOptions& options, InstanceId epoch)
     : directory_(options.directory),
       site_(options.site),
@@ -16,7 +22,8 @@ OutboxStore::OutboxStore(const OutboxOptions& options, InstanceId epoch)
       clock_(options.clock),
       quota_bytes_(options.quota_bytes),
       class_limits_(options.classes),
-      ledger_rows_(options.ledger_rows) {}
+      ledger_rows_(options.ledger_rows),
+      ballast_(options.directory / "ballast", std::min(kBallastBytes, options.quota_bytes / 16)) {}
 
 Result<std::unique_ptr<OutboxStore>> OutboxStore::Open(const OutboxOptions& options,
                                                        InstanceId epoch) {
@@ -25,6 +32,7 @@ Result<std::unique_ptr<OutboxStore>> OutboxStore::Open(const OutboxOptions& opti
   SKERRY_RETURN_IF_ERROR(CreateDirectories(store->directory_ / "quarantine", 0700));
   SKERRY_RETURN_IF_ERROR(store->OpenDatabase(), "opening the outbox");
   SKERRY_RETURN_IF_ERROR(store->CheckSegmentFiles(), "checking the outbox's segments");
+  store->ballast_.Keep();
   return store;
 }
 

@@ -21,6 +21,7 @@
 #include "outbox/generations.h"
 #include "outbox/outbox.h"
 #include "outbox/summary_windows.h"
+#include "storage/ballast.h"
 #include "storage/sqlite.h"
 
 namespace skerry {
@@ -77,6 +78,9 @@ class OutboxStore {
   // The change before failed so that the database cannot be trusted any more. Best effort: tells
   // the next start.
   void Distrust();
+  // Space for changes that give space back, such as a receipt, on a full disk. False: there is
+  // none.
+  bool DropBallast() { return ballast_.Drop(); }
   // After that: a new generation of the database. True when the change is there after all.
   Result<bool> Recover();
 
@@ -153,6 +157,7 @@ class OutboxStore {
   const std::map<RecordClass, ClassLimits> class_limits_;
   const std::uint64_t ledger_rows_;
 
+  Ballast ballast_;
   std::atomic<std::uint64_t> generation_ = 0;
   bool salvaged_in_part_ = false;  // segments that no row names may be wanted
   std::unique_ptr<Database> database_;

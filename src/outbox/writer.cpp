@@ -206,6 +206,10 @@ void OutboxWriter::RunChanges(const std::vector<Change*>& changes) {
     Status result = Fail(ErrorCode::kUnavailable, "the outbox's database cannot be written");
     if (EnsureStore()) {
       result = (*change->run)(*store_);
+      // What is asked for may give space back, and needs some to do so.
+      if (!result && result.error().code() == ErrorCode::kResourceExhausted &&
+          store_->DropBallast())
+        result = (*change->run)(*store_);
       if (!result) NoteFailure(result.error());
     }
     const std::scoped_lock lock(mutex_);

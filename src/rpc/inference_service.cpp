@@ -63,6 +63,7 @@ void Fill(InferResponse scored, std::span<const RequestedOutput> wanted, TensorF
   answer.set_model_version(scored.model->package->version);
   answer.set_id(std::move(scored.id));
   if (scored.batch) FillParameters(*scored.batch, answer);
+  if (!scored.captured) (*answer.mutable_parameters())["captured"].set_bool_param(false);
   std::vector<Tensor> outputs = AnswerTensors(scored, wanted);
   const TensorForm form = FormFor(outputs, asked);
   for (Tensor& tensor : outputs) AddOutput(std::move(tensor), form, answer);

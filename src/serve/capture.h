@@ -12,9 +12,10 @@
 namespace skerry {
 
 // off: rows are forgotten. async: the answer does not wait; rows lost before the commit are the
-// documented loss window. sync: HTTP 200 means that the rows are durable.
-enum class CaptureMode : std::uint8_t { kOff, kAsync, kSync };
-std::string_view CaptureModeName(CaptureMode mode);  // "off", "async", "sync"
+// documented loss window. sync: HTTP 200 means that the rows are durable; what cannot be kept is
+// refused. try: as sync, but what cannot be kept is answered all the same, and the answer says so.
+enum class CaptureMode : std::uint8_t { kOff, kAsync, kSync, kTry };
+std::string_view CaptureModeName(CaptureMode mode);  // "off", "async", "sync", "try"
 Result<CaptureMode> ParseCaptureMode(std::string_view name);
 
 // Thread-safe: called from every event loop. Must outlive the server that it is given to.

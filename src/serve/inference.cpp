@@ -51,7 +51,11 @@ void Answer(const ScoringParts& parts, Call call, Result<InferResponse> scored) 
   }
   // Shared only because std::function wants to be copyable; it runs once.
   auto waiting = std::make_shared<Call>(std::move(call));
-  CaptureRows(parts, answered, batch, [waiting](const Status& kept) { Finish(*waiting, kept); });
+  CaptureRows(parts, answered, batch, [waiting](const Status& kept) {
+    waiting->response.captured = kept.has_value();
+    const bool tries = waiting->response.model->capture == CaptureMode::kTry;
+    Finish(*waiting, tries ? Status() : kept);
+  });
 }
 
 Tensor FloatTensor(std::string_view name, std::vector<std::int64_t> shape) {

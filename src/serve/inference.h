@@ -35,6 +35,7 @@ struct InferResponse {
   std::size_t rows = 1;
   InferTimes times{};       // queue, input and infer
   bool shared_run = false;  // with rows of other requests
+  bool captured = true;     // false: capture `try`, and the rows could not be kept
   std::int64_t utc_us = 0;
 };
 

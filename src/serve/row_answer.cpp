@@ -36,7 +36,10 @@ void SendCaptured(const ScoringParts& parts, RowAnswer answer) {
   }
   // Shared only because std::function wants to be copyable; it runs once.
   auto waiting = std::make_shared<RowAnswer>(std::move(answer));
-  CaptureRows(parts, model, batch, [waiting](const Status& kept) { waiting->Send(kept); });
+  CaptureRows(parts, model, batch, [waiting](const Status& kept) {
+    waiting->captured = kept.has_value();
+    waiting->Send(waiting->model->capture == CaptureMode::kTry ? Status() : kept);
+  });
 }
 
 }  // namespace
@@ -110,6 +113,7 @@ void RowAnswer::Send(const Status& status) {
       json ? HttpResponse::JsonText(200, std::move(body))
            : HttpResponse::Text(200, std::move(body), "application/octet-stream");
   if (!json) response.SetHeader(std::string(kJsonBytesHeader), fmt::format("{}", json_bytes));
+  if (!captured) response.SetHeader(std::string(kCapturedHeader), "false");
   if (traced) response.SetHeader("Server-Timing", ServerTiming(answered));
   responder.Send(std::move(response));
 }

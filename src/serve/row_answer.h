@@ -44,6 +44,9 @@ bool WantsCapture(const ScoringParts& parts, const ServedModel& model, const Row
 void CaptureRows(const ScoringParts& parts, std::shared_ptr<const ServedModel> model,
                  std::shared_ptr<const RowBatch> batch, std::function<void(const Status&)> kept);
 
+// "false" on an answer whose rows could not be kept (capture `try`).
+constexpr std::string_view kCapturedHeader = "Skerry-Captured";
+
 // Travels from the handler to whoever sends the answer: the handler itself, or the thread on which
 // a sync capture is done. Move-only, since its Responder is.
 struct RowAnswer {
@@ -54,6 +57,7 @@ struct RowAnswer {
   std::shared_ptr<const RowBatch> batch{};  // null for a bare model
   std::string body{};
   std::size_t json_bytes = 0;  // of the body, when binary tensors stand behind its JSON
+  bool captured = true;        // else the answer says so, in the header Skerry-Captured
   bool traced = false;         // the answer says where its time went, in the header Server-Timing
   AnsweredRequest answered{};  // but for total_us and, where there is a batch, what it says
 
@@ -64,8 +68,8 @@ struct RowAnswer {
 };
 
 // Captures the rows as their model wants it, then sends: with capture sync the answer follows the
-// durable commit, or is 503 with the reason. `status` other than done is answered as it is, and
-// nothing is captured.
+// durable commit, or is 503 with the reason (with capture try it is 200 and says so). `status`
+// other than done is answered as it is, and nothing is captured.
 void CaptureAndSend(const ScoringParts& parts, const Status& status, RowAnswer answer);
 
 }  // namespace skerry

@@ -161,7 +161,8 @@ Status ScoreStream::Keep(const std::shared_ptr<const RowBatch>& batch) {
   auto kept = std::make_shared<std::promise<Status>>();
   CaptureRows(parts_, answer_.model, batch,
               [kept](const Status& status) { kept->set_value(status); });
-  return kept->get_future().get();
+  Status durable = kept->get_future().get();
+  return answer_.model->capture == CaptureMode::kTry ? Status() : durable;
 }
 
 void ScoreStream::End(const Status& status) {

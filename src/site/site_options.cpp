@@ -75,7 +75,8 @@ struct ConfigBinding {
         .Add("access.plain_http", &plain_http, "", "No TLS also on addresses that others reach.")
         .Add("access.allow_origins", &allow_origins, "",
              "Pages of these origins, with commas between them, may call in a browser; * for all.")
-        .Add("capture", &capture, "", "off, async or sync: what an answer waits for.")
+        .Add("capture", &capture, "",
+             "off, async, sync or try: what an answer waits for (docs/formats/scoring-api.md).")
         .Add("scoring.threads", &threads, "threads", "Run what does not run on an event loop.")
         .Add("scoring.queue_limit", &queue_limit, "requests",
              "That may wait for a thread, of each model; more are refused with 503.")

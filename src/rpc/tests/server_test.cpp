@@ -38,6 +38,7 @@ class RpcServerTest : public ServedModelsTest {
   void SetUp() override {
     Serve("milling", fixture::LoadFixture());
     Serve("kept", fixture::LoadFixture(), CaptureMode::kSync);
+    Serve("tried", fixture::LoadFixture(), CaptureMode::kTry);
     RpcServerOptions options;
     options.max_message_bytes = std::size_t{1} << 20U;
     options.parts = ServedParts();
@@ -355,6 +356,20 @@ TEST_F(RpcServerTest, ASyncCaptureIsAnsweredAfterItsCommit) {
   caller.join();
   EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
   EXPECT_THAT(status.error_message(), HasSubstr("the disk is full"));
+}
+
+TEST_F(RpcServerTest, ATriedCaptureThatFailsIsAnsweredAndSaysSo) {
+  ModelInferRequest request = MillingRequest(1);
+  request.set_model_name("tried");
+  grpc::Status status;
+  ModelInferResponse response;
+  std::thread caller([&] { status = Infer(request, response); });
+  sink_.AwaitOne();
+  sink_.End(Fail(ErrorCode::kResourceExhausted, "the disk is full"));
+  caller.join();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  ASSERT_TRUE(response.parameters().contains("captured"));
+  EXPECT_FALSE(response.parameters().at("captured").bool_param());
 }
 
 TEST_F(RpcServerTest, DrainAnswersWhatIsUnderWay) {

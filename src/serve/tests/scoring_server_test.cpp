@@ -294,6 +294,21 @@ TEST_F(ScoringServerTest, FailedSyncCaptureIs503WithTheReason) {
               HasSubstr("skerry_rows_capture_failed_total{model=\"milling\"} 1"));
 }
 
+TEST_F(ScoringServerTest, TryCaptureAnswersWhatCannotBeKeptAndSaysSo) {
+  Serve("milling", fixture::LoadFixture(), CaptureMode::kTry);
+  for (const bool kept : {false, true}) {
+    std::thread client([&] {
+      const HttpReply reply = Call("POST", kInfer, Matrix("[0,65,10]"));
+      EXPECT_EQ(reply.status, 200);
+      EXPECT_EQ(reply.Header("Skerry-Captured"), kept ? "" : "false");
+    });
+    sink_.End(kept ? Status() : Fail(ErrorCode::kResourceExhausted, "the disk is full"));
+    client.join();
+  }
+  EXPECT_THAT(Call("GET", "/metrics").body,
+              HasSubstr("skerry_rows_capture_failed_total{model=\"milling\"} 1"));
+}
+
 TEST_F(ScoringServerTest, AsyncCaptureAnswersAtOnce) {
   Serve("milling", fixture::LoadFixture(), CaptureMode::kAsync);
   Post(kInfer, Matrix("[0,65,10]"));
