@@ -46,7 +46,7 @@ constexpr std::array kCommands{
     Command{"deploy", "say which model and policy sites should run",
             "skerry deploy milling:1 --policy milling:1 --sites north,south --hub hub-data",
             &DeclareDeploy},
-    Command{"bundle", "export, import and inspect what a courier carries",
+    Command{"bundle", "export, import, inspect and verify what a courier carries",
             "skerry bundle export /media/usb/out --data site", &DeclareBundle},
     Command{"policy", "check, explain and publish the rules of what may leave a site",
             "skerry policy check policy.yaml --package milling", &DeclarePolicy},

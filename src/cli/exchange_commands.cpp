@@ -1,5 +1,4 @@
-// bundle, policy: what leaves a site, by which rule, and on which stick.
-#include <algorithm>
+// policy: what leaves a site, and by which rule.
 #include <cstdio>
 #include <memory>
 
@@ -11,15 +10,9 @@
 #include "policy/compiled_policy.h"
 #include "policy/document.h"
 #include "storage/file.h"
-#include "sync/bundle.h"
 
 namespace skerry {
 namespace {
-
-struct BundleArguments {
-  std::string path, data, hub, site;
-  bool json = false;
-};
 
 void Print(const Json& answer, bool as_json, std::string (*text)(const Json&)) {
   std::fputs(as_json ? DumpJsonPretty(answer).c_str() : text(answer).c_str(), stdout);
@@ -27,62 +20,6 @@ void Print(const Json& answer, bool as_json, std::string (*text)(const Json&)) {
 
 void DeclareJson(CLI::App& app, bool& json) {
   app.add_flag("--json", json, "print the answer as JSON");
-}
-
-// The process that makes or takes the bundle: a site's, or the hub's for one site.
-Status CallBundle(const BundleArguments& args, const char* verb) {
-  if (args.data.empty() == args.hub.empty())
-    return Fail(ErrorCode::kInvalidArgument,
-                "give either --data (a site's directory) or --hub (the hub's directory)");
-  const bool at_hub = !args.hub.empty();
-  SKERRY_ASSIGN_OR_RETURN(ControlClient control,
-                          ControlClient::ForData(at_hub ? args.hub : args.data));
-  Json body{{"path", std::filesystem::absolute(args.path).string()}};
-  if (at_hub && std::string_view(verb) == "export") {
-    if (args.site.empty())
-      return Fail(ErrorCode::kInvalidArgument, "say for which site: --site NAME");
-    body["site"] = args.site;
-  }
-  SKERRY_ASSIGN_OR_RETURN(
-      const Json report,
-      control.Post(fmt::format("/v1/{}/{}", at_hub ? "bundles" : "bundle", verb), body));
-  Print(report, args.json, &BundleText);
-  return {};
-}
-
-void DeclareBundleVerb(CLI::App& app, const char* verb, const char* summary,
-                       const std::shared_ptr<CommandRun>& chosen) {
-  auto args = std::make_shared<BundleArguments>();
-  CLI::App* sub = app.add_subcommand(verb, summary);
-  sub->add_option("path", args->path, "the bundle's directory")->required();
-  sub->add_option("--data", args->data, "data directory of the running site");
-  sub->add_option("--hub", args->hub, "data directory of the running hub");
-  sub->add_option("--site", args->site, "the site that the hub's bundle is for");
-  DeclareJson(*sub, args->json);
-  sub->callback(
-      [args, verb, chosen] { *chosen = [args, verb] { return CallBundle(*args, verb); }; });
-}
-
-// Lists the parts; reads each, so that damage shows.
-Status InspectBundle(const std::string& path) {
-  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(path));
-  std::printf("bundle %s, %s, site %s\n", reader.header().id.c_str(),
-              std::string(BundleDirectionName(reader.header().direction)).c_str(),
-              reader.header().site.c_str());
-  std::vector<std::vector<std::string>> rows{{"kind", "name", "digest", "state"}};
-  bool whole = true;
-  for (const BundlePart& part : reader.parts()) {
-    const auto artifact = reader.ReadArtifact(part);
-    whole = whole && artifact.has_value();
-    rows.push_back({std::string(BundleKindName(part.kind)), part.name,
-                    part.manifest.ToString().substr(0, 19),
-                    artifact ? "whole" : artifact.error().message()});
-  }
-  std::fputs(RenderColumns(rows).c_str(), stdout);
-  if (!whole)
-    return Fail(ErrorCode::kDataLoss,
-                "{}: parts are missing or damaged; the others can be imported", path);
-  return {};
 }
 
 Result<ModelSchema> ReadSchema(const std::filesystem::path& package) {
@@ -134,19 +71,6 @@ CommandRun RunChosen(const std::shared_ptr<CommandRun>& chosen) {
 }
 
 }  // namespace
-
-CommandRun DeclareBundle(CLI::App& app) {
-  auto chosen = std::make_shared<CommandRun>();
-  app.require_subcommand(1);
-  DeclareBundleVerb(app, "export", "write what the other side needs", chosen);
-  DeclareBundleVerb(app, "import", "take in what the other side wrote; repeats are harmless",
-                    chosen);
-  auto path = std::make_shared<std::string>();
-  CLI::App* inspect = app.add_subcommand("inspect", "list the parts and whether they are whole");
-  inspect->add_option("path", *path, "the bundle's directory")->required();
-  inspect->callback([path, chosen] { *chosen = [path] { return InspectBundle(*path); }; });
-  return RunChosen(chosen);
-}
 
 CommandRun DeclarePolicy(CLI::App& app) {
   struct Arguments {

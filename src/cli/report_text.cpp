@@ -117,6 +117,42 @@ std::string RatesText(const Json& facts) {
 
 }  // namespace
 
+std::string BundleContentsText(const Json& description) {
+  std::string out = fmt::format("bundle {}, {}, site {}, {} bytes\n", Cell(description, "bundle"),
+                                Cell(description, "direction"), Cell(description, "site"),
+                                Number(description, "bytes"));
+  for (const Json& sentence : description.value("medium", Json::array()))
+    out += WrapText("  ", sentence.get<std::string>(), 2);
+  const Json parts = description.value("parts", Json::array());
+  const bool read = description.contains("whole");
+  std::vector<std::vector<std::string>> rows{{"kind", "name", "bytes"}};
+  if (read) rows[0].emplace_back("state");
+  std::string faults;
+  for (const Json& part : parts) {
+    rows.push_back({Cell(part, "kind"), Cell(part, "name"), Number(part, "bytes")});
+    if (read) rows.back().push_back(Cell(part, "state"));
+    for (const Json& fault : part.value("faults", Json::array()))
+      faults += WrapText(fmt::format("  {}: ", PartLabel(part)), fault.get<std::string>(), 4);
+  }
+  return out + RenderColumns(rows) + faults;
+}
+
+std::string CustodyText(const Json& list) {
+  std::vector<std::vector<std::string>> rows{
+      {"bundle", "way", "site", "what", "by", "at", "clock", "parts", "bytes", "rows"}};
+  for (const Json& bundle : list.value("bundles", Json::array()))
+    for (const Json& entry : bundle.value("custody", Json::array())) {
+      std::uint64_t records = 0;
+      const Json by_class = entry.value("rows", Json::object());
+      for (const Json& count : by_class) records += count.get<std::uint64_t>();
+      rows.push_back({Cell(bundle, "bundle").substr(0, kIdChars), Cell(bundle, "direction"),
+                      Cell(bundle, "site"), Cell(entry, "action"), Cell(entry, "by"),
+                      Cell(entry, "at"), Cell(entry, "clock"), Number(entry, "parts"),
+                      Number(entry, "bytes"), WithThousands(records)});
+    }
+  return rows.size() == 1 ? "no bundle yet\n" : RenderColumns(rows);
+}
+
 std::string OutboxText(const Json& facts) {
   const Json counters = facts.value("counters", Json::object());
   std::string out = fmt::format(

@@ -10,8 +10,12 @@
 
 namespace skerry {
 
-// Of POST /v1/bundles/{export,import} and a site's /v1/bundle/{export,import}.
+// Of POST /v1/bundles/{export,import}.
 std::string BundleText(const Json& report);
+// Of DescribeBundle (sync/bundle.h).
+std::string BundleContentsText(const Json& description);
+// Of GET /v1/bundles.
+std::string CustodyText(const Json& list);
 // Of a site's GET /v1/outbox.
 std::string OutboxText(const Json& facts);
 // Of a site's POST /v1/sync.

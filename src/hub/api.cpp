@@ -43,8 +43,10 @@ const HubApi::ApiRoute HubApi::kRoutes[] = {
     {"GET", "/v1/runs/{run}/log", Access::kAdmin, &HubApi::GetRunLog},
     {"POST", "/v1/runs/{run}/cancel", Access::kAdmin, &HubApi::CancelRun},
 
+    {"GET", "/v1/bundles", Access::kAdmin, &HubApi::ListBundles},
     {"POST", "/v1/bundles/import", Access::kAdmin, &HubApi::ImportBundle},
     {"POST", "/v1/bundles/export", Access::kAdmin, &HubApi::ExportBundle},
+    {"GET", "/v1/bundles/progress", Access::kAdmin, &HubApi::GetBundleProgress},
     {"GET", "/v1/audit", Access::kAdmin, &HubApi::GetAudit},
 };
 

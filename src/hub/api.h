@@ -93,8 +93,10 @@ class HubApi {
   Result<HttpResponse> GetReceipt(const HttpRequest& request);
   Result<HttpResponse> GetDesired(const HttpRequest& request);
   Result<HttpResponse> PutDesired(const HttpRequest& request);
+  Result<HttpResponse> ListBundles(const HttpRequest& request);
   Result<HttpResponse> ImportBundle(const HttpRequest& request);
   Result<HttpResponse> ExportBundle(const HttpRequest& request);
+  Result<HttpResponse> GetBundleProgress(const HttpRequest& request);
   // api_records.cpp
   Result<HttpResponse> LookupRows(const HttpRequest& request);
   Result<HttpResponse> Overview(const HttpRequest& request);

@@ -212,6 +212,10 @@ Result<HttpResponse> HubApi::PutDesired(const HttpRequest& request) {
   return HttpResponse::JsonText(200, state.ToJson());
 }
 
+Result<HttpResponse> HubApi::ListBundles(const HttpRequest& request) {
+  return JsonResponse(parts_.bundles->custody().ToJson(request.Query("site")));
+}
+
 Result<HttpResponse> HubApi::ImportBundle(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body));
   const JsonObject object(body, "import");
@@ -229,6 +233,10 @@ Result<HttpResponse> HubApi::ExportBundle(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const std::string path, object.String("path"));
   SKERRY_ASSIGN_OR_RETURN(const BundleReport report, parts_.bundles->Export(site, path));
   return JsonResponse(report.ToJson());
+}
+
+Result<HttpResponse> HubApi::GetBundleProgress(const HttpRequest& /*request*/) {
+  return JsonResponse(parts_.bundles->progress().ToJson());
 }
 
 }  // namespace skerry

@@ -1,11 +1,14 @@
 #include "hub/bundle_desk.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "base/ids.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "hub/audit_log.h"
+#include "hub/site_directory.h"
+#include "oci/digest_file.h"
 #include "oci/manifest.h"
 
 namespace skerry {
@@ -17,29 +20,60 @@ bool IsTroubleHere(ErrorCode code) {
          code == ErrorCode::kUnavailable;
 }
 
+// Every layer is a segment that the site has signed for: an unsigned manifest brings nothing else
+// onto this disk.
+Status CheckLayers(const Manifest& manifest, const ShipmentStatement& statement) {
+  const Digest empty = EmptyConfig().descriptor.digest;
+  for (const Descriptor& layer : manifest.layers) {
+    if (layer.digest == empty) continue;
+    const auto signed_for =
+        std::ranges::find(statement.segments, layer.digest, &SegmentEntry::digest);
+    if (signed_for == statement.segments.end())
+      return Fail(ErrorCode::kPermissionDenied, "the layer {} is not in the signed statement",
+                  layer.digest.ToString());
+    if (signed_for->bytes != layer.size)
+      return Fail(ErrorCode::kPermissionDenied, "the layer {} has {} bytes, the statement says {}",
+                  layer.digest.ToString(), layer.size, signed_for->bytes);
+  }
+  return {};
+}
+
+tl::unexpected<Error> EveryFault(const BundleReader& reader, const BundlePart& part) {
+  std::string faults;
+  for (const BlobFault& fault : reader.Check(part))
+    faults += (faults.empty() ? "" : "; ") + fault.error.message();
+  return Fail(ErrorCode::kDataLoss, "{}", faults);
+}
+
 }  // namespace
 
-Result<BundleReport> BundleDesk::Import(const std::filesystem::path& directory) {
-  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(directory));
+Result<BundleReport> BundleDesk::Import(const std::filesystem::path& path) {
+  SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, progress_.Begin("import"));
+  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(path));
   BundleReport report;
   report.header = reader.header();
   if (report.header.direction != BundleDirection::kToHub)
     return Fail(ErrorCode::kInvalidArgument, "this bundle goes to the site {}, not to a hub",
                 report.header.site);
   SKERRY_RETURN_IF_ERROR(CheckName("site name", report.header.site));
+  progress_.Expect(reader.parts().size(), 0);
   for (const BundlePart& part : reader.parts()) {
     SKERRY_ASSIGN_OR_RETURN(PartOutcome outcome, Apply(reader, part));
     report.parts.push_back(std::move(outcome));
+    progress_.AddPart();
   }
-  const auto& unknown = reader.unknown_parts();
-  report.parts.insert(report.parts.end(), unknown.begin(), unknown.end());
+  const auto& others = reader.other_outcomes();
+  report.parts.insert(report.parts.end(), others.begin(), others.end());
+  SKERRY_RETURN_IF_ERROR(
+      parts_.custody->Add({MakeCustodyEntry(report, "import", "hub", *parts_.clock)}));
   SKERRY_RETURN_IF_ERROR(Note("bundle.import", report));
   return report;
 }
 
 Result<PartOutcome> BundleDesk::Apply(const BundleReader& reader, const BundlePart& part) {
   PartOutcome outcome{std::string(BundleKindName(part.kind)), part.name, PartResult::kApplied, ""};
-  const auto changed = ApplyPart(reader, part);
+  outcome.bytes = reader.BytesOf(part);
+  const auto changed = ApplyPart(reader, part, outcome);
   if (changed) {
     if (!*changed) outcome.result = PartResult::kRepeated;
     return outcome;
@@ -53,7 +87,8 @@ Result<PartOutcome> BundleDesk::Apply(const BundleReader& reader, const BundlePa
   return outcome;
 }
 
-Result<bool> BundleDesk::ApplyPart(const BundleReader& reader, const BundlePart& part) {
+Result<bool> BundleDesk::ApplyPart(const BundleReader& reader, const BundlePart& part,
+                                   PartOutcome& outcome) {
   const std::string& site = reader.header().site;
   switch (part.kind) {
     case BundleKind::kJoinRequest: {
@@ -72,15 +107,31 @@ Result<bool> BundleDesk::ApplyPart(const BundleReader& reader, const BundlePart&
                               reader.ReadDocument(part, limits::kStatementBytes));
       return parts_.ingest->TakeStatus(site, envelope, Road::kMedia);
     }
-    case BundleKind::kShipment: return ApplyShipment(reader, part);
+    case BundleKind::kShipment: return ApplyShipment(reader, part, outcome);
+    case BundleKind::kCustody: return ApplyCustody(reader, part);
     default:
       return Fail(ErrorCode::kInvalidArgument, "a {} does not go to a hub",
                   BundleKindName(part.kind));
   }
 }
 
-Result<bool> BundleDesk::ApplyShipment(const BundleReader& reader, const BundlePart& part) {
-  SKERRY_ASSIGN_OR_RETURN(const Artifact artifact, reader.ReadArtifact(part));
+Result<bool> BundleDesk::ApplyCustody(const BundleReader& reader, const BundlePart& part) {
+  const std::string& site = reader.header().site;
+  SKERRY_ASSIGN_OR_RETURN(const std::string envelope,
+                          reader.ReadDocument(part, limits::kStatementBytes));
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<PublicKey> keys, parts_.store->Read([&](Database& db) {
+    return SiteDirectory(db).Keys(site);
+  }));
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<CustodyEntry> entries,
+                          ReadCustody(envelope, keys, site, "site:" + site));
+  SKERRY_ASSIGN_OR_RETURN(const std::size_t added, parts_.custody->Add(entries));
+  return added > 0;
+}
+
+Result<bool> BundleDesk::ApplyShipment(const BundleReader& reader, const BundlePart& part,
+                                       PartOutcome& outcome) {
+  // Not read yet: storing a blob compares it, so that the medium is read once.
+  SKERRY_ASSIGN_OR_RETURN(const Artifact artifact, reader.LocateArtifact(part));
   ArrivedShipment shipment{.site = reader.header().site,
                            .manifest = {},
                            .digest = artifact.manifest.digest,
@@ -90,25 +141,32 @@ Result<bool> BundleDesk::ApplyShipment(const BundleReader& reader, const BundleP
       shipment.manifest.config ? artifact.FindBlob(shipment.manifest.config->digest) : nullptr;
   if (config == nullptr) return Fail(ErrorCode::kInvalidArgument, "the shipment has no statement");
   SKERRY_ASSIGN_OR_RETURN(const std::string envelope, config->Read(limits::kStatementBytes));
+  SKERRY_RETURN_IF_ERROR(VerifyBytes(envelope, config->descriptor.digest, envelope.size()));
   // Before anything of it goes into the registry: what no site has signed is not stored.
-  SKERRY_RETURN_IF_ERROR(parts_.ingest->Check(shipment, envelope));
+  SKERRY_ASSIGN_OR_RETURN(const ShipmentStatement statement,
+                          parts_.ingest->Check(shipment, envelope));
+  SKERRY_RETURN_IF_ERROR(CheckLayers(shipment.manifest, statement));
   SKERRY_RETURN_IF_ERROR(CheckVersion("tag", part.name));
-  SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const Digest stored,
-                          parts_.registry->PutArtifact(
-                              fmt::format("sites/{}/outbox", shipment.site), part.name, artifact));
-  SKERRY_ASSIGN_OR_RETURN(const IngestOutcome outcome, parts_.ingest->Take(shipment));
+  const auto stored = parts_.registry->PutArtifact(fmt::format("sites/{}/outbox", shipment.site),
+                                                   part.name, artifact);
+  if (!stored && stored.error().code() == ErrorCode::kDataLoss) return EveryFault(reader, part);
+  if (!stored) return tl::make_unexpected(stored.error());
+  SKERRY_ASSIGN_OR_RETURN(const IngestOutcome taken, parts_.ingest->Take(shipment));
+  for (const SegmentEntry& segment : statement.segments)
+    if (artifact.FindBlob(segment.digest) != nullptr)
+      outcome.rows[std::string(RecordClassName(segment.cls))] += segment.rows;
   SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const std::string receipt,
                           parts_.receipts->Newest(shipment.site));
-  return outcome.changed;
+  return taken.changed;
 }
 
-Result<BundleReport> BundleDesk::Export(std::string_view site,
-                                        const std::filesystem::path& directory) {
+Result<BundleReport> BundleDesk::Export(std::string_view site, const std::filesystem::path& path) {
+  SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, progress_.Begin("export"));
   SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
   SKERRY_ASSIGN_OR_RETURN(const std::string receipt, parts_.receipts->Newest(site));
-  BundleReport report;
-  report.header = {RandomHex(16), BundleDirection::kToSite, std::string(site)};
-  SKERRY_ASSIGN_OR_RETURN(BundleWriter writer, BundleWriter::Create(directory, report.header));
+  SKERRY_ASSIGN_OR_RETURN(
+      BundleWriter writer,
+      BundleWriter::Create(path, {RandomHex(16), BundleDirection::kToSite, std::string(site)}));
   const auto grant = parts_.join->GrantOf(site);
   if (grant) {
     SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kJoinGrant, "join-grant", *grant));
@@ -117,10 +175,14 @@ Result<BundleReport> BundleDesk::Export(std::string_view site,
   }
   SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kReceipt, "receipt", receipt));
   SKERRY_RETURN_IF_ERROR(AddDesired(site, writer));
-  SKERRY_RETURN_IF_ERROR(writer.Finish());
-  for (const BundlePart& part : writer.parts())
-    report.parts.push_back(
-        {std::string(BundleKindName(part.kind)), part.name, PartResult::kWritten, ""});
+  BundleReport report;
+  report.header = writer.header();
+  report.parts = writer.planned();
+  CustodyEntry entry = MakeCustodyEntry(report, "export", "hub", *parts_.clock);
+  SKERRY_ASSIGN_OR_RETURN(const std::string custody, parts_.custody->Tell(entry, parts_.hub_key));
+  SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kCustody, "custody", custody));
+  SKERRY_ASSIGN_OR_RETURN(report.parts, writer.Finish(&progress_), path.string());
+  SKERRY_RETURN_IF_ERROR(parts_.custody->Add({std::move(entry)}));
   SKERRY_RETURN_IF_ERROR(Note("bundle.export", report));
   return report;
 }

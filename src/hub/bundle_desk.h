@@ -19,6 +19,7 @@
 #include "hub/store.h"
 #include "oci/registry.h"
 #include "sync/bundle.h"
+#include "sync/custody.h"
 
 namespace skerry {
 
@@ -31,30 +32,38 @@ struct BundleDeskParts {
   DesiredDesk* desired = nullptr;
   ModelShelf* shelf = nullptr;
   const Clock* clock = nullptr;
+  CustodyList* custody = nullptr;
+  PrivateKey hub_key;  // signs what the hub tells of custody
 };
 
 class BundleDesk {
  public:
-  explicit BundleDesk(BundleDeskParts parts) : parts_(parts) {}
+  explicit BundleDesk(BundleDeskParts parts) : parts_(std::move(parts)) {}
 
   // Join request, status, shipments, in this order; one that is refused or damaged stops no other.
   // kInvalidArgument: no bundle, or one that goes to a site; nothing is applied then. Troubles of
   // this machine (kResourceExhausted, kInternal) end the import with what was done until then.
-  Result<BundleReport> Import(const std::filesystem::path& directory);
+  Result<BundleReport> Import(const std::filesystem::path& path);
 
   // Grant (when the site has joined), receipt, desired state, and the models with signatures and
-  // the policy that it names. `directory` is made, or empty (kAlreadyExists).
-  Result<BundleReport> Export(std::string_view site, const std::filesystem::path& directory);
+  // the policy that it names. For `path` see BundleWriter::Create.
+  Result<BundleReport> Export(std::string_view site, const std::filesystem::path& path);
+
+  const BundleProgress& progress() const { return progress_; }
+  const CustodyList& custody() const { return *parts_.custody; }
 
  private:
   Result<PartOutcome> Apply(const BundleReader& reader, const BundlePart& part);
-  Result<bool> ApplyPart(const BundleReader& reader, const BundlePart& part);
-  Result<bool> ApplyShipment(const BundleReader& reader, const BundlePart& part);
+  Result<bool> ApplyPart(const BundleReader& reader, const BundlePart& part, PartOutcome& outcome);
+  Result<bool> ApplyShipment(const BundleReader& reader, const BundlePart& part,
+                             PartOutcome& outcome);
+  Result<bool> ApplyCustody(const BundleReader& reader, const BundlePart& part);
   Status AddDesired(std::string_view site, BundleWriter& writer);
   Status AddModel(const ModelRef& model, BundleWriter& writer);
   Status Note(std::string_view action, const BundleReport& report);
 
   BundleDeskParts parts_;
+  BundleProgress progress_;
 };
 
 }  // namespace skerry

@@ -120,6 +120,7 @@ struct Hub::Parts {
   std::unique_ptr<ModelShelf> shelf;
   std::unique_ptr<DesiredDesk> desired;
   std::unique_ptr<RunDesk> runs;
+  std::unique_ptr<CustodyList> custody;
   std::unique_ptr<BundleDesk> bundles;
   std::unique_ptr<HubApi> api;
   std::unique_ptr<HttpServer> server;
@@ -235,6 +236,7 @@ Status Hub::Parts::OpenDesks() {
                                                 .runs = At("runs"),
                                                 .program = program,
                                                 .kinds = std::move(kinds)}));
+  SKERRY_ASSIGN_OR_RETURN(custody, CustodyList::Open(At("custody.jsonl")));
   bundles = std::make_unique<BundleDesk>(BundleDeskParts{.store = store.get(),
                                                          .registry = registry.get(),
                                                          .ingest = ingest.get(),
@@ -242,7 +244,9 @@ Status Hub::Parts::OpenDesks() {
                                                          .join = join.get(),
                                                          .desired = desired.get(),
                                                          .shelf = shelf.get(),
-                                                         .clock = clock});
+                                                         .clock = clock,
+                                                         .custody = custody.get(),
+                                                         .hub_key = hub_key});
   api = std::make_unique<HubApi>(HubApiParts{.store = store.get(),
                                              .ingest = ingest.get(),
                                              .receipts = receipts.get(),

@@ -17,6 +17,7 @@
 //   quarantine/            segments that were set aside, by digest
 //   models/                unpacked packages, a cache by digest
 //   runs/<id>/             a run: spec, log, what it made
+//   custody.jsonl          which bundle was exported and imported by whom (sync/custody.h)
 //   admin.token            0600; the bearer token of every admin route
 //   endpoint.json          0600; {"url","pid","token_file","ca_file"}; removed by Stop
 //   lock                   held while the process lives

@@ -323,10 +323,9 @@ Status Ingest::Commit(const ArrivedShipment& shipment, Plan& plan) {
   });
 }
 
-Status Ingest::Check(const ArrivedShipment& shipment, std::string_view envelope) {
-  SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const ShipmentStatement statement,
-                          ReadStatement(shipment, envelope));
-  return {};
+Result<ShipmentStatement> Ingest::Check(const ArrivedShipment& shipment,
+                                        std::string_view envelope) {
+  return ReadStatement(shipment, envelope);
 }
 
 Result<bool> Ingest::TakeStatus(std::string_view site, std::string_view envelope, Road road) {

@@ -83,9 +83,9 @@ class Ingest {
   // the site sends it again). Durable on success.
   Result<IngestOutcome> Take(const ArrivedShipment& shipment);
 
-  // Whether the statement's signature holds, without taking anything: what may be put into the
+  // The statement, when its signature holds, without taking anything: what may be put into the
   // registry from a medium. Errors as Take.
-  Status Check(const ArrivedShipment& shipment, std::string_view envelope);
+  Result<ShipmentStatement> Check(const ArrivedShipment& shipment, std::string_view envelope);
 
   // Verifies and stores a status; returns whether it was newer than the known one (others change
   // nothing). kPermissionDenied.

@@ -5,7 +5,6 @@
 #include "base/limits.h"
 #include "oci/digest_file.h"
 #include "oci/media_types.h"
-#include "storage/file.h"
 
 namespace skerry {
 namespace {
@@ -37,19 +36,30 @@ Result<BlobSource> BlobSource::OfFile(std::string media_type, const std::filesys
   return BlobSource{std::move(descriptor), path};
 }
 
-Result<std::string> BlobSource::Read(std::uint64_t max_bytes) const {
+Status BlobSource::ReadPieces(const std::function<Status(std::string_view)>& sink) const {
   if (const auto* path = std::get_if<std::filesystem::path>(&content))
-    return ReadFile(*path, max_bytes);
-  const auto& bytes = std::get<std::string>(content);
-  if (bytes.size() > max_bytes)
-    return Fail(ErrorCode::kTooLarge, "blob {} has {} bytes, at most {} are read",
-                descriptor.digest.ToString(), bytes.size(), max_bytes);
+    return skerry::ReadPieces(*path, 0, sink);
+  if (const auto* extents = std::get_if<Extents>(&content)) return ReadExtents(*extents, sink);
+  return sink(std::get<std::string>(content));
+}
+
+Result<std::string> BlobSource::Read(std::uint64_t max_bytes) const {
+  std::string bytes;
+  SKERRY_RETURN_IF_ERROR(ReadPieces([&](std::string_view piece) -> Status {
+    if (bytes.size() + piece.size() > max_bytes)
+      return Fail(ErrorCode::kTooLarge, "blob {} has more than the {} bytes that are read",
+                  descriptor.digest.ToString(), max_bytes);
+    bytes += piece;
+    return {};
+  }));
   return bytes;
 }
 
 Status BlobSource::Verify() const {
   if (const auto* path = std::get_if<std::filesystem::path>(&content))
     return VerifyFile(*path, descriptor.digest, descriptor.size);
+  if (const auto* extents = std::get_if<Extents>(&content))
+    return VerifyExtents(*extents, descriptor.digest, descriptor.size);
   return VerifyBytes(std::get<std::string>(content), descriptor.digest, descriptor.size);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,21 +11,24 @@
 #include <vector>
 
 #include "base/error.h"
+#include "oci/digest_file.h"
 #include "oci/manifest.h"
 
 namespace skerry {
 
-// A blob's descriptor and its content, in memory or in a file (which must not change while it is
-// in use: whoever receives it verifies the digest).
+// A blob's descriptor and its content: in memory, in a file, or in parts of files (which must not
+// change while they are in use: whoever receives it verifies the digest).
 struct BlobSource {
   Descriptor descriptor;
-  std::variant<std::string, std::filesystem::path> content;
+  std::variant<std::string, std::filesystem::path, Extents> content;
 
   static BlobSource OfBytes(std::string media_type, std::string bytes,
                             Annotations annotations = {});
   // Reads the file once for its digest.
   static Result<BlobSource> OfFile(std::string media_type, const std::filesystem::path& path,
                                    Annotations annotations = {});
+  // Gives all of the content to `sink`, in pieces. Not verified.
+  Status ReadPieces(const std::function<Status(std::string_view)>& sink) const;
   // The content; kTooLarge over `max_bytes`. Not verified.
   Result<std::string> Read(std::uint64_t max_bytes) const;
   // Whether the content is what the descriptor says: kDataLoss names what differs.

@@ -72,21 +72,23 @@ Status BlobStore::Adopt(const fs::path& file, const Digest& digest) {
   return PublishFileDurably(file, target);
 }
 
-Status BlobStore::PutFile(const fs::path& file, const Digest& digest) {
+Status BlobStore::PutBlob(const BlobSource& blob) {
+  const Digest& digest = blob.descriptor.digest;
+  if (const auto* bytes = std::get_if<std::string>(&blob.content)) return Put(*bytes, digest);
   if (Verify(digest)) return SyncDirectory(PathOf(digest).parent_path());
   const fs::path incoming = NewIncoming();
   SKERRY_ASSIGN_OR_RETURN(AppendFile copy,
                           AppendFile::Open(incoming, AppendFile::Mode::kCreateNew));
   DigestHasher hasher(digest.algorithm());
-  Status status = ReadPieces(file, 0, [&](std::string_view piece) {
+  Status status = blob.ReadPieces([&](std::string_view piece) {
     hasher.Update(piece);
     return copy.Write(piece);
   });
   if (status) {
     const Digest have = hasher.Finish();
     if (have != digest)
-      status = Fail(ErrorCode::kDataLoss, "{} has the digest {} where {} is due", file.string(),
-                    have.ToString(), digest.ToString());
+      status = Fail(ErrorCode::kDataLoss, "blob {} is damaged: its content has the digest {}",
+                    digest.ToString(), have.ToString());
   }
   if (!status) {
     std::error_code ignored;

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "crypto/digest.h"
+#include "oci/artifact.h"
 
 namespace skerry {
 
@@ -38,8 +39,9 @@ class BlobStore {
   // Moves a finished file of the same file system in; the caller has verified that its digest is
   // `digest`. The file is gone afterwards also when the blob was here before.
   Status Adopt(const std::filesystem::path& file, const Digest& digest);
-  // Copies a file in (the source stays); kDataLoss when it does not have the digest.
-  Status PutFile(const std::filesystem::path& file, const Digest& digest);
+  // Copies the content in (the source stays); kDataLoss when it does not have the digest. A blob
+  // that is here whole is not written again.
+  Status PutBlob(const BlobSource& blob);
   // Removes the content whoever may still point at it; absent is fine.
   Status Remove(const Digest& digest);
 

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "crypto/digest.h"
@@ -23,7 +25,22 @@ Result<FileDigest> DigestFile(const std::filesystem::path& path, std::string_vie
 Status ReadPieces(const std::filesystem::path& path, std::uint64_t offset,
                   const std::function<Status(std::string_view)>& sink);
 
+// A run of bytes of a file: content that stands in an archive, or in several files one after the
+// other.
+struct Extent {
+  std::filesystem::path file;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+};
+using Extents = std::vector<Extent>;
+std::uint64_t BytesOf(std::span<const Extent> extents);
+// All bytes of the extents, in their order; kDataLoss when a file ends before its extent does, and
+// the errors of ReadPieces.
+Status ReadExtents(std::span<const Extent> extents,
+                   const std::function<Status(std::string_view)>& sink);
+
 // kDataLoss names the digest and what differs (size or content).
+Status VerifyExtents(std::span<const Extent> extents, const Digest& digest, std::uint64_t size);
 Status VerifyFile(const std::filesystem::path& path, const Digest& digest, std::uint64_t size);
 Status VerifyBytes(std::string_view bytes, const Digest& digest, std::uint64_t size);
 

@@ -49,6 +49,8 @@ inline constexpr std::string_view kJoinRequestLayer = "application/vnd.skerry.jo
 inline constexpr std::string_view kJoinGrantArtifact = "application/vnd.skerry.join-grant.v1";
 inline constexpr std::string_view kJoinGrantLayer =
     "application/vnd.skerry.join-grant.v1.dsse+json";
+inline constexpr std::string_view kCustodyArtifact = "application/vnd.skerry.custody.v1";
+inline constexpr std::string_view kCustodyLayer = "application/vnd.skerry.custody.v1.dsse+json";
 
 }  // namespace skerry::media_types
 
@@ -65,7 +67,7 @@ inline constexpr std::string_view kBundle = "org.skerry.bundle";        // its i
 inline constexpr std::string_view kDirection = "org.skerry.direction";  // to-hub | to-site
 inline constexpr std::string_view kSite = "org.skerry.site";
 // Of each manifest descriptor in it: shipment | status | join-request | join-grant |
-// desired-state | receipt | model | signature | policy.
+// desired-state | receipt | model | signature | policy | custody.
 inline constexpr std::string_view kKind = "org.skerry.kind";
 
 }  // namespace skerry::annotations

@@ -121,10 +121,7 @@ Result<Digest> Registry::PutArtifact(std::string_view repository, std::string_vi
   SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(artifact.manifest_bytes));
   for (const BlobSource& blob : artifact.blobs) {
     const Digest& digest = blob.descriptor.digest;
-    if (const auto* path = std::get_if<std::filesystem::path>(&blob.content))
-      SKERRY_RETURN_IF_ERROR(state_->blobs.PutFile(*path, digest));
-    else
-      SKERRY_RETURN_IF_ERROR(state_->blobs.Put(std::get<std::string>(blob.content), digest));
+    SKERRY_RETURN_IF_ERROR(state_->blobs.PutBlob(blob));
     SKERRY_RETURN_IF_ERROR(state_->repositories->LinkBlob(repository, digest));
   }
   SKERRY_ASSIGN_OR_RETURN(const auto missing, state_->FindMissing(repository, manifest));

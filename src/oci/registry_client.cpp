@@ -54,6 +54,8 @@ void SetBody(HttpCall& call, const BlobSource& blob, std::uint64_t offset, std::
   call.headers.emplace_back("Content-Type", "application/octet-stream");
   if (const auto* path = std::get_if<fs::path>(&blob.content))
     call.file = FileBody{*path, offset, length};
+  else if (const auto* extents = std::get_if<Extents>(&blob.content))
+    call.file = FileBody{extents->front().file, extents->front().offset + offset, length};
   else
     call.body = std::get<std::string>(blob.content).substr(offset, length);
 }
@@ -209,6 +211,9 @@ Status RegistryClient::PushBlob(std::string_view repository, const BlobSource& b
       return Fail(ErrorCode::kDataLoss, "{} is not the blob {} of {} bytes", path->string(),
                   blob.descriptor.digest.ToString(), size);
   }
+  if (const auto* extents = std::get_if<Extents>(&blob.content); extents && extents->size() != 1)
+    return Fail(ErrorCode::kUnimplemented, "blob {} stands in {} files: import its bundle instead",
+                blob.descriptor.digest.ToString(), extents->size());
   SKERRY_ASSIGN_OR_RETURN(const bool found, FindUpload(upload));
   if (!found || upload.offset > size) {
     SKERRY_RETURN_IF_ERROR(StartUpload(repository, upload));

@@ -190,7 +190,8 @@ Result<Json> LookUpRows(const ControlParts& parts, const Json& body) {
 }
 
 SiteBundleParts BundleParts(const ControlParts& parts) {
-  return {parts.identity, parts.outbox, parts.deployer, parts.make_status};
+  return {parts.identity,        parts.outbox,        parts.deployer, parts.make_status,
+          parts.bundle_progress, parts.data / "sync", parts.custody,  parts.clock};
 }
 
 Result<std::filesystem::path> PathOf(const Json& body) {
@@ -211,6 +212,14 @@ Result<Json> ImportBundle(const ControlParts& parts, const Json& body) {
   SKERRY_ASSIGN_OR_RETURN(const std::filesystem::path path, PathOf(body));
   SKERRY_ASSIGN_OR_RETURN(const BundleReport report, ImportSiteBundle(BundleParts(parts), path));
   return report.ToJson();
+}
+
+Result<Json> ListBundles(const ControlParts& parts, const Json& /*body*/) {
+  return parts.custody->ToJson();
+}
+
+Result<Json> GetBundleProgress(const ControlParts& parts, const Json& /*body*/) {
+  return parts.bundle_progress->ToJson();
 }
 
 Result<Json> Seal(const ControlParts& parts, const Json& body) {
@@ -298,8 +307,10 @@ std::vector<Route> ControlRoutes(const ControlParts& parts) {
   return {MakeRoute(parts, "GET", "/v1/site", GetSite),
           MakeRoute(parts, "GET", "/v1/outbox", GetOutbox),
           MakeRoute(parts, "POST", "/v1/rows/lookup", LookUpRows),
-          MakeRoute(parts, "POST", "/v1/bundle/export", ExportBundle),
-          MakeRoute(parts, "POST", "/v1/bundle/import", ImportBundle),
+          MakeRoute(parts, "GET", "/v1/bundles", ListBundles),
+          MakeRoute(parts, "POST", "/v1/bundles/export", ExportBundle),
+          MakeRoute(parts, "POST", "/v1/bundles/import", ImportBundle),
+          MakeRoute(parts, "GET", "/v1/bundles/progress", GetBundleProgress),
           MakeRoute(parts, "POST", "/v1/outbox/seal", Seal),
           MakeRoute(parts, "POST", "/v1/outbox/verify", VerifyOutboxNow),
           MakeRoute(parts, "POST", "/v1/outbox/export", ExportOutbox),

@@ -3,8 +3,10 @@
 //   GET  /v1/site            identity, model, desired state, policy, exchange, counters, alarms
 //   GET  /v1/outbox          backlog by stream, sizes, counters, withheld by rule
 //   POST /v1/rows/lookup     {"rows":["<row id>",...]} -> {"found","missing":[...],"fates":[...]}
-//   POST /v1/bundle/export   {"path"} -> what was written        (sync/bundle.h BundleReport)
-//   POST /v1/bundle/import   {"path"} -> what came of each part
+//   GET  /v1/bundles         which bundle was exported and imported by whom, when (sync/custody.h)
+//   POST /v1/bundles/export  {"path"} -> what was written        (sync/bundle.h BundleReport)
+//   POST /v1/bundles/import  {"path"} -> what came of each part
+//   GET  /v1/bundles/progress  how far the one under way is
 //   POST /v1/outbox/seal     every committed row into segments, and a round of the exchange
 //   POST /v1/policy/explain  {"row":{"<field>":value,...}} -> each field before and after, the rule
 //
@@ -12,6 +14,7 @@
 // 401. The handlers run on the server's pool. Everything is borrowed and outlives the server.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -37,6 +40,9 @@ struct ControlParts {
   Deployer* deployer = nullptr;
   // Set once before the server starts; null without a hub URL.
   Exchange* exchange = nullptr;
+  BundleProgress* bundle_progress = nullptr;
+  CustodyList* custody = nullptr;
+  std::filesystem::path data;
   std::string capture;
   std::function<Result<std::string>()> make_status;
   std::function<std::vector<std::string>()> alarms;

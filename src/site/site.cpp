@@ -88,6 +88,8 @@ struct Site::Parts {
   std::unique_ptr<Deployer> deployer;
   std::atomic<std::uint64_t> applied_desired_version{0};
   std::unique_ptr<Exchange> exchange;
+  BundleProgress bundle_progress;
+  std::unique_ptr<CustodyList> custody;
   std::optional<RunQueue> queue;
   std::unique_ptr<ScoringServer> server;
   std::unique_ptr<RpcServer> rpc;       // null without a grpc.address
@@ -159,6 +161,7 @@ Status Site::Parts::OpenDeployer() {
   SKERRY_ASSIGN_OR_RETURN(deployer,
                           Deployer::Open(std::move(deployer_options), *identity, *active, *clock));
   deployer->Restore();
+  SKERRY_ASSIGN_OR_RETURN(custody, CustodyList::Open(options.data / "custody.jsonl"));
   return {};
 }
 
@@ -189,6 +192,9 @@ ControlParts Site::Parts::MakeControl() {
   control_parts.active = active.get();
   control_parts.deployer = deployer.get();
   control_parts.exchange = exchange.get();
+  control_parts.bundle_progress = &bundle_progress;
+  control_parts.custody = custody.get();
+  control_parts.data = options.data;
   control_parts.capture = std::string(CaptureModeName(options.capture));
   control_parts.make_status = [this] { return MakeStatus(); };
   control_parts.alarms = [this] { return Alarms(); };

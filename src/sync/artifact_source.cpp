@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "base/limits.h"
+#include "oci/append_file.h"
 #include "oci/media_types.h"
 #include "storage/file.h"
 
@@ -60,9 +61,8 @@ Result<std::string> BundleSource::ManifestBytes(const std::string& /*repository*
   for (const BundlePart& part : reader_->parts()) {
     if (part.manifest != digest) continue;
     SKERRY_ASSIGN_OR_RETURN(Artifact artifact, reader_->ReadArtifact(part));
-    for (const BlobSource& blob : artifact.blobs)
-      if (const auto* path = std::get_if<std::filesystem::path>(&blob.content))
-        blobs_.insert_or_assign(blob.descriptor.digest, *path);
+    for (BlobSource& blob : artifact.blobs)
+      blobs_.insert_or_assign(blob.descriptor.digest, std::move(blob));
     return std::move(artifact.manifest_bytes);
   }
   return Fail(ErrorCode::kNotFound, "the bundle does not carry {}", digest.ToString());
@@ -89,8 +89,20 @@ Result<std::vector<std::string>> BundleSource::SignatureBundles(const std::strin
 Result<std::filesystem::path> BundleSource::Blob(const std::string& /*repository*/,
                                                  const Descriptor& blob) {
   const auto found = blobs_.find(blob.digest);
-  if (found != blobs_.end()) return found->second;
-  return Fail(ErrorCode::kNotFound, "the bundle does not carry blob {}", blob.digest.ToString());
+  if (found == blobs_.end())
+    return Fail(ErrorCode::kNotFound, "the bundle does not carry blob {}", blob.digest.ToString());
+  if (const auto* path = std::get_if<std::filesystem::path>(&found->second.content)) return *path;
+  if (!copies_) {
+    SKERRY_ASSIGN_OR_RETURN(copies_, TemporaryDirectory::Create("bundle", scratch_));
+  }
+  const std::filesystem::path copy = copies_->path() / FileNameOf(blob.digest);
+  SKERRY_ASSIGN_OR_RETURN(AppendFile file,
+                          AppendFile::Open(copy, AppendFile::Mode::kCreateOrExisting));
+  if (file.size() == 0)
+    SKERRY_RETURN_IF_ERROR(found->second.ReadPieces(
+        [&](std::string_view piece) -> Status { return file.Write(piece); }));
+  SKERRY_RETURN_IF_ERROR(VerifyFile(copy, blob.digest, blob.size));
+  return copy;
 }
 
 }  // namespace skerry

@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "oci/artifact.h"
 #include "oci/manifest.h"
 #include "oci/registry_client.h"
+#include "storage/file.h"
 #include "sync/bundle.h"
 
 namespace skerry {
@@ -61,22 +63,26 @@ class RegistrySource final : public ArtifactSource {
   TransferProgress progress_;
 };
 
-// Out of a bundle; blobs stay where they are on the medium. Borrowed: the reader.
+// Out of a bundle; blobs stay where they are on the medium, and those that stand in archives are
+// copied into a directory below `scratch`, which goes with the source. Borrowed: the reader.
 class BundleSource final : public ArtifactSource {
  public:
-  explicit BundleSource(const BundleReader& reader) : reader_(&reader) {}
+  BundleSource(const BundleReader& reader, std::filesystem::path scratch)
+      : reader_(&reader), scratch_(std::move(scratch)) {}
 
   Result<std::string> ManifestBytes(const std::string& repository, const Digest& digest) override;
   Result<std::vector<std::string>> SignatureBundles(const std::string& repository,
                                                     const Digest& subject) override;
   Result<std::filesystem::path> Blob(const std::string& repository,
                                      const Descriptor& blob) override;
-  void Discard() override {}
+  void Discard() override { copies_.reset(); }
   bool costly() const override { return false; }
 
  private:
   const BundleReader* reader_;
-  std::map<Digest, std::filesystem::path> blobs_;  // of the artifacts read so far
+  std::filesystem::path scratch_;
+  std::map<Digest, BlobSource> blobs_;  // of the artifacts read so far
+  std::optional<TemporaryDirectory> copies_;
 };
 
 }  // namespace skerry

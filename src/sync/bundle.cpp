@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "base/ids.h"
 #include "base/limits.h"
-#include "oci/layout.h"
+#include "oci/manifest.h"
 #include "oci/media_types.h"
 
 namespace skerry {
@@ -15,13 +16,13 @@ namespace {
 struct KindFacts {
   BundleKind kind;
   std::string_view name;
-  BundleDirection direction;
+  std::optional<BundleDirection> direction;  // none: either
   std::string_view artifact_type;
   std::string_view document_type;  // empty: not a document
 };
 
 // In the order of the enum.
-constexpr std::array<KindFacts, 9> kKinds{{
+constexpr std::array<KindFacts, 10> kKinds{{
     {BundleKind::kJoinRequest, "join-request", BundleDirection::kToHub,
      media_types::kJoinRequestArtifact, media_types::kJoinRequestLayer},
     {BundleKind::kStatus, "status", BundleDirection::kToHub, media_types::kStatusArtifact,
@@ -38,6 +39,8 @@ constexpr std::array<KindFacts, 9> kKinds{{
     {BundleKind::kModel, "model", BundleDirection::kToSite, media_types::kModelArtifact, ""},
     {BundleKind::kSignature, "signature", BundleDirection::kToSite, media_types::kSigstoreBundle,
      ""},
+    {BundleKind::kCustody, "custody", std::nullopt, media_types::kCustodyArtifact,
+     media_types::kCustodyLayer},
 }};
 
 const KindFacts& FactsOf(BundleKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
@@ -80,9 +83,14 @@ std::string_view PartResultName(PartResult result) {
 }
 
 struct BundleWriter::Impl {
+  struct Queued {
+    BundlePart part;
+    Artifact artifact;
+    Annotations annotations;
+  };
   LayoutWriter layout;
-  BundleDirection direction;
-  std::vector<BundlePart> parts;
+  BundleHeader header;
+  std::vector<Queued> queue;
 };
 
 BundleWriter::BundleWriter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -90,27 +98,40 @@ BundleWriter::BundleWriter(BundleWriter&&) noexcept = default;
 BundleWriter& BundleWriter::operator=(BundleWriter&&) noexcept = default;
 BundleWriter::~BundleWriter() = default;
 
-Result<BundleWriter> BundleWriter::Create(const std::filesystem::path& directory,
-                                          const BundleHeader& header) {
+const BundleHeader& BundleWriter::header() const { return impl_->header; }
+
+Result<BundleWriter> BundleWriter::Create(const std::filesystem::path& path,
+                                          const BundleHeader& header, MediumBounds bounds) {
   SKERRY_RETURN_IF_ERROR(CheckName("site name", header.site));
-  SKERRY_ASSIGN_OR_RETURN(LayoutWriter layout, LayoutWriter::Create(directory));
-  layout.SetAnnotation(std::string(annotations::kBundle), header.id);
-  layout.SetAnnotation(std::string(annotations::kDirection),
-                       std::string(BundleDirectionName(header.direction)));
-  layout.SetAnnotation(std::string(annotations::kSite), header.site);
-  return BundleWriter(std::make_unique<Impl>(Impl{std::move(layout), header.direction, {}}));
+  const MediumForm form =
+      path.extension() == ".tar" ? MediumForm::kArchive : MediumForm::kDirectory;
+  SKERRY_ASSIGN_OR_RETURN(LayoutWriter layout, LayoutWriter::Create(path, form, bounds));
+  auto impl = std::make_unique<Impl>(Impl{std::move(layout), header, {}});
+  const std::string direction(BundleDirectionName(header.direction));
+  if (const auto& begun = impl->layout.unfinished()) {
+    const std::string site = Find(*begun, annotations::kSite);
+    if (site != header.site || Find(*begun, annotations::kDirection) != direction)
+      return Fail(ErrorCode::kAlreadyExists,
+                  "{} has an unfinished bundle of another kind or site ({}): give a new name",
+                  path.string(), site);
+    impl->header.id = Find(*begun, annotations::kBundle);
+  }
+  impl->layout.SetAnnotation(std::string(annotations::kBundle), impl->header.id);
+  impl->layout.SetAnnotation(std::string(annotations::kDirection), direction);
+  impl->layout.SetAnnotation(std::string(annotations::kSite), header.site);
+  return BundleWriter(std::move(impl));
 }
 
-Status BundleWriter::AddArtifact(BundleKind kind, std::string_view name, const Artifact& artifact) {
+Status BundleWriter::AddArtifact(BundleKind kind, std::string_view name, Artifact artifact) {
   const KindFacts& facts = FactsOf(kind);
-  if (facts.direction != impl_->direction)
+  if (facts.direction && facts.direction != impl_->header.direction)
     return Fail(ErrorCode::kInvalidArgument, "a {} bundle carries no {}",
-                BundleDirectionName(impl_->direction), facts.name);
-  SKERRY_RETURN_IF_ERROR(impl_->layout.AddArtifact(
-                             artifact, {{std::string(annotations::kKind), std::string(facts.name)},
-                                        {std::string(annotations::kRefName), std::string(name)}}),
-                         fmt::format("{} {}", facts.name, name));
-  impl_->parts.push_back({kind, std::string(name), artifact.manifest.digest});
+                BundleDirectionName(impl_->header.direction), facts.name);
+  BundlePart part{kind, std::string(name), artifact.manifest.digest, impl_->queue.size()};
+  impl_->queue.push_back({std::move(part),
+                          std::move(artifact),
+                          {{std::string(annotations::kKind), std::string(facts.name)},
+                           {std::string(annotations::kRefName), std::string(name)}}});
   return {};
 }
 
@@ -119,20 +140,59 @@ Status BundleWriter::AddDocument(BundleKind kind, std::string_view name, std::st
   if (facts.document_type.empty())
     return Fail(ErrorCode::kInvalidArgument, "a {} is no document", facts.name);
   SKERRY_ASSIGN_OR_RETURN(
-      const Artifact artifact,
+      Artifact artifact,
       MakeDocumentArtifact(facts.artifact_type, facts.document_type, std::string(bytes)));
-  return AddArtifact(kind, name, artifact);
+  return AddArtifact(kind, name, std::move(artifact));
 }
 
-Status BundleWriter::Finish() { return impl_->layout.Finish(); }
+std::vector<PartOutcome> BundleWriter::planned() const {
+  std::vector<PartOutcome> outcomes;
+  for (const Impl::Queued& queued : impl_->queue) {
+    PartOutcome outcome{std::string(BundleKindName(queued.part.kind)), queued.part.name,
+                        PartResult::kWritten, ""};
+    outcome.bytes = queued.artifact.manifest.size;
+    for (const BlobSource& blob : queued.artifact.blobs) outcome.bytes += blob.descriptor.size;
+    outcomes.push_back(std::move(outcome));
+  }
+  return outcomes;
+}
 
-const std::vector<BundlePart>& BundleWriter::parts() const { return impl_->parts; }
+Result<std::vector<PartOutcome>> BundleWriter::Finish(BundleProgress* progress) {
+  BundleProgress unseen;
+  BundleProgress& seen = progress != nullptr ? *progress : unseen;
+  std::vector<Descriptor> plan;
+  for (const Impl::Queued& queued : impl_->queue)
+    plan.push_back(LayoutWriter::EntryOf(queued.artifact, queued.annotations));
+  std::vector<PartOutcome> outcomes = planned();
+  std::uint64_t bytes = 0;
+  for (const PartOutcome& outcome : outcomes) bytes += outcome.bytes;
+  seen.Expect(impl_->queue.size(), bytes);
+  SKERRY_RETURN_IF_ERROR(impl_->layout.Plan(plan));
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    const Impl::Queued& queued = impl_->queue[i];
+    const Status added =
+        impl_->layout.AddArtifact(queued.artifact, queued.annotations,
+                                  [&](std::uint64_t written) { seen.AddBytes(written); });
+    if (!added) {
+      // A full or broken medium concerns everything; a segment that cannot be read only its
+      // shipment.
+      if (added.error().code() != ErrorCode::kDataLoss &&
+          added.error().code() != ErrorCode::kNotFound)
+        return tl::make_unexpected(added.error());
+      outcomes[i].result = PartResult::kMissing;
+      outcomes[i].reason = added.error().message();
+    }
+    seen.AddPart();
+  }
+  SKERRY_RETURN_IF_ERROR(impl_->layout.Finish());
+  return outcomes;
+}
 
 struct BundleReader::Impl {
   LayoutReader layout;
   BundleHeader header;
   std::vector<BundlePart> parts;
-  std::vector<PartOutcome> unknown;
+  std::vector<PartOutcome> others;
 };
 
 BundleReader::BundleReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -140,8 +200,8 @@ BundleReader::BundleReader(BundleReader&&) noexcept = default;
 BundleReader& BundleReader::operator=(BundleReader&&) noexcept = default;
 BundleReader::~BundleReader() = default;
 
-Result<BundleReader> BundleReader::Open(const std::filesystem::path& directory) {
-  SKERRY_ASSIGN_OR_RETURN(LayoutReader layout, LayoutReader::Open(directory));
+Result<BundleReader> BundleReader::Open(const std::filesystem::path& path) {
+  SKERRY_ASSIGN_OR_RETURN(LayoutReader layout, LayoutReader::Open(path));
   BundleHeader header;
   header.id = Find(layout.annotations(), annotations::kBundle);
   header.site = Find(layout.annotations(), annotations::kSite);
@@ -152,34 +212,99 @@ Result<BundleReader> BundleReader::Open(const std::filesystem::path& directory) 
     return Fail(ErrorCode::kInvalidArgument, "the bundle's id has {} characters, must be 1 to {}",
                 header.id.size(), limits::kBundleIdBytes);
   auto impl = std::make_unique<Impl>(Impl{std::move(layout), std::move(header), {}, {}});
-  for (const Descriptor& entry : impl->layout.entries()) {
-    const std::string name = entry.Annotation(annotations::kRefName);
-    const std::string kind_name = entry.Annotation(annotations::kKind);
+  const std::vector<Descriptor>& entries = impl->layout.entries();
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const std::string name = entries[i].Annotation(annotations::kRefName);
+    const std::string kind_name = entries[i].Annotation(annotations::kKind);
     const auto kind = ParseBundleKind(kind_name);
     if (kind) {
-      impl->parts.push_back({*kind, name, entry.digest});
+      impl->parts.push_back({*kind, name, entries[i].digest, i});
     } else {
-      impl->unknown.push_back({kind_name, name, PartResult::kRefused, kind.error().message()});
+      impl->others.push_back({kind_name, name, PartResult::kRefused, kind.error().message()});
     }
   }
+  for (const std::string& sentence : impl->layout.damage())
+    impl->others.push_back({"medium", path.filename().string(), PartResult::kMissing, sentence});
   std::ranges::stable_sort(impl->parts, {}, &BundlePart::kind);
   return BundleReader(std::move(impl));
 }
 
 const BundleHeader& BundleReader::header() const { return impl_->header; }
 const std::vector<BundlePart>& BundleReader::parts() const { return impl_->parts; }
-const std::vector<PartOutcome>& BundleReader::unknown_parts() const { return impl_->unknown; }
+const std::vector<PartOutcome>& BundleReader::other_outcomes() const { return impl_->others; }
 
 Result<Artifact> BundleReader::ReadArtifact(const BundlePart& part) const {
-  for (const Descriptor& entry : impl_->layout.entries())
-    if (entry.digest == part.manifest) return impl_->layout.Read(entry);
-  return Fail(ErrorCode::kNotFound, "the bundle has no part {}", part.manifest.ToString());
+  return impl_->layout.Read(impl_->layout.entries().at(part.entry));
+}
+
+Result<Artifact> BundleReader::LocateArtifact(const BundlePart& part) const {
+  return impl_->layout.Locate(impl_->layout.entries().at(part.entry));
+}
+
+std::vector<BlobFault> BundleReader::Check(const BundlePart& part) const {
+  return impl_->layout.Check(impl_->layout.entries().at(part.entry));
+}
+
+std::uint64_t BundleReader::BytesOf(const BundlePart& part) const {
+  const Descriptor& entry = impl_->layout.entries().at(part.entry);
+  std::uint64_t bytes = entry.size;
+  const auto artifact = impl_->layout.ReadManifest(entry);
+  if (!artifact) return bytes;
+  const auto manifest = Manifest::Parse(artifact->manifest_bytes);
+  if (!manifest) return bytes;
+  if (manifest->config) bytes += manifest->config->size;
+  for (const Descriptor& layer : manifest->layers) bytes += layer.size;
+  return bytes;
 }
 
 Result<std::string> BundleReader::ReadDocument(const BundlePart& part,
                                                std::size_t max_bytes) const {
   SKERRY_ASSIGN_OR_RETURN(const Artifact artifact, ReadArtifact(part));
   return skerry::ReadDocument(artifact, FactsOf(part.kind).document_type, max_bytes);
+}
+
+Json DescribeBundle(const BundleReader& reader, bool read, BundleProgress* progress) {
+  BundleProgress unseen;
+  BundleProgress& seen = progress != nullptr ? *progress : unseen;
+  std::uint64_t all_bytes = 0, whole = 0, damaged = 0;
+  std::vector<std::uint64_t> bytes;
+  for (const BundlePart& part : reader.parts()) {
+    bytes.push_back(reader.BytesOf(part));
+    all_bytes += bytes.back();
+  }
+  seen.Expect(reader.parts().size(), all_bytes);
+  Json parts = Json::array();
+  for (std::size_t i = 0; i < reader.parts().size(); ++i) {
+    const BundlePart& part = reader.parts()[i];
+    Json item{{"kind", BundleKindName(part.kind)},
+              {"name", part.name},
+              {"digest", part.manifest.ToString()},
+              {"bytes", bytes[i]}};
+    if (read) {
+      Json faults = Json::array();
+      for (const BlobFault& fault : reader.Check(part)) faults.push_back(fault.error.message());
+      ++(faults.empty() ? whole : damaged);
+      item["state"] = faults.empty() ? "whole" : "damaged";
+      if (!faults.empty()) item["faults"] = std::move(faults);
+    }
+    seen.AddBytes(bytes[i]);
+    seen.AddPart();
+    parts.push_back(std::move(item));
+  }
+  Json medium = Json::array();
+  for (const PartOutcome& other : reader.other_outcomes())
+    medium.push_back(other.kind == "medium"
+                         ? other.reason
+                         : fmt::format("{} {}: {}", other.kind, other.name, other.reason));
+  Json json{
+      {"bundle", reader.header().id}, {"direction", BundleDirectionName(reader.header().direction)},
+      {"site", reader.header().site}, {"bytes", all_bytes},
+      {"medium", std::move(medium)},  {"parts", std::move(parts)}};
+  if (read) {
+    json["whole"] = whole;
+    json["damaged"] = damaged;
+  }
+  return json;
 }
 
 std::size_t BundleReport::Count(PartResult result) const {

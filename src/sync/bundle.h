@@ -1,14 +1,15 @@
-// Bundles: what a courier carries between a site and its hub, as an OCI image layout on a disk.
+// Bundles: what a courier carries between a site and its hub, as an OCI image layout in a directory
+// or in one tar (a path that ends in ".tar").
 //
 // Role: the writer and the reader that both sides use, and the words for what came of each part.
 // What the parts mean is not known here: the site applies them in sync/site_bundle.h, the hub in
 // its own ingest. A bundle is trusted for nothing: every part is verified by its own signature or
 // pinned digest by whoever applies it, and the layout's digests find damage on the way.
-//   BundleWriter writer = BundleWriter::Create(dir, {id, kToHub, "south"});
+//   BundleWriter writer = BundleWriter::Create(path, {id, kToHub, "south"});
 //   writer.AddDocument(BundleKind::kStatus, "status", envelope);
 //   writer.AddArtifact(BundleKind::kShipment, tag, artifact);
-//   writer.Finish();                                  // index.json last and synced
-//   BundleReader reader = BundleReader::Open(dir);    // header, parts; ReadDocument, ReadArtifact
+//   writer.Finish();                                  // the plan, the blobs, index.json; synced
+//   BundleReader reader = BundleReader::Open(path);   // header, parts; ReadDocument, ReadArtifact
 //
 // index.json carries the annotations org.skerry.bundle (id), org.skerry.direction (to-hub, to-site)
 // and org.skerry.site; each manifest descriptor org.skerry.kind and
@@ -19,6 +20,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,6 +30,8 @@
 #include "codec/json.h"
 #include "crypto/digest.h"
 #include "oci/artifact.h"
+#include "oci/layout.h"
+#include "sync/bundle_progress.h"
 
 namespace skerry {
 
@@ -41,6 +45,7 @@ enum class BundleKind : std::uint8_t {
   kPolicy,        // artifact, to the site
   kModel,         // artifact, to the site
   kSignature,     // artifact: a cosign bundle whose subject is a model of this bundle
+  kCustody,       // document (DSSE), either way: sync/custody.h
 };
 std::string_view BundleKindName(BundleKind kind);  // "join-request", ...
 Result<BundleKind> ParseBundleKind(std::string_view name);
@@ -56,30 +61,9 @@ struct BundleHeader {
 
 struct BundlePart {
   BundleKind kind;
-  std::string name;  // shipment tag, "milling:1", ...; for people and for the applier
-  Digest manifest;   // of the part's manifest
-};
-
-class BundleWriter {
- public:
-  // `directory` is made; one that holds anything already is refused (kAlreadyExists).
-  static Result<BundleWriter> Create(const std::filesystem::path& directory,
-                                     const BundleHeader& header);
-  BundleWriter(BundleWriter&&) noexcept;
-  BundleWriter& operator=(BundleWriter&&) noexcept;
-  ~BundleWriter();
-
-  Status AddArtifact(BundleKind kind, std::string_view name, const Artifact& artifact);
-  // Wraps the bytes as an artifact of one layer.
-  Status AddDocument(BundleKind kind, std::string_view name, std::string_view bytes);
-  // Writes index.json, syncs everything. Without it the directory is no bundle.
-  Status Finish();
-  const std::vector<BundlePart>& parts() const;
-
- private:
-  struct Impl;
-  explicit BundleWriter(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  std::string name;       // shipment tag, "milling:1", ...; for people and for the applier
+  Digest manifest;        // of the part's manifest
+  std::size_t entry = 0;  // its place in the index
 };
 
 // What came of a part. kWritten: by an export. kRepeated: it was held already, nothing changed.
@@ -93,13 +77,43 @@ struct PartOutcome {
   std::string name;
   PartResult result;
   std::string reason;  // empty for kApplied and kRepeated
+  std::uint64_t bytes = 0;
+  std::map<std::string, std::uint64_t> rows = {};  // of a shipment, by class
+};
+
+class BundleWriter {
+ public:
+  // `path` is made. A bundle of the same direction and site that was begun there and not finished
+  // is gone on with, under its own id. Anything else that is there: kAlreadyExists.
+  static Result<BundleWriter> Create(const std::filesystem::path& path, const BundleHeader& header,
+                                     MediumBounds bounds = {});
+  BundleWriter(BundleWriter&&) noexcept;
+  BundleWriter& operator=(BundleWriter&&) noexcept;
+  ~BundleWriter();
+
+  const BundleHeader& header() const;
+  // What Finish is to write. kInvalidArgument for a kind that goes the other way.
+  Status AddArtifact(BundleKind kind, std::string_view name, Artifact artifact);
+  // Wraps the bytes as an artifact of one layer.
+  Status AddDocument(BundleKind kind, std::string_view name, std::string_view bytes);
+  // What is to be written so far, as if it were.
+  std::vector<PartOutcome> planned() const;
+  // Writes everything, index.json last, and syncs. An artifact that cannot be read is missing in
+  // the outcomes and the others go on; a full medium (kResourceExhausted) ends it, and another
+  // writer goes on from there. Call once.
+  Result<std::vector<PartOutcome>> Finish(BundleProgress* progress = nullptr);
+
+ private:
+  struct Impl;
+  explicit BundleWriter(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 class BundleReader {
  public:
-  // Bounded: limits::kBundleEntries, kIndexBytes. Symlinks and names that leave the directory are
-  // refused. Missing or damaged blobs are found by Read*, part by part.
-  static Result<BundleReader> Open(const std::filesystem::path& directory);
+  // Bounded: limits::kBundleEntries, kIndexBytes, kMediumEntries. Links, devices and names that
+  // leave the bundle are refused. Missing or damaged blobs are found by Read*, part by part.
+  static Result<BundleReader> Open(const std::filesystem::path& path);
   BundleReader(BundleReader&&) noexcept;
   BundleReader& operator=(BundleReader&&) noexcept;
   ~BundleReader();
@@ -107,18 +121,30 @@ class BundleReader {
   const BundleHeader& header() const;
   // In the order in which they are to be applied: by BundleKind, then as written.
   const std::vector<BundlePart>& parts() const;
-  // Entries of a kind that this version does not know, as refused outcomes for the report.
-  const std::vector<PartOutcome>& unknown_parts() const;
+  // Entries of a kind that this version does not know, as refused outcomes for the report; and the
+  // damage that concerns no single part, as missing ones of kind "medium".
+  const std::vector<PartOutcome>& other_outcomes() const;
   // Every blob verified against its digest (large ones stay files). kDataLoss: says which blob.
   Result<Artifact> ReadArtifact(const BundlePart& part) const;
+  // The same with blobs that are there but not read: whoever uses one verifies it.
+  Result<Artifact> LocateArtifact(const BundlePart& part) const;
   // The single layer's bytes; kTooLarge over `max_bytes`.
   Result<std::string> ReadDocument(const BundlePart& part, std::size_t max_bytes) const;
+  // Reads all of a part and lists what is wrong with it; none when it is whole.
+  std::vector<BlobFault> Check(const BundlePart& part) const;
+  // Manifest and blobs, as the manifest tells; the manifest alone when it cannot be read.
+  std::uint64_t BytesOf(const BundlePart& part) const;
 
  private:
   struct Impl;
   explicit BundleReader(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+// Reads all of a bundle: {"bundle","direction","site","whole":n,"damaged":n,"bytes","medium":[...],
+// "parts":[{"kind","name","digest","bytes","state":"whole"|"damaged","faults":["blob sha256:... is
+// missing"]}]}. With `read` false the blobs are not read, and the parts have no state.
+Json DescribeBundle(const BundleReader& reader, bool read, BundleProgress* progress = nullptr);
 
 struct BundleReport {
   BundleHeader header;

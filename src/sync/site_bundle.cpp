@@ -1,6 +1,7 @@
 #include "sync/site_bundle.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/ids.h"
 #include "base/limits.h"
@@ -48,6 +49,16 @@ PartOutcome ApplyDesired(const SiteBundleParts& parts, const BundlePart& part,
                                                                         : PartResult::kRepeated);
 }
 
+PartOutcome ApplyCustody(const SiteBundleParts& parts, const BundlePart& part,
+                         const std::string& envelope) {
+  const auto entries =
+      ReadCustody(envelope, parts.identity->hub_keys(), parts.identity->site(), "hub");
+  if (!entries) return Failed(part, entries.error());
+  const auto added = parts.custody->Add(*entries);
+  if (!added) return Failed(part, added.error());
+  return OutcomeOf(part, *added > 0 ? PartResult::kApplied : PartResult::kRepeated);
+}
+
 PartOutcome ApplyDocument(const SiteBundleParts& parts, const BundleReader& reader,
                           const BundlePart& part) {
   const auto document = reader.ReadDocument(part, limits::kReceiptBytes);
@@ -56,6 +67,7 @@ PartOutcome ApplyDocument(const SiteBundleParts& parts, const BundleReader& read
     case BundleKind::kJoinGrant: return ApplyGrant(parts, part, *document);
     case BundleKind::kReceipt: return ApplyReceipt(parts, part, *document);
     case BundleKind::kDesiredState: return ApplyDesired(parts, part, *document);
+    case BundleKind::kCustody: return ApplyCustody(parts, part, *document);
     default: return OutcomeOf(part, PartResult::kRefused, "it belongs to the hub");
   }
 }
@@ -96,55 +108,81 @@ PartOutcome FromSubject(const BundleReader& reader, const BundlePart& part,
   return FromDeployment(reader, subject, deployed);
 }
 
+// Who this site is in a list of custody.
+std::string NameOf(const SiteBundleParts& parts) { return "site:" + parts.identity->site(); }
+
+std::map<std::string, std::uint64_t> RowsOf(const Shipment& shipment) {
+  std::map<std::string, std::uint64_t> rows;
+  for (const auto& [digest, path] : shipment.segments)
+    for (const SegmentEntry& segment : shipment.statement.segments)
+      if (segment.digest == digest) rows[std::string(RecordClassName(segment.cls))] += segment.rows;
+  return rows;
+}
+
+void AddRows(const std::map<std::string, std::map<std::string, std::uint64_t>>& rows,
+             BundleReport& report) {
+  for (PartOutcome& part : report.parts)
+    if (const auto found = rows.find(part.name); found != rows.end()) part.rows = found->second;
+}
+
 }  // namespace
 
 Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
-                                      const std::filesystem::path& directory) {
-  BundleReport report;
-  report.header = {RandomHex(16), BundleDirection::kToHub, parts.identity->site()};
+                                      const std::filesystem::path& path) {
+  SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, parts.progress->Begin("export"));
   SKERRY_ASSIGN_OR_RETURN(const std::vector<Shipment> shipments, parts.outbox->PendingShipments());
-  SKERRY_ASSIGN_OR_RETURN(BundleWriter writer, BundleWriter::Create(directory, report.header));
+  SKERRY_ASSIGN_OR_RETURN(
+      BundleWriter writer,
+      BundleWriter::Create(path, {RandomHex(16), BundleDirection::kToHub, parts.identity->site()}));
   if (!parts.identity->joined() && parts.identity->has_token()) {
     SKERRY_ASSIGN_OR_RETURN(const JoinRequest request, parts.identity->MakeRequest());
     SKERRY_RETURN_IF_ERROR(
         writer.AddDocument(BundleKind::kJoinRequest, "join-request", request.ToJson()));
   }
-  std::vector<PartOutcome> failed;
-  for (const Shipment& shipment : shipments) {
-    const auto artifact = MakeShipmentArtifact(shipment);
-    Status added;
-    if (artifact)
-      added = writer.AddArtifact(BundleKind::kShipment, shipment.tag, *artifact);
-    else
-      added = tl::make_unexpected(artifact.error());
-    if (added) continue;
-    // A full medium concerns everything; a segment that cannot be read only its shipment.
-    if (added.error().code() == ErrorCode::kResourceExhausted)
-      return Propagate(std::move(added), directory.string());
-    failed.push_back({std::string(BundleKindName(BundleKind::kShipment)), shipment.tag,
-                      PartResult::kMissing, added.error().message()});
-  }
-  // Last, so that its counters and its list of what is pending cover every shipment above.
+  // After the shipments were listed, so that its counters cover every one of them.
   SKERRY_ASSIGN_OR_RETURN(const std::string status, parts.make_status());
   SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kStatus, "status", status));
-  SKERRY_RETURN_IF_ERROR(writer.Finish(), directory.string());
-  for (const BundlePart& part : writer.parts())
-    report.parts.push_back(OutcomeOf(part, PartResult::kWritten));
+  std::vector<PartOutcome> failed;
+  std::map<std::string, std::map<std::string, std::uint64_t>> rows;  // by tag
+  for (const Shipment& shipment : shipments) {
+    auto artifact = MakeShipmentArtifact(shipment);
+    if (artifact) {
+      SKERRY_RETURN_IF_ERROR(
+          writer.AddArtifact(BundleKind::kShipment, shipment.tag, std::move(*artifact)));
+      rows[shipment.tag] = RowsOf(shipment);
+    } else {
+      failed.push_back({std::string(BundleKindName(BundleKind::kShipment)), shipment.tag,
+                        PartResult::kMissing, artifact.error().message()});
+    }
+  }
+  BundleReport report;
+  report.header = writer.header();
+  report.parts = writer.planned();
+  AddRows(rows, report);
+  CustodyEntry entry = MakeCustodyEntry(report, "export", NameOf(parts), *parts.clock);
+  SKERRY_ASSIGN_OR_RETURN(const std::string custody,
+                          parts.custody->Tell(entry, parts.identity->key()));
+  SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kCustody, "custody", custody));
+  SKERRY_ASSIGN_OR_RETURN(report.parts, writer.Finish(parts.progress), path.string());
+  AddRows(rows, report);
   std::ranges::move(failed, std::back_inserter(report.parts));
+  SKERRY_RETURN_IF_ERROR(parts.custody->Add({std::move(entry)}));
   LogInfo("bundle exported bundle={} parts={}", report.header.id, report.parts.size());
   return report;
 }
 
 Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
-                                      const std::filesystem::path& directory) {
-  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(directory));
+                                      const std::filesystem::path& path) {
+  SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, parts.progress->Begin("import"));
+  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(path));
   const std::string site = parts.identity->site();
   if (reader.header().direction != BundleDirection::kToSite)
     return Fail(ErrorCode::kInvalidArgument, "the bundle in {} is on its way to the hub",
-                directory.string());
+                path.string());
   if (reader.header().site != site)
     return Fail(ErrorCode::kPermissionDenied, "the bundle in {} is for site {}, this site is {}",
-                directory.string(), reader.header().site, site);
+                path.string(), reader.header().site, site);
+  parts.progress->Expect(reader.parts().size(), 0);
   BundleReport report;
   report.header = reader.header();
   const auto is_artifact = [](const BundlePart& part) {
@@ -152,8 +190,11 @@ Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
            part.kind == BundleKind::kSignature;
   };
   for (const BundlePart& part : reader.parts())
-    if (!is_artifact(part)) report.parts.push_back(ApplyDocument(parts, reader, part));
-  BundleSource source(reader);
+    if (!is_artifact(part)) {
+      report.parts.push_back(ApplyDocument(parts, reader, part));
+      parts.progress->AddPart();
+    }
+  BundleSource source(reader, parts.scratch);
   const std::vector<DeployOutcome> deployed = parts.deployer->Reconcile(source);
   for (const BundlePart& part : reader.parts()) {
     if (!is_artifact(part)) continue;
@@ -161,7 +202,15 @@ Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
                                ? FromSubject(reader, part, deployed)
                                : FromDeployment(reader, part, deployed));
   }
-  std::ranges::copy(reader.unknown_parts(), std::back_inserter(report.parts));
+  for (std::size_t i = 0; i < report.parts.size(); ++i) {
+    const auto part = std::ranges::find_if(reader.parts(), [&](const BundlePart& one) {
+      return BundleKindName(one.kind) == report.parts[i].kind && one.name == report.parts[i].name;
+    });
+    if (part != reader.parts().end()) report.parts[i].bytes = reader.BytesOf(*part);
+  }
+  std::ranges::copy(reader.other_outcomes(), std::back_inserter(report.parts));
+  SKERRY_RETURN_IF_ERROR(
+      parts.custody->Add({MakeCustodyEntry(report, "import", NameOf(parts), *parts.clock)}));
   LogInfo("bundle imported bundle={} applied={} refused={} missing={}", report.header.id,
           report.Count(PartResult::kApplied), report.Count(PartResult::kRefused),
           report.Count(PartResult::kMissing));

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "outbox/outbox.h"
 #include "sync/bundle.h"
+#include "sync/custody.h"
 #include "sync/deployer.h"
 #include "trust/identity.h"
 
@@ -21,18 +22,22 @@ struct SiteBundleParts {  // borrowed
   Outbox* outbox = nullptr;
   Deployer* deployer = nullptr;
   std::function<Result<std::string>()> make_status;  // a new signed status envelope
+  BundleProgress* progress = nullptr;
+  std::filesystem::path scratch;  // exists; for blobs that stand in archives
+  CustodyList* custody = nullptr;
+  const Clock* clock = nullptr;
 };
 
-// Writes into `directory` (made, or empty): the join request until this site has joined, the
-// status, and every pending shipment. A shipment that cannot be read is listed with its reason and
-// the others go on.
+// Writes to `path` (sync/bundle.h BundleWriter::Create): the join request until this site has
+// joined, the status, every pending shipment, and who had which bundle. A shipment that cannot be
+// read is listed with its reason and the others go on.
 Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
-                                      const std::filesystem::path& directory);
+                                      const std::filesystem::path& path);
 
 // Applies, in this order: join grant, receipts, desired state, and then the policy and the packages
 // that it names. Each part is applied or refused by itself. kPermissionDenied for another site's
 // bundle, kInvalidArgument for one to the hub; nothing is applied then.
 Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
-                                      const std::filesystem::path& directory);
+                                      const std::filesystem::path& path);
 
 }  // namespace skerry

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 
 #include "hub/tests/hub_fixture.h"
+#include "oci/media_types.h"
 #include "sync/bundle.h"
+#include "sync/custody.h"
 #include "trust/desired_state.h"
 
 namespace skerry {
@@ -77,12 +79,93 @@ TEST_F(HubBundleTest, HalfCopiedBundleGivesItsWholePartsAndTheWholeOneTheRest) {
   EXPECT_EQ(report["applied"], 2) << report.dump();
   EXPECT_EQ(report["missing"].size(), 1U) << report.dump();
   EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 0);
-  // index.json is written last: without it the directory is no bundle, whatever else is there.
+  // index.json is written last; without it the plan tells what was to come.
   fs::remove(half / "index.json");
+  const Json unfinished = Import(half);
+  EXPECT_EQ(unfinished["repeated"], 2) << unfinished.dump();
+  EXPECT_EQ(unfinished["missing"].size(), 2U) << unfinished.dump();
+  fs::remove(half / "contents.json");
   EXPECT_EQ(Admin("POST", "/v1/bundles/import", Json{{"path", half.string()}}.dump()).status / 100,
             4);
   EXPECT_EQ(Import(path)["applied"], 1);
   EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 15);
+}
+
+// The manifest of a shipment is signed by nobody: it may not bring what the statement does not
+// name.
+TEST_F(HubBundleTest, LayersBesideTheSignedStatementAreRefusedAndNotStored) {
+  StartHub();
+  const TestSegment segment = north_.Seal({.rows = 10});
+  const Artifact honest = north_.Ship({segment});
+  std::vector<BlobSource> layers(honest.blobs.begin() + 1, honest.blobs.end());
+  layers.push_back(
+      BlobSource::OfBytes("application/vnd.apache.parquet", std::string(100'000, 'x')));
+  const Digest bomb = layers.back().descriptor.digest;
+  const Artifact forged =
+      Must(MakeArtifact(media_types::kShipmentArtifact, honest.blobs[0], std::move(layers)));
+  const Json report = Import(WriteBundle("b1", NewToken("north"), forged));
+  EXPECT_EQ(report["refused"].size(), 1U) << report.dump();
+  EXPECT_NE(report["refused"].dump().find(bomb.hex()), std::string::npos) << report.dump();
+  for (const auto& entry : fs::recursive_directory_iterator(Data()))
+    EXPECT_NE(entry.path().filename().string(), bomb.hex());
+  EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 0);
+}
+
+TEST_F(HubBundleTest, CustodyIsToldAndKept) {
+  StartHub();
+  Import(WriteBundle("b1", NewToken("north"), north_.Ship({north_.Seal({.rows = 10})})));
+  const fs::path back = directory_.path() / "back";
+  AdminJson("POST", "/v1/bundles/export", Json{{"site", "north"}, {"path", back.string()}}.dump());
+  const Json list = AdminJson("GET", "/v1/bundles?site=north")["bundles"];
+  ASSERT_EQ(list.size(), 2U) << list.dump(2);
+  EXPECT_EQ(list[0]["custody"][0]["action"], "export");
+  EXPECT_EQ(list[1]["bundle"], "b1");
+  EXPECT_EQ(list[1]["custody"][0]["action"], "import");
+  EXPECT_EQ(list[1]["custody"][0]["parts"], 3);
+  EXPECT_EQ(list[1]["custody"][0]["rows"]["sample"], 10) << list.dump(2);
+  EXPECT_EQ(AdminJson("GET", "/v1/bundles?site=south")["bundles"].size(), 0U);
+}
+
+// What a site says of others' doings, or what another key signs, is not taken.
+TEST_F(HubBundleTest, ForgedCustodyIsRefused) {
+  StartHub();
+  Import(WriteBundle("b1", NewToken("north"), north_.Ship({north_.Seal({.rows = 10})})));
+  CustodyEntry entry{.bundle = "b9",
+                     .site = "north",
+                     .direction = "to-hub",
+                     .action = "export",
+                     .by = "site:north",
+                     .at_us = 1,
+                     .clock = "synced"};
+  const auto list = Must(CustodyList::Open(directory_.path() / "forged.jsonl"));
+  const auto import = [&](const std::string& name, const PrivateKey& key) {
+    const fs::path path = directory_.path() / name;
+    BundleWriter writer =
+        Must(BundleWriter::Create(path, {name, BundleDirection::kToHub, "north"}));
+    Must(writer.AddDocument(BundleKind::kCustody, "custody", Must(list->Tell(entry, key))));
+    Must(writer.Finish());
+    return Import(path);
+  };
+  const PrivateKey stranger = Must(PrivateKey::LoadOrCreate(directory_.path() / "stranger.key"));
+  EXPECT_EQ(import("c1", stranger)["refused"].size(), 1U);
+  EXPECT_EQ(import("c2", north_.key())["applied"], 1);
+  EXPECT_EQ(import("c3", north_.key())["repeated"], 1);
+  entry.by = "hub";
+  EXPECT_EQ(import("c4", north_.key())["applied"], 0);
+}
+
+TEST_F(HubBundleTest, ArchiveIsTakenLikeADirectory) {
+  StartHub();
+  const fs::path path =
+      WriteBundle("b1.tar", NewToken("north"), north_.Ship({north_.Seal({.rows = 10})}));
+  EXPECT_TRUE(fs::is_regular_file(path));
+  EXPECT_EQ(Import(path)["applied"], 3);
+  EXPECT_EQ(Import(path)["repeated"], 3);
+  EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 10);
+  const fs::path back = directory_.path() / "back.tar";
+  AdminJson("POST", "/v1/bundles/export", Json{{"site", "north"}, {"path", back.string()}}.dump());
+  EXPECT_EQ(Must(BundleReader::Open(back)).parts().size(), 3U);  // grant, receipt, custody
+  EXPECT_EQ(AdminJson("GET", "/v1/bundles/progress")["running"], false);
 }
 
 TEST_F(HubBundleTest, WhatGoesBackIsGrantReceiptDesiredStateAndModel) {
@@ -98,7 +181,7 @@ TEST_F(HubBundleTest, WhatGoesBackIsGrantReceiptDesiredStateAndModel) {
   EXPECT_EQ(reader.header().direction, BundleDirection::kToSite);
   std::map<BundleKind, BundlePart> parts;
   for (const BundlePart& part : reader.parts()) parts.emplace(part.kind, part);
-  ASSERT_EQ(parts.size(), 4U);
+  ASSERT_EQ(parts.size(), 5U);
   const JoinGrant grant =
       Must(VerifyJoinGrant(Must(reader.ReadDocument(parts.at(BundleKind::kJoinGrant), 1U << 20U)),
                            token, north_.key().public_key()));

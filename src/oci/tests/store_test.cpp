@@ -30,8 +30,10 @@ TEST_F(StoreTest, ContentUnderAnotherDigestIsRefusedAndLeavesNothing) {
   const Digest digest = Digest::Sha256("other");
   EXPECT_EQ(blobs_.Put("hello", digest).error().code(), ErrorCode::kDataLoss);
   ASSERT_TRUE(WriteFileDurably(directory_.path() / "source", "hello"));
-  EXPECT_EQ(blobs_.PutFile(directory_.path() / "source", digest).error().code(),
-            ErrorCode::kDataLoss);
+  BlobSource source;
+  source.descriptor.digest = digest;
+  source.content = directory_.path() / "source";
+  EXPECT_EQ(blobs_.PutBlob(source).error().code(), ErrorCode::kDataLoss);
   EXPECT_FALSE(blobs_.Has(digest));
   EXPECT_TRUE(std::filesystem::is_empty(directory_.path() / "incoming"));
 }

@@ -225,7 +225,7 @@ TEST_F(SiteTest, ControlRoutesWantTheToken) {
   StartSite(Options());
   EXPECT_EQ(Call("GET", site_->url() + "/v1/site").status, 401);
   EXPECT_EQ(Call("GET", site_->url() + "/v1/site", "", "guess").status, 401);
-  EXPECT_EQ(Call("POST", site_->url() + "/v1/bundle/import", R"({"path":"relative"})",
+  EXPECT_EQ(Call("POST", site_->url() + "/v1/bundles/import", R"({"path":"relative"})",
                  site_->control_token())
                 .status,
             400);
@@ -347,14 +347,14 @@ TEST_F(SiteTest, MediaAloneJoinsDeploysScoresAndBringsTheRowsOut) {
   options.token_file = Path("token.json");
   Must(hub.MakeToken("north", "").Save(options.token_file));
   StartSite(options);
-  Control("POST", "/v1/bundle/export", {{"path", Path("out1")}});
+  Control("POST", "/v1/bundles/export", {{"path", Path("out1")}});
   const BundleReader out = BundleReader::Open(Path("out1")).value();
   const auto request = JoinRequest::FromJson(out.ReadDocument(out.parts()[0], 1 << 20).value());
   const std::string grant = hub.Grant(request.value()).value();
   const ModelRef model = hub.Publish(MakePackage("one"), "milling", "1");
   const PolicyRef policy = hub.PublishPolicy("milling", "1", kPolicy);
   const auto in = MakeBundle(hub, "in", 1, model, policy, grant);
-  const Json imported = Control("POST", "/v1/bundle/import", {{"path", in}});
+  const Json imported = Control("POST", "/v1/bundles/import", {{"path", in}});
   EXPECT_EQ(imported["refused"].size() + imported["missing"].size(), 0U) << imported.dump(2);
   EXPECT_EQ(Call("GET", site_->url() + "/v2/health/ready").status, 200);
 
@@ -369,8 +369,8 @@ TEST_F(SiteTest, MediaAloneJoinsDeploysScoresAndBringsTheRowsOut) {
   EXPECT_EQ(fates["missing"], Json::array({unknown}));
   EXPECT_EQ(fates["fates"][0]["disposition"], "sample");
   Control("POST", "/v1/outbox/seal");
-  const Json exported = Control("POST", "/v1/bundle/export", {{"path", Path("out2")}});
-  EXPECT_EQ(exported["written"], 2) << exported.dump(2);  // status and one shipment
+  const Json exported = Control("POST", "/v1/bundles/export", {{"path", Path("out2")}});
+  EXPECT_EQ(exported["written"], 3) << exported.dump(2);  // status, custody and one shipment
   EXPECT_EQ(Control("GET", "/v1/outbox")["sealed_primary_rows"], 1);
 }
 

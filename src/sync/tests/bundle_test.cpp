@@ -122,6 +122,109 @@ TEST_F(BundleTest, OneBundleJoinsDeploysAndIsHarmlessThreeTimes) {
   EXPECT_EQ(target_.models.size(), 1U);
 }
 
+TEST_F(BundleTest, ArchiveJoinsAndDeploysAndLeavesNoCopies) {
+  const auto path = WriteWholeBundle("b.tar");
+  EXPECT_TRUE(std::filesystem::is_regular_file(path));
+  const auto report = ImportSiteBundle(BundleParts(), path);
+  ASSERT_TRUE(report) << report.error().message();
+  EXPECT_EQ(report->Count(PartResult::kRefused) + report->Count(PartResult::kMissing), 0U)
+      << Describe(*report);
+  EXPECT_THAT(target_.models, ElementsAre(model_));
+  for (const auto& entry : std::filesystem::directory_iterator(Path("site/sync")))
+    EXPECT_FALSE(entry.path().filename().string().starts_with("bundle")) << entry.path();
+  EXPECT_EQ(ImportSiteBundle(BundleParts(), path)->Count(PartResult::kRepeated),
+            report->parts.size());
+}
+
+TEST_F(BundleTest, InterruptedExportIsGoneOnWithUnderItsId) {
+  Capture(1200);
+  for (const char* name : {"out", "out.tar"}) {
+    const BundleReport first = ExportSiteBundle(BundleParts(), Path(name)).value();
+    // As if the courier had pulled the stick before the index was written.
+    if (std::string(name) == "out") {
+      std::filesystem::remove(Path(name) / "index.json");
+    } else {
+      std::filesystem::rename(Path(name), Path("out.tar.partial"));
+      const auto size = std::filesystem::file_size(Path("out.tar.partial"));
+      std::filesystem::resize_file(Path("out.tar.partial"), size - 4'096);
+    }
+    Capture(50, 9);
+    const auto second = ExportSiteBundle(BundleParts(), Path(name));
+    ASSERT_TRUE(second) << second.error().message();
+    EXPECT_EQ(second->header.id, first.header.id);
+    EXPECT_GT(second->parts.size(), first.parts.size());
+    const BundleReader reader = BundleReader::Open(Path(name)).value();
+    EXPECT_THAT(reader.other_outcomes(), IsEmpty());
+    const Json description = DescribeBundle(reader, true);
+    EXPECT_EQ(description["whole"], second->parts.size()) << description.dump(2);
+    EXPECT_EQ(ExportSiteBundle(BundleParts(), Path(name)).error().code(),
+              ErrorCode::kAlreadyExists);
+  }
+}
+
+TEST_F(BundleTest, CustodyTellsWhoHadWhichBundleAndSurvivesACutLine) {
+  JoinDirectly(hub_);
+  Capture(120);
+  const BundleReport out = ExportSiteBundle(BundleParts(), Path("out")).value();
+  // The hub's answer tells of its own doings.
+  const auto hub_list = CustodyList::Open(Path("hub-custody.jsonl")).value();
+  CustodyEntry entry;
+  entry.bundle = out.header.id;
+  entry.site = "north";
+  entry.direction = "to-hub";
+  entry.action = "import";
+  entry.by = "hub";
+  entry.clock = "synced";
+  entry.at_us = clock_.UtcMicros() + 5'000'000;
+  const std::string told = hub_list->Tell(entry, hub_.key()).value();
+  WriteToSite(Path("back"), "north", {{BundleKind::kCustody, told}});
+  EXPECT_EQ(ImportSiteBundle(BundleParts(), Path("back")).value().Count(PartResult::kApplied), 1U);
+  EXPECT_EQ(ImportSiteBundle(BundleParts(), Path("back")).value().Count(PartResult::kRepeated), 1U);
+  const Json list = custody_->ToJson()["bundles"];
+  ASSERT_EQ(list.size(), 2U) << list.dump(2);
+  const Json of_out = list[1]["custody"];
+  ASSERT_EQ(of_out.size(), 2U) << of_out.dump(2);
+  EXPECT_EQ(of_out[0]["by"], "site:north");
+  EXPECT_EQ(of_out[0]["rows"]["sample"], 120) << of_out.dump(2);
+  EXPECT_EQ(of_out[1]["by"], "hub");
+  // A crash in the middle of an append costs that line.
+  const auto before = custody_->entries();
+  custody_.reset();
+  std::ofstream(Path("custody.jsonl"), std::ios::app) << R"({"bundle":"cut)";
+  custody_ = CustodyList::Open(Path("custody.jsonl")).value();
+  EXPECT_EQ(custody_->entries(), before);
+  ASSERT_TRUE(custody_->Add({entry}));
+  custody_ = CustodyList::Open(Path("custody.jsonl")).value();
+  EXPECT_EQ(custody_->entries(), before) << "the entry was known";
+}
+
+TEST_F(BundleTest, UnfinishedBundleOfAnotherSiteIsLeftAlone) {
+  WriteToSite(Path("b"), "south", {{BundleKind::kReceipt, hub_.CurrentReceipt()}});
+  std::filesystem::remove(Path("b") / "index.json");
+  EXPECT_EQ(ExportSiteBundle(BundleParts(), Path("b")).error().code(), ErrorCode::kAlreadyExists);
+}
+
+TEST_F(BundleTest, DescriptionNamesEveryBlobThatIsMissing) {
+  const auto path = WriteWholeBundle("b");
+  EXPECT_FALSE(DescribeBundle(BundleReader::Open(path).value(), false).contains("whole"));
+  const Artifact model = hub_.registry().GetArtifact("models/milling", "1").value();
+  for (const std::size_t i : {1U, 2U})
+    std::filesystem::remove(path / "blobs" / "sha256" /
+                            std::string(model.blobs[i].descriptor.digest.hex()));
+  const Json description = DescribeBundle(BundleReader::Open(path).value(), true);
+  EXPECT_EQ(description["damaged"], 1);
+  EXPECT_EQ(description["whole"], description["parts"].size() - 1);
+  for (const Json& part : description["parts"])
+    EXPECT_EQ(part.value("faults", Json::array()).size(), part["kind"] == "model" ? 2U : 0U);
+}
+
+TEST_F(BundleTest, OneBundleAtATime) {
+  const auto work = bundle_progress_.Begin("export").value();
+  EXPECT_EQ(ExportSiteBundle(BundleParts(), Path("x")).error().code(),
+            ErrorCode::kFailedPrecondition);
+  EXPECT_FALSE(std::filesystem::exists(Path("x")));
+}
+
 TEST_F(BundleTest, AnotherSitesBundleIsRefusedAsAWhole) {
   WriteToSite(Path("b"), "south", {{BundleKind::kReceipt, hub_.CurrentReceipt()}});
   const auto report = ImportSiteBundle(BundleParts(), Path("b"));

@@ -126,7 +126,8 @@ Result<std::string> SiteFixture::MakeStatus() {
 }
 
 SiteBundleParts SiteFixture::BundleParts() {
-  return {identity_.get(), outbox_.get(), deployer_.get(), [this] { return MakeStatus(); }};
+  return {identity_.get(),   outbox_.get(),     deployer_.get(), [this] { return MakeStatus(); },
+          &bundle_progress_, Path("site/sync"), custody_.get(),  &clock_};
 }
 
 }  // namespace skerry

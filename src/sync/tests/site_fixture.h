@@ -58,6 +58,9 @@ class SiteFixture : public testing::Test {
   std::unique_ptr<Outbox> outbox_;
   RecordingTarget target_;
   std::unique_ptr<Deployer> deployer_;
+  BundleProgress bundle_progress_;
+  std::unique_ptr<CustodyList> custody_ =
+      Must(CustodyList::Open(directory_.path() / "custody.jsonl"));
   std::shared_ptr<const ModelPackage> package_;
   std::shared_ptr<const CompiledPolicy> policy_;
   std::uint64_t next_n_ = 1;

@@ -1,0 +1,152 @@
+// bundle: what a courier carries between a site and its hub.
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <future>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/control_client.h"
+#include "cli/report_text.h"
+#include "cli/terminal.h"
+#include "sync/bundle.h"
+
+namespace skerry {
+namespace {
+
+constexpr std::chrono::milliseconds kProgressInterval{500};
+
+struct BundleArguments {
+  std::string path, data, hub, site;
+  bool json = false;
+};
+
+void Print(const Json& answer, bool as_json, std::string (*text)(const Json&)) {
+  std::fputs(as_json ? DumpJsonPretty(answer).c_str() : text(answer).c_str(), stdout);
+}
+
+// Waits for the end of the work; meanwhile `progress` says how far it is, to whoever looks.
+template <typename T>
+Result<T> Watch(std::future<Result<T>> work, const std::function<Json()>& progress) {
+  if (!ShowsProgress()) return work.get();
+  while (work.wait_for(kProgressInterval) != std::future_status::ready) {
+    const Json now = progress();
+    if (!now.value("running", false)) continue;
+    const double bytes = now.value("bytes", 0.0), all_bytes = now.value("all_bytes", 0.0);
+    const double parts = now.value("parts", 0.0), all_parts = now.value("all_parts", 0.0);
+    const double share = all_bytes > 0 ? bytes / all_bytes : all_parts > 0 ? parts / all_parts : 0;
+    PrintProgress(
+        ProgressBar(share, fmt::format("{}: {:.0f} of {:.0f} parts, {:.1f} MB",
+                                       now.value("verb", ""), parts, all_parts, bytes / 1e6)));
+  }
+  PrintProgress("");
+  return work.get();
+}
+
+Result<std::string> DirectoryOf(const BundleArguments& args) {
+  if (args.data.empty() == args.hub.empty())
+    return Fail(ErrorCode::kInvalidArgument,
+                "give either --data (a site's directory) or --hub (the hub's directory)");
+  return args.hub.empty() ? args.data : args.hub;
+}
+
+// The process that makes or takes the bundle: a site's, or the hub's for one site.
+Status CallBundle(const BundleArguments& args, const char* verb) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string data, DirectoryOf(args));
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
+  SKERRY_ASSIGN_OR_RETURN(ControlClient watch, ControlClient::ForData(data));
+  Json body{{"path", std::filesystem::absolute(args.path).string()}};
+  if (!args.hub.empty() && std::string_view(verb) == "export") {
+    if (args.site.empty())
+      return Fail(ErrorCode::kInvalidArgument, "say for which site: --site NAME");
+    body["site"] = args.site;
+  }
+  SKERRY_ASSIGN_OR_RETURN(
+      const Json report,
+      Watch<Json>(
+          std::async(std::launch::async,
+                     [&] { return control.Post(fmt::format("/v1/bundles/{}", verb), body); }),
+          [&] { return watch.Get("/v1/bundles/progress").value_or(Json::object()); }));
+  Print(report, args.json, &BundleText);
+  return {};
+}
+
+// What a bundle says of itself; with `read`, every byte of it compared with its digest.
+Status ShowBundle(const BundleArguments& args, bool read) {
+  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(args.path));
+  BundleProgress progress;
+  SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, progress.Begin("verify"));
+  SKERRY_ASSIGN_OR_RETURN(
+      const Json description,
+      Watch<Json>(std::async(std::launch::async,
+                             [&] { return Result<Json>(DescribeBundle(reader, read, &progress)); }),
+                  [&] { return progress.ToJson(); }));
+  Print(description, args.json, &BundleContentsText);
+  const std::size_t damaged = description.value("damaged", std::size_t{0});
+  if (damaged > 0 || !description["medium"].empty())
+    return Fail(ErrorCode::kDataLoss,
+                "{}: {} of {} parts are missing or damaged; the others can be imported", args.path,
+                damaged, reader.parts().size());
+  return {};
+}
+
+// Which bundle was exported and imported by whom, as this side knows it.
+Status ShowCustody(const BundleArguments& args) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string data, DirectoryOf(args));
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
+  SKERRY_ASSIGN_OR_RETURN(const Json list, control.Get("/v1/bundles"));
+  Print(list, args.json, &CustodyText);
+  return {};
+}
+
+using BundleVerb = Status (*)(const BundleArguments&);
+
+void DeclareShow(CLI::App& app, const char* verb, const char* summary, BundleVerb run,
+                 const std::shared_ptr<CommandRun>& chosen) {
+  auto args = std::make_shared<BundleArguments>();
+  CLI::App* sub = app.add_subcommand(verb, summary);
+  sub->add_option("path", args->path, "the bundle: a directory, or a tar")->required();
+  sub->add_flag("--json", args->json, "print the answer as JSON");
+  sub->callback([args, run, chosen] { *chosen = [args, run] { return run(*args); }; });
+}
+
+void DeclareCall(CLI::App& app, const char* verb, const char* summary,
+                 const std::shared_ptr<CommandRun>& chosen) {
+  auto args = std::make_shared<BundleArguments>();
+  CLI::App* sub = app.add_subcommand(verb, summary);
+  sub->add_option("path", args->path, "the bundle: a directory, or a file that ends in .tar")
+      ->required();
+  sub->add_option("--data", args->data, "data directory of the running site");
+  sub->add_option("--hub", args->hub, "data directory of the running hub");
+  sub->add_option("--site", args->site, "the site that the hub's bundle is for");
+  sub->add_flag("--json", args->json, "print the answer as JSON");
+  sub->callback(
+      [args, verb, chosen] { *chosen = [args, verb] { return CallBundle(*args, verb); }; });
+}
+
+}  // namespace
+
+CommandRun DeclareBundle(CLI::App& app) {
+  auto chosen = std::make_shared<CommandRun>();
+  app.require_subcommand(1);
+  DeclareCall(app, "export",
+              "write what the other side needs; goes on with an export that was interrupted",
+              chosen);
+  DeclareCall(app, "import", "take in what the other side wrote; repeats are harmless", chosen);
+  DeclareShow(
+      app, "inspect", "list the parts without reading them",
+      [](const BundleArguments& args) { return ShowBundle(args, false); }, chosen);
+  DeclareShow(
+      app, "verify", "read every byte; name each part that is missing or damaged",
+      [](const BundleArguments& args) { return ShowBundle(args, true); }, chosen);
+  auto args = std::make_shared<BundleArguments>();
+  CLI::App* custody = app.add_subcommand("custody", "who exported and imported which bundle, when");
+  custody->add_option("--data", args->data, "data directory of the running site");
+  custody->add_option("--hub", args->hub, "data directory of the running hub");
+  custody->add_flag("--json", args->json, "print the answer as JSON");
+  custody->callback([args, chosen] { *chosen = [args] { return ShowCustody(*args); }; });
+  return [chosen] { return (*chosen)(); };
+}
+
+}  // namespace skerry

@@ -1,0 +1,82 @@
+#include "oci/tar_writer.h"
+
+#include <algorithm>
+#include <string>
+#include <system_error>
+
+#include "oci/tar_reader.h"
+
+namespace skerry {
+namespace {
+
+constexpr std::size_t kNameBytes = 100;
+constexpr std::uint64_t kLargestEntry = (std::uint64_t{1} << 33U) - 1;  // 11 octal digits
+
+Result<std::string> HeaderOf(std::string_view name, std::uint64_t bytes) {
+  if (name.empty() || name.size() > kNameBytes || bytes > kLargestEntry)
+    return Fail(ErrorCode::kTooLarge, "an archive takes no entry \"{}\" of {} bytes", name, bytes);
+  std::string header(kTarBlock, '\0');
+  const auto put = [&](std::size_t at, std::string_view text) {
+    header.replace(at, text.size(), text);
+  };
+  put(0, name);
+  put(100, "0000644");
+  put(108, "0000000");
+  put(116, "0000000");
+  put(124, fmt::format("{:011o}", bytes));
+  put(136, "00000000000");
+  put(148, "        ");
+  put(156, "0");
+  put(257, "ustar");
+  put(263, "00");
+  unsigned sum = 0;
+  for (const char c : header) sum += static_cast<unsigned char>(c);
+  put(148, fmt::format("{:06o}", sum));
+  header[154] = '\0';
+  return header;
+}
+
+}  // namespace
+
+Result<TarWriter> TarWriter::Open(const std::filesystem::path& path, std::uint64_t keep) {
+  std::error_code error;
+  if (std::filesystem::exists(path, error) && std::filesystem::file_size(path, error) > keep)
+    std::filesystem::resize_file(path, keep, error);
+  if (error)
+    return Fail(ErrorCode::kInternal, "cutting {} to {} bytes: {}", path.string(), keep,
+                error.message());
+  SKERRY_ASSIGN_OR_RETURN(AppendFile file,
+                          AppendFile::Open(path, AppendFile::Mode::kCreateOrExisting));
+  return TarWriter(path, std::move(file));
+}
+
+Status TarWriter::Add(std::string_view name, std::uint64_t bytes, const Content& content) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string header, HeaderOf(name, bytes));
+  const std::uint64_t start = file_.size();
+  std::uint64_t written = 0;
+  Status status = file_.Write(header);
+  if (status)
+    status = content([&](std::string_view piece) -> Status {
+      written += piece.size();
+      if (written > bytes)
+        return Fail(ErrorCode::kDataLoss, "\"{}\" has more than the {} bytes that are due", name,
+                    bytes);
+      return file_.Write(piece);
+    });
+  if (status && written != bytes)
+    status =
+        Fail(ErrorCode::kDataLoss, "\"{}\" has {} bytes where {} are due", name, written, bytes);
+  if (status) status = file_.Write(std::string((kTarBlock - bytes % kTarBlock) % kTarBlock, '\0'));
+  if (status) return {};
+  SKERRY_ASSIGN_OR_RETURN(TarWriter again, Open(path_, start));
+  file_ = std::move(again.file_);
+  return status;
+}
+
+Status TarWriter::Add(std::string_view name, std::string_view content) {
+  return Add(name, content.size(), [&](const auto& sink) { return sink(content); });
+}
+
+Status TarWriter::Close() { return file_.Write(std::string(2 * kTarBlock, '\0')); }
+
+}  // namespace skerry
