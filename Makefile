@@ -19,7 +19,7 @@ interop:  ## run the tests beside other tools that are heavy to build (cosign, s
 spark-test: build  ## train on a real Spark cluster of two workers (installs Spark: 0.9 GB)
 	scripts/deps --spark
 	for test in spark livy spark_s3 hub_train; do \
-	  SKERRY_WHOLE=1 SKERRY_SPARK=$$(scripts/deps --print-spark) SKERRY_SPARK_S3=$$(scripts/deps --print-spark-s3) python3 tests/$${test}_test.py || exit 1; done
+	  SKERRY_WHOLE=1 SKERRY_SPARK=$$(scripts/deps --print-spark) SKERRY_SPARK_S3=$$(scripts/deps --print-spark-s3) SKERRY_MOTO=$$(scripts/deps --print-moto) python3 tests/$${test}_test.py || exit 1; done
 spark-scale: build  ## measure Spark: 10,000,000 made rows, and with SKERRY_TEST_DATA all of KDD'99 10 % (needs 10 GB)
 	scripts/deps --spark
 	SKERRY_SPARK=$$(scripts/deps --print-spark) bench/spark.py rows

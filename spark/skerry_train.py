@@ -579,13 +579,27 @@ def sentence(error):
     return re.sub(r"^([\w.$]+(Exception|Error): )+", "", line.strip())[:400]
 
 
+def run(cluster, job):
+    work = look if "look_rows" in job else train
+    try:
+        work(cluster, job)
+    except Exception as error:
+        # Spark 3 knows some encodings of Parquet (BYTE_STREAM_SPLIT, which a hub's segments have) only where it reads row by row.
+        if "Unsupported encoding" not in str(error):
+            raise
+        progress("the files have encodings that this Spark reads row by row alone: once more")
+        cluster.spark.catalog.clearCache()
+        cluster.spark.conf.set("spark.sql.parquet.enableVectorizedReader", "false")
+        work(cluster, job)
+
+
 def main():
     job, status = skerry.job, 1
     if job.get("format") != FORMAT:
         sys.exit(f"this job is '{job.get('format')}'; this file takes {FORMAT}: it is of another version of skerry")
     try:
         check_spark(job["master"])
-        (look if "look_rows" in job else train)(Cluster(job), job)
+        run(Cluster(job), job)
         status = 0
     except Refused as refusal:
         tell("failed", text=str(refusal))

@@ -1,6 +1,7 @@
 """Trainings that a hub runs: asked for, followed, refused, cancelled and interrupted, by its API and its commands; with SKERRY_SPARK on a real cluster,
 too. Prints "N passed, N failed, N skipped"."""
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -11,7 +12,8 @@ import unittest
 import urllib.error
 import urllib.request
 
-from skerry_process import SKERRY, Served, only_whole, run, run_tests, write_table
+from livy_server import LivyServer
+from skerry_process import SKERRY, Served, only_whole, post, run, run_tests, write_table
 from spark_cluster import ENVIRONMENT, Cluster, why_not
 
 LONG = {"trees": 100_000, "learning_rate": 0.0001, "depth": 12}  # hours
@@ -94,6 +96,33 @@ class HubCase(unittest.TestCase):
     def left(self, name):
         return sorted(path.name for path in (self.data / "runs" / name).iterdir())
 
+    def sites_segments(self):
+        """Trains machines:1, rolls it out to a site, has it score 3,000 rows and waits until they are in the hub's lake."""
+        lines = self.table.read_text().splitlines()
+        self.table.write_text("\n".join([lines[0] + ",truth", *(f"{line},{line[-1]}" for line in lines[1:])]) + "\n")
+        self.assertEqual(self.ended(self.submit(context=["truth"]))["state"], "trained", self.seen[-1])
+        policy, config, token = self.dir / "policy.yaml", self.dir / "site.yaml", self.dir / "north.token"
+        policy.write_text("skerry: policy/1\nname: machines\nversion: 1\nfields: {a: keep, b: keep, kind: keep, truth: keep}\n"
+                          "derived: {prediction: keep, score: keep, anomaly_score: keep, reasons: keep, event_time: keep}\nclasses: {sample: {rate: 1}}\n")
+        config.write_text("hub: {interval: 200ms}\noutbox: {segment_rows: 1000, segment_age: 1s}\n")
+        for command in (("policy", "push", policy), ("token", "north", "--out", token)):
+            done = run(*command, "--hub", self.data)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        site = Served("site", "--data", self.dir / "site", "--token-file", token, "--http", "127.0.0.1:0", "--config", config)
+        self.addCleanup(site.stop)
+        done = run("deploy", "machines:1", "--policy", "machines:1", "--sites", "north", "--hub", self.data)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        write_table(self.dir / "rows.csv", 3000, seed=5)
+        rows = (self.dir / "rows.csv").read_text().replace("failure", "truth")
+        self.until(lambda: post(f"{site.url}/v1/score?model=machines", rows, "text/csv").count("score") >= 3000)
+        self.until(lambda: sum(1 for file in (self.data / "lake").glob("class=sample/*/*/*.parquet") if not file.name.startswith(".")) >= 3)
+
+    def until(self, is_it, seconds=120):
+        deadline = time.monotonic() + seconds
+        while not is_it():
+            self.assertLess(time.monotonic(), deadline)
+            self.pause.wait(0.2)
+
     def check_scores(self, model):
         """The package that the registry gives, its signature verified, scores."""
         pulled = run("pull", model, "--hub", self.data, "--out", self.dir / "pulled")
@@ -151,7 +180,8 @@ class Trainings(HubCase):
                 ({"data": [f"{self.tables}/way.csv"]}, 403, "is a link to a file that this hub does not train from"),
                 ({"data": [str(self.data / "admin.token")]}, 403, "run.data[0]: "),
                 ({"data": [f"{self.tables}/none.csv"]}, 404, "run.data[0]: there is no file"),
-                ({"data": ["s3://plant/a.csv"]}, 400, "run.data[0]: s3://plant/a.csv is read by Spark alone"),
+                ({"data": ["s3://plant/a.csv"]}, 403, "run.data[0]: s3://plant/a.csv is not below what this hub trains from: none"),
+                ({"data": ["hdfs://plant/a.csv"]}, 400, "run.data[0]: hdfs://plant/a.csv is read by Spark alone"),
                 ({"label": "faild"}, 400, 'run.label: machines.csv has no column "faild"; it has a, b, kind, failure'),
                 ({"time": "day"}, 400, "run.time: "),
                 ({"treez": 3}, 400, "run: unknown key 'treez'"),
@@ -251,17 +281,20 @@ class Trainings(HubCase):
             self.assertIn(words, done.stderr)
 
 
-@unittest.skipIf(why_not(), f"with Spark: {why_not()}")
-class OnSpark(HubCase):
+class ClusterCase(HubCase):
+    SETTINGS = ("--spark-conf", "spark.executor.memory=700m", "--spark-conf", "spark.driver.memory=1g")
+
     @classmethod
     def setUpClass(cls):
         cls.cluster = Cluster()
         cls.addClassCleanup(cls.cluster.end)
 
+
+@unittest.skipIf(why_not(), f"with Spark: {why_not()}")
+class OnSpark(ClusterCase):
     def setUp(self):
         super().setUp()
-        self.start("--train-master", self.cluster.url, "--train-master", "spark://127.0.0.1:1", "--spark-conf", "spark.executor.memory=700m",
-                   "--spark-conf", "spark.driver.memory=1g", environment=ENVIRONMENT)
+        self.start("--train-master", self.cluster.url, "--train-master", "spark://127.0.0.1:1", *self.SETTINGS, environment=ENVIRONMENT)
 
     def test_followed_to_its_model(self):
         name = self.submit(engine="spark", master=self.cluster.url)
@@ -273,6 +306,21 @@ class OnSpark(HubCase):
         self.assertTrue(any("inner fold 3 of 5, 2 at work" in progress["step"] for progress in told))
         self.assertTrue(any(progress["tasks_fraction"] is not None and " of 2 tasks" in progress["tasks"] for progress in told), told)
         self.check_scores("machines:1")
+
+    def test_trains_from_the_segments_of_a_site_as_they_lie_in_the_lake(self):
+        self.sites_segments()
+        common = {"data": ["lake/class=sample/model_name=machines/*/*.parquet"], "label": "ctx_truth", "task": "classification",
+                  "context": ["instance", "n", "seq", "event_time", "clock", "mono_us", "model", "role", "prediction", "score", "anomaly_score", "reasons",
+                              "select_reason", "sample_prob", "primary"]}
+        names = [self.submit(model="machines:3", **common), self.submit(model="machines:4", engine="spark", master=self.cluster.url, **common)]
+        reports = [self.ended(name)["report"] for name in names]
+        for report, name in zip(reports, names):
+            self.assertIsNotNone(report, self.ask("GET", f"/v1/runs/{name}/log"))
+            self.assertEqual(report["rows"], 3000)
+            self.assertGreater(report["holdout"]["model"]["auc"]["value"], 0.9)
+        schemas = [(self.data / "runs" / name / "package/schema.json").read_text().replace('"version": "4"', '"version": "3"') for name in names]
+        self.assertEqual(*schemas)
+        self.assertIn("encodings that this Spark reads row by row alone", self.ask("GET", f"/v1/runs/{names[1]}/log")[1])
 
     @only_whole
     def test_cancelled_on_the_cluster(self):
@@ -309,6 +357,56 @@ class OnSpark(HubCase):
         self.assertEqual(self.left(name), ["log.txt", "package.spark.log", "spec.json"])
         status, text = self.ask("GET", f"/v1/runs/{name}/log?of=spark")
         self.assertEqual((status, text), (200, log.read_text()[-(16 << 10):]))
+
+
+@unittest.skipIf(why_not(), f"with Spark: {why_not()}")
+class ByLivy(ClusterCase):
+    """Against the small server of livy_server.py, which runs spark-submit on the cluster."""
+
+    def serve(self, password="secret"):
+        self.livy = LivyServer(self.cluster.url, "secret")
+        self.addCleanup(self.livy.end)
+        self.start("--train-livy", self.livy.url, "--return-listen", "127.0.0.1:0", *self.SETTINGS,
+                   environment={**os.environ, "LIVY_USER": "livy", "LIVY_PASSWORD": password})
+
+    def asked(self):
+        return [method for method, _ in self.livy.requests if method != "GET"]
+
+    def test_followed_to_its_model(self):
+        self.serve()
+        status, answer = self.ask("POST", "/v1/runs", self.spec(engine="spark", livy="http://127.0.0.1:1"))
+        self.assertEqual((status, "run.livy: this hub does not train at http://127.0.0.1:1" in answer["error"]), (403, True), answer)
+        name = self.submit(engine="spark", livy=self.livy.url)
+        trained = self.ended(name)
+        self.assertEqual(trained["state"], "trained", trained)
+        self.assertRegex(trained["report"]["engine"], r"^Spark 3\.\d+\.\d+, XGBoost ")
+        self.assertRegex(trained["log_tail"], r"Livy batch \d+: running, application app-")
+        told = [described["progress"]["step_fraction"] for described in self.seen if described["progress"]]
+        self.assertTrue({0.2, 0.4, 0.6, 0.8} <= set(told), told)
+        self.check_scores("machines:1")
+        self.assertEqual(self.asked(), ["POST"])
+
+    @only_whole
+    def test_cancelled_the_batch_is_deleted(self):
+        self.serve()
+        name = self.submit(engine="spark", livy=self.livy.url, **LONG)
+        self.at_work(name, "inner fold 1 of 5")
+        batch = next(iter(self.livy.batches.values()))
+        self.assertEqual(self.ask("POST", f"/v1/runs/{name}/cancel")[0], 202)
+        self.assertEqual(self.ended(name)["state"], "cancelled")
+        self.assertIsNotNone(batch.process.poll())
+        self.assertEqual(self.asked(), ["POST", "DELETE"])
+        self.assertEqual(processes_of(self.data / "runs" / name), [])
+        self.assertEqual(self.left(name), ["log.txt", "spec.json"])
+
+    @only_whole
+    def test_what_livy_refuses_is_told(self):
+        self.serve(password="other")
+        name = self.submit(engine="spark", livy=self.livy.url)
+        failed = self.ended(name)
+        self.assertEqual(failed["state"], "failed")
+        self.assertIn("set LIVY_USER and LIVY_PASSWORD", failed["reason"])
+        self.assertEqual(self.left(name), ["log.txt", "spec.json"])
 
 
 if __name__ == "__main__":

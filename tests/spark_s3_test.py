@@ -8,16 +8,17 @@ import tempfile
 import unittest
 import urllib.request
 
+from s3_server import MOTO, why_not as why_no_server
 from skerry_process import SKERRY, only_whole, run, run_tests, write_table
 from spark_cluster import SPARK, Followed, why_not
 
 S3 = pathlib.Path(os.environ.get("SKERRY_SPARK_S3", "/nowhere"))
-JARS, MOTO = ",".join(str(jar) for jar in sorted(S3.glob("*.jar"))), S3 / "moto/bin/moto_server"
+JARS = ",".join(str(jar) for jar in sorted(S3.glob("*.jar")))
 
 
 def setUpModule():
     global environment
-    server = Followed(MOTO, "-H", "127.0.0.1", "-p", "0")
+    server = Followed(MOTO / "bin/moto_server", "-H", "127.0.0.1", "-p", "0")
     unittest.addModuleCleanup(server.end)
     environment = {"AWS_ENDPOINT_URL": server.wait_for(r"Running on (http://\S+)").group(1), "AWS_ACCESS_KEY_ID": "test",
                    "AWS_SECRET_ACCESS_KEY": "testtest", "AWS_REGION": "us-east-1"}
@@ -87,9 +88,8 @@ class S3Test(unittest.TestCase):
         said = self.refused(f"s3://{self.bucket}/runs/*.parquet", "--spark-conf", "spark.jars=")
         self.assertIn("it lacks Hadoop's S3 file system (--spark-conf spark.jars.packages=org.apache.hadoop:hadoop-aws:3.3.", said)
 
-    def test_the_embedded_engine_says_that_spark_can(self):
-        for args, words in ((["s3://lake/a.csv"], "s3://lake/a.csv is read by Spark alone: add --engine spark"),
-                            (["s3://lake/a.csv", "b.csv", "--engine", "spark", "--master", "local[1]"], "name data of one kind"),
+    def test_what_does_not_go_together(self):
+        for args, words in ((["s3://lake/a.csv", "b.csv", "--engine", "spark", "--master", "local[1]"], "name data of one kind"),
                             (["s3://lake/a.csv", "--print-schema", "--engine", "spark", "--master", "local[1]"], "columns are looked at on this machine")):
             done = run("train", *args, "--label", "failure", "--out", self.dir / "model")
             self.assertEqual(done.returncode, 1, done.stderr)
@@ -97,9 +97,7 @@ class S3Test(unittest.TestCase):
 
 
 def why_no_s3():
-    if why_not():
-        return why_not()
-    return "" if MOTO.exists() else "no server of S3 is installed (scripts/deps --spark)"
+    return why_not() or why_no_server() or ("" if JARS else "what Spark reads S3 with is not installed (make spark-test installs it)")
 
 
 if __name__ == "__main__":

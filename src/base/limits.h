@@ -112,6 +112,12 @@ constexpr std::size_t kConditionTerms = 256;
 constexpr std::size_t kConditionDepth = 32;
 constexpr std::size_t kRuleNameChars = 128;
 
+// S3.
+constexpr int kXmlDepth = 16;                    // of an answer
+constexpr std::size_t kListedObjects = 100'000;  // that a pattern is held against
+constexpr std::uint64_t kFetchedBytes = std::uint64_t{256} << 30U;  // for one command
+constexpr int kS3Attempts = 4;  // in a row without an answer or a byte
+
 // OCI.
 constexpr std::size_t kUploadChunkBytes = 1U << 20U;
 constexpr std::size_t kSlowLinkChunkBytes = 128U << 10U;  // a site's default: 16 s at 64 kbit/s

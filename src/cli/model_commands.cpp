@@ -5,8 +5,12 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/command.h"
+#include "cli/data_files.h"
 #include "cli/interrupts.h"
 #include "cli/report_text.h"
 #include "cli/terminal.h"
@@ -21,6 +25,24 @@
 #include "train/training_set.h"
 
 namespace skerry {
+namespace {
+
+struct LabelledTable {
+  DataFiles file;
+  Table table{};
+};
+
+Result<LabelledTable> ReadLabelled(const std::string& name, std::vector<std::string> texts) {
+  SKERRY_ASSIGN_OR_RETURN(DataFiles file, DataFiles::One(name));
+  SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));
+  ReadOptions read;
+  read.text_columns = std::move(texts);
+  Result<Table> table = engine->ReadFile(file.paths()[0], read);
+  if (!table) return Propagate(file.Told(Propagate(std::move(table))));
+  return LabelledTable{.file = std::move(file), .table = std::move(*table)};
+}
+
+}  // namespace
 
 CommandRun DeclareEvaluate(CLI::App& app) {
   struct Arguments {
@@ -30,7 +52,7 @@ CommandRun DeclareEvaluate(CLI::App& app) {
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("package", args->package, "a model package's directory")->required();
-  app.add_option("data", args->data, "a labelled table")->required();
+  app.add_option("data", args->data, "a labelled table, here or on S3 (s3://)")->required();
   app.add_option("--slice", args->options.slices,
                  "a column by whose values the figures are told, too; may be repeated; default: "
                  "categories and context columns of few values")
@@ -41,13 +63,12 @@ CommandRun DeclareEvaluate(CLI::App& app) {
     args->options.plots = !args->out.empty();
     if (args->options.plots) SKERRY_RETURN_IF_ERROR(CheckNewDirectory(args->out));
     SKERRY_ASSIGN_OR_RETURN(const auto package, LoadPackage(args->package, {}));
-    SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));
-    ReadOptions read;
-    read.text_columns = TextColumns(package->schema);
-    SKERRY_ASSIGN_OR_RETURN(const Table table, engine->ReadFile(args->data, read));
-    SKERRY_ASSIGN_OR_RETURN(const EvaluateReport report, Evaluate(*package, table, args->options));
+    SKERRY_ASSIGN_OR_RETURN(const LabelledTable data,
+                            ReadLabelled(args->data, TextColumns(package->schema)));
+    SKERRY_ASSIGN_OR_RETURN(const EvaluateReport report,
+                            Evaluate(*package, data.table, args->options));
     if (args->options.plots) {
-      const std::filesystem::path file(args->data);
+      const std::filesystem::path& file = data.file.paths()[0];
       SKERRY_ASSIGN_OR_RETURN(const Digest digest, DigestOfFile(file));
       SKERRY_RETURN_IF_ERROR(WriteEvaluation(
           report, *package, fmt::format("{} ({})", file.filename().string(), digest.ToString()),
@@ -68,19 +89,18 @@ CommandRun DeclareCompare(CLI::App& app) {
   auto args = std::make_shared<Arguments>();
   app.add_option("a", args->champion, "a model package's directory")->required();
   app.add_option("b", args->challenger, "another's, of the same label")->required();
-  app.add_option("data", args->data, "a labelled table that neither was trained on")->required();
+  app.add_option("data", args->data,
+                 "a labelled table that neither was trained on, here or on S3 (s3://)")
+      ->required();
   app.add_flag("--json", args->json, "print the report as JSON");
   return [args]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(const auto champion, LoadPackage(args->champion, {}));
     SKERRY_ASSIGN_OR_RETURN(const auto challenger, LoadPackage(args->challenger, {}));
-    ReadOptions read;
-    read.text_columns = TextColumns(champion->schema);
-    for (std::string& column : TextColumns(challenger->schema))
-      read.text_columns.push_back(std::move(column));
-    SKERRY_ASSIGN_OR_RETURN(auto engine, TabularEngine::Open({}));
-    SKERRY_ASSIGN_OR_RETURN(const Table table, engine->ReadFile(args->data, read));
+    std::vector<std::string> texts = TextColumns(champion->schema);
+    for (std::string& column : TextColumns(challenger->schema)) texts.push_back(std::move(column));
+    SKERRY_ASSIGN_OR_RETURN(const LabelledTable data, ReadLabelled(args->data, texts));
     SKERRY_ASSIGN_OR_RETURN(const CompareReport report,
-                            ComparePaired(args->champion, args->challenger, table, {}));
+                            ComparePaired(args->champion, args->challenger, data.table, {}));
     std::fputs(
         args->json ? DumpJsonPretty(report.ToJson()).c_str() : ComparisonText(report).c_str(),
         stdout);
@@ -126,11 +146,12 @@ void PrintScored(const ScoreFileReport& report, const std::string& out, bool bin
 CommandRun DeclareScore(CLI::App& app) {
   struct Arguments {
     ScoreFileOptions options;
-    std::string package;
+    std::string file, package;
     bool json = false;
   };
   auto args = std::make_shared<Arguments>();
-  app.add_option("file", args->options.in, "a CSV file with a header line, or a Parquet file")
+  app.add_option("file", args->file,
+                 "a CSV file with a header line, or a Parquet file, here or on S3 (s3://)")
       ->required();
   app.add_option("model", args->package, "a model package's directory")->required();
   app.add_option("--out", args->options.out, "the file to write; Parquet where it ends in .parquet")
@@ -144,11 +165,13 @@ CommandRun DeclareScore(CLI::App& app) {
         const auto package,
         LoadPackage(args->package, {.name = "", .version = "0", .digest = {}, .files = {}}));
     CatchInterrupts();
+    SKERRY_ASSIGN_OR_RETURN(const DataFiles file, DataFiles::One(args->file));
+    args->options.in = file.paths()[0];
     args->options.cancelled = Interrupted;
     args->options.progress = ScoringProgress();
     const Result<ScoreFileReport> report = ScoreFile(args->options, package);
     if (ShowsProgress()) PrintProgress("");
-    if (!report) return Propagate(Result<ScoreFileReport>(report));
+    if (!report) return file.Told(Propagate(Result<ScoreFileReport>(report)));
     PrintScored(*report, args->options.out.string(), package->schema.task == ModelTask::kBinary,
                 args->json);
     return {};

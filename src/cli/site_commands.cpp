@@ -57,7 +57,8 @@ void AddTrainingOptions(CLI::App& app, TrainingGrounds& training) {
       "a Spark master that they may train at (docs/training.md); may be repeated");
   add("--train-livy", training.livy, "a Livy server that they may train at; may be repeated");
   add("--train-address", training.addresses,
-      "what Spark may read, the front of an address (s3://plant/machines/); may be repeated");
+      "what training runs may read, the front of an address (s3://plant/machines/); may be "
+      "repeated");
   add("--return-listen", training.return_listen, "with Livy: as of 'skerry train'");
   add("--return-url", training.return_url, "with Livy: as of 'skerry train'");
   add("--spark-submit", training.spark_submit, "as of 'skerry train'");

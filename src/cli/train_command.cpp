@@ -1,4 +1,5 @@
 // train: from files to a model package.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -7,10 +8,13 @@
 #include "base/child_process.h"
 #include "base/cores.h"
 #include "cli/command.h"
+#include "cli/data_files.h"
 #include "cli/interrupts.h"
 #include "cli/terminal.h"
 #include "cli/tracked_training.h"
+#include "s3/place.h"
 #include "storage/file.h"
+#include "storage/new_directory.h"
 #include "tabular/file_list.h"
 #include "train/column_file.h"
 #include "train/option_ranges.h"
@@ -20,13 +24,15 @@ namespace skerry {
 namespace {
 
 constexpr const char* kDataHelp =
-    "CSV, Parquet or NDJSON files, or patterns ('data/*.csv'); for Spark also addresses "
+    "CSV, Parquet or NDJSON files, or patterns ('data/*.csv'), here or on S3 "
     "('s3://bucket/*.parquet')";
 
 template <typename T>
 CLI::Range Within(const OptionRange& range) {
   return {static_cast<T>(range.least), static_cast<T>(range.most)};
 }
+
+bool IsAddress(std::string_view name) { return name.find("://") != std::string_view::npos; }
 
 Status PrintColumns(const TrainOptions& options, bool json) {
   if (!options.spark.data.empty())
@@ -136,15 +142,11 @@ Status CheckEngine(const EngineArguments& args, TrainOptions& options) {
   return {};
 }
 
-// Files of this machine, or addresses that Spark alone reads.
-Status TakeData(const std::vector<std::string>& names, TrainOptions& options) {
+// For Spark, which reads objects where they are: addresses, or else files of this machine.
+Status TakeSparkData(const std::vector<std::string>& names, TrainOptions& options) {
   std::vector<std::string> files;
   for (const std::string& name : names)
-    (name.find("://") == std::string::npos ? files : options.spark.data).push_back(name);
-  if (!options.spark.data.empty() && !options.spark.asked())
-    return Fail(ErrorCode::kUnimplemented,
-                "{} is read by Spark alone: add --engine spark, or name a file of this machine",
-                options.spark.data[0]);
+    (IsAddress(name) ? options.spark.data : files).push_back(name);
   if (!options.spark.data.empty() && !files.empty())
     return Fail(ErrorCode::kInvalidArgument,
                 "{} is a file of this machine and {} is not: name data of one kind", files[0],
@@ -152,6 +154,18 @@ Status TakeData(const std::vector<std::string>& names, TrainOptions& options) {
   if (files.empty()) return {};
   SKERRY_ASSIGN_OR_RETURN(options.data, ExpandFiles(files));
   return {};
+}
+
+Result<DataFiles> TakeData(const std::vector<std::string>& names, TrainOptions& options) {
+  for (const std::string& name : names)
+    if (IsAddress(name) && !IsS3Address(name))
+      return Fail(ErrorCode::kUnimplemented,
+                  "{} is read by Spark alone: add --engine spark, or name a file of this machine "
+                  "or an object of S3 (s3://)",
+                  name);
+  SKERRY_ASSIGN_OR_RETURN(DataFiles data, DataFiles::Open(names));
+  options.data = data.paths();
+  return data;
 }
 
 struct TrainArguments {
@@ -170,6 +184,15 @@ Result<std::optional<DirectoryLock>> TakePartInRun(const std::string& directory)
   SKERRY_RETURN_IF_ERROR(EndWithParent(SIGTERM));
   return DirectoryLock::Acquire(directory).map(
       [](DirectoryLock&& lock) { return std::optional<DirectoryLock>(std::move(lock)); });
+}
+
+// With the data that is there by now.
+Status RunTraining(TrainArguments& args) {
+  if (args.print_schema) return PrintColumns(args.options, args.json);
+  SKERRY_ASSIGN_OR_RETURN(const TrainReport report, TrainTracked(args.options, args.mlflow));
+  if (!args.run.empty()) return {};  // its log tells progress; the report is in the package
+  std::fputs(args.json ? DumpJsonPretty(report.ToJson()).c_str() : report.ToText().c_str(), stdout);
+  return {};
 }
 
 // What is chosen on the inner folds.
@@ -251,17 +274,20 @@ CommandRun DeclareTrain(CLI::App& app) {
     TrainOptions& told = args->options;
     SKERRY_ASSIGN_OR_RETURN(told.calibration, ParseCalibration(args->calibration));
     SKERRY_ASSIGN_OR_RETURN(told.detector.kind, ParseDetectorKind(args->detector));
-    told.progress = [](std::string_view line) { PrintProgress(line); };
-    SKERRY_RETURN_IF_ERROR(TakeData(args->data, told));
     if (!args->schema.empty()) SKERRY_RETURN_IF_ERROR(ReadColumnFile(args->schema, told));
-    if (args->print_schema) return PrintColumns(told, args->json);
-    CatchInterrupts(part ? SecondInterrupt::kIsIgnored : SecondInterrupt::kEndsAtOnce);
+    const bool addressed = std::any_of(args->data.begin(), args->data.end(), IsAddress);
+    if (addressed && !args->print_schema) SKERRY_RETURN_IF_ERROR(CheckNewDirectory(told.out));
+    if (addressed || !args->print_schema)
+      CatchInterrupts(part ? SecondInterrupt::kIsIgnored : SecondInterrupt::kEndsAtOnce);
+    DataFiles data;
+    if (told.spark.asked()) {
+      SKERRY_RETURN_IF_ERROR(TakeSparkData(args->data, told));
+    } else {
+      SKERRY_ASSIGN_OR_RETURN(data, TakeData(args->data, told));
+    }
+    told.progress = [&data](std::string_view line) { PrintProgress(data.Told(std::string(line))); };
     told.cancelled = Interrupted;
-    SKERRY_ASSIGN_OR_RETURN(const TrainReport report, TrainTracked(told, args->mlflow));
-    if (part) return {};  // its log tells progress; the report is in the package
-    std::fputs(args->json ? DumpJsonPretty(report.ToJson()).c_str() : report.ToText().c_str(),
-               stdout);
-    return {};
+    return data.Told(RunTraining(*args));
   };
 }
 

@@ -59,7 +59,8 @@ std::size_t OnBody(char* data, std::size_t, std::size_t size, void* context) {
   long status = 0;
   curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
   transfer.received += size;
-  if (call.sink && status >= 200 && status < 300) {
+  const bool wanted = call.sink_status == 0 || status == call.sink_status;
+  if (call.sink && status >= 200 && status < 300 && wanted) {
     transfer.failure = call.sink({data, size});
     return transfer.failure ? size : 0;
   }

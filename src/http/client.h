@@ -35,6 +35,8 @@ struct HttpCall {
   std::optional<FileBody> file{};  // instead of `body`
   // Gets the body of a 2xx answer as it comes, instead of HttpReply::body. Its error ends the call.
   std::function<Status(std::string_view)> sink{};
+  // Of a 2xx answer to `sink`, where not every one will do (206 for a range); 0: any.
+  int sink_status = 0;
   std::uint64_t max_reply_bytes = limits::kReplyBytes;
 };
 

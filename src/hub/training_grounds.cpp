@@ -102,10 +102,11 @@ Result<std::string> TrainingGrounds::ResolveFile(const std::string& name, const 
 
 Status TrainingGrounds::CheckAddress(const TrainRequest& request, const std::string& address,
                                      const std::string& member) const {
-  if (!request.on_spark())
+  if (!request.on_spark() && !address.starts_with("s3://"))
     return Fail(ErrorCode::kInvalidArgument,
-                "{}: {} is read by Spark alone: say \"engine\": \"spark\", or name a file", member,
-                address);
+                "{}: {} is read by Spark alone: say \"engine\": \"spark\", or name a file or an "
+                "object of S3 (s3://)",
+                member, address);
   const bool allowed = std::any_of(addresses.begin(), addresses.end(), [&](const std::string& one) {
     return address.starts_with(one) && address.size() > one.size();
   });

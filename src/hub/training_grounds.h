@@ -13,7 +13,7 @@ namespace skerry {
 
 struct TrainingGrounds {
   std::vector<std::filesystem::path> directories{};  // whose files may be trained from
-  std::vector<std::string> addresses{};  // as "s3://plant/": what begins so may be read by Spark
+  std::vector<std::string> addresses{};  // as "s3://plant/": what begins so may be trained from
   std::vector<std::string> masters{}, livy{};  // the Spark clusters
   // For every training on Spark.
   std::vector<std::string> spark_conf{};

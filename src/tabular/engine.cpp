@@ -95,7 +95,8 @@ std::string CsvCall(const std::filesystem::path& path, const CsvHeader& header,
       told += fmt::format("{}{}: 'VARCHAR'", told.empty() ? "" : ", ", QuoteLiteral(name));
   return fmt::format(
       "read_csv({}, delim={}, quote='\"', escape='\"', header={}, skip=0, all_varchar={}, "
-      "sample_size=-1, max_line_size={}, auto_type_candidates=['BIGINT', 'DOUBLE', 'TIME', 'DATE', "
+      "sample_size=-1, hive_partitioning=false, max_line_size={}, auto_type_candidates=['BIGINT', "
+      "'DOUBLE', 'TIME', 'DATE', "
       "'TIMESTAMP', "
       "'TIMESTAMPTZ', 'VARCHAR']{})",
       QuoteLiteral(path.string()), QuoteLiteral(std::string(1, header.delimiter)), options.header,
@@ -251,10 +252,13 @@ Result<Source> TabularEngine::Impl::SourceOf(const std::filesystem::path& path,
                                              const ReadOptions& options) {
   const std::string literal = QuoteLiteral(path.string());
   if (EndsWithAny(path, {".parquet"}))
-    return Source{fmt::format("read_parquet({})", literal), {}, {}};
+    return Source{fmt::format("read_parquet({}, hive_partitioning=false)", literal), {}, {}};
   if (EndsWithAny(path, {".ndjson", ".jsonl"}))
-    return Source{
-        fmt::format("read_json({}, format='newline_delimited', sample_size=-1)", literal), {}, {}};
+    return Source{fmt::format("read_json({}, format='newline_delimited', sample_size=-1, "
+                              "hive_partitioning=false)",
+                              literal),
+                  {},
+                  {}};
   SKERRY_ASSIGN_OR_RETURN(CsvHeader header, HeaderOf(path));
   if (!options.header) return Source{CsvCall(path, header, options), {}, {}};
   SKERRY_RETURN_IF_ERROR(CheckDistinct(header.fields, path.string()));

@@ -99,7 +99,8 @@ class TabularEngine {
 
   // Reads a whole file. By the name's end: .parquet; .ndjson and .jsonl; everything else is CSV
   // (also .tsv, and gzip with .gz; delimiter and quoting are sniffed; a byte order mark is taken
-  // off; blank cells are missing; truth values stay the words that they are). kNotFound;
+  // off; blank cells are missing; truth values stay the words that they are). Directories called
+  // day=3 are no columns: a file is what its bytes say, wherever it lies. kNotFound;
   // kInvalidArgument: no rows, no columns, ragged lines, a missing column, bytes that are no UTF-8.
   // More than limits::kTableColumns columns are kTooLarge, counted on the first line before the
   // library sees the file.

@@ -13,6 +13,7 @@
 #include "base/child_process.h"
 #include "base/environment.h"
 #include "base/limits.h"
+#include "s3/place.h"
 #include "train/job_facts.h"
 
 namespace skerry {
@@ -46,16 +47,14 @@ Status CheckMaster(const SparkOptions& options) {
 // environment by Spark itself: on a command line everybody could read them.
 std::vector<std::string> S3Settings() {
   std::vector<std::string> settings;
-  std::string endpoint = FromEnvironment("AWS_ENDPOINT_URL_S3");
-  if (endpoint.empty()) endpoint = FromEnvironment("AWS_ENDPOINT_URL");
-  std::string region = FromEnvironment("AWS_REGION");
-  if (region.empty()) region = FromEnvironment("AWS_DEFAULT_REGION");
-  if (!endpoint.empty()) {
-    settings.push_back("spark.hadoop.fs.s3a.endpoint=" + endpoint);
+  const S3Place place = S3Place::FromEnvironment();
+  if (!place.endpoint.empty()) {
+    settings.push_back("spark.hadoop.fs.s3a.endpoint=" + place.endpoint);
     // Buckets of a server of one's own have no host names of their own.
     settings.emplace_back("spark.hadoop.fs.s3a.path.style.access=true");
   }
-  if (!region.empty()) settings.push_back("spark.hadoop.fs.s3a.endpoint.region=" + region);
+  if (!place.region.empty())
+    settings.push_back("spark.hadoop.fs.s3a.endpoint.region=" + place.region);
   return settings;
 }
 

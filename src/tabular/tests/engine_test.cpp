@@ -70,6 +70,21 @@ TEST_F(TabularTest, ParquetGivesBackWhatWasWritten) {
   EXPECT_EQ(*read, table);
 }
 
+TEST_F(TabularTest, DirectoriesAreNoColumns) {
+  Table table;
+  table.columns = {{.name = "count", .type = ColumnType::kInt64}};
+  table.columns[0].AppendInt(7);
+  std::filesystem::create_directories(path("count=9/day=3"));
+  ASSERT_TRUE(engine_->WriteParquet(table, path("count=9/day=3/t.parquet")));
+  Write("count=9/day=3/t.csv", "count\n7\n");
+  Write("count=9/day=3/t.ndjson", "{\"count\": 7}\n");
+  for (const char* name : {"t.parquet", "t.csv", "t.ndjson"}) {
+    const auto read = engine_->ReadFile(path("count=9/day=3") / name, {});
+    ASSERT_TRUE(read) << read.error().ToString();
+    EXPECT_EQ(*read, table) << name;
+  }
+}
+
 TEST_F(TabularTest, SameTableGivesTheSameParquetBytes) {
   ASSERT_TRUE(engine_->WriteParquet(EveryType(), path("a.parquet")));
   ASSERT_TRUE(engine_->WriteParquet(EveryType(), path("b.parquet")));
