@@ -191,7 +191,7 @@ TEST_F(S3ClientTest, ListsAreBounded) {
 
 TEST_F(S3ClientTest, WhatIsTooMuchIsRefusedBeforeTheFirstByte) {
   S3Client client = Client();
-  const auto why_not = [&](std::vector<std::uint64_t> sizes) {
+  const auto why_not = [&](const std::vector<std::uint64_t>& sizes) {
     std::vector<S3Object> objects;
     for (const std::uint64_t bytes : sizes)
       objects.push_back({.name = {.bucket = "lake", .key = "a"}, .bytes = bytes});
