@@ -13,7 +13,7 @@ import tempfile
 import unittest
 import urllib.request
 
-from skerry_process import Served, run, run_tests, train_package
+from skerry_process import SKERRY, Served, run, run_tests, train_package
 
 POLICY = """skerry: policy/1
 name: demo
@@ -260,6 +260,48 @@ class Bundles(unittest.TestCase):
                             self.assertIn(entry["clock"], ("synced", "holdover", "unknown"))
                 self.assertIn("import", self.world.do("bundle", "custody", "--hub", self.world.hub_data))
                 self.world.stop()
+
+    def test_killed_in_the_middle_goes_on(self):
+        """SIGKILL to the site while it exports and to the hub while it imports; asked again, each comes to its end."""
+        self.world.join("north")
+        for number in range(8):  # each export makes a shipment of what is new
+            self.world.score("north", 100, number)
+            self.world.export("north", self.dir / f"throwaway{number}")
+        rng = random.Random(5)
+        for form in ("killed", "killed.tar"):
+            stick = self.dir / form
+            for _ in range(6):
+                self.meet(self.world.sites["north"], rng.uniform(0.02, 0.15), "export", stick, "--data", self.dir / "north")
+                self.world.sites.pop("north")
+                self.world.start_site("north")
+                if stick.is_file() or (stick / "index.json").exists():
+                    break
+            done = run("bundle", "export", stick, "--data", self.dir / "north")
+            self.assertTrue(done.returncode == 0 or "is not empty" in done.stderr or "there already" in done.stderr, done.stderr)
+            status, found = self.verify(stick)
+            self.assertEqual((status, found["damaged"], found["medium"]), (0, 0, []))
+            self.assertGreaterEqual(len(found["parts"]), 10)
+        # Once: a segment that two processes died of while they read it is set aside.
+        self.meet(self.world.hub, rng.uniform(0.05, 0.25), "import", stick, "--hub", self.world.hub_data)
+        self.world.hub = None
+        self.world.start_hub()
+        report = self.world.take(stick)
+        self.assertEqual((report["missing"], report["refused"]), ([], []))
+        self.assertEqual(self.world.received("north"), (800, True))
+
+    @staticmethod
+    def meet(served, after_s, *verb):
+        """Kills the process so long after the command was begun."""
+        command = subprocess.Popen([SKERRY, "bundle", *map(str, verb)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            command.wait(after_s)
+        except subprocess.TimeoutExpired:
+            pass
+        served.process.kill()
+        served.process.wait()
+        served.process.stdout.close()
+        served.log.close()
+        command.wait(60)
 
     def test_hostile_bundles_change_nothing(self):
         """To the hub and to the site, as directories and tars: refused with a reason, and everything goes on as before."""
