@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin for each other take minutes on a busy machine
-SKERRY = str(pathlib.Path(__file__).resolve().parent.parent / "build/release/skerry")
+SKERRY = os.environ.get("SKERRY") or str(pathlib.Path(__file__).resolve().parent.parent / "build/release/skerry")
 
 
 def run(*args, cwd=None):

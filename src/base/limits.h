@@ -111,6 +111,10 @@ constexpr std::size_t kConditionChars = 4'096;
 constexpr std::size_t kConditionTerms = 256;
 constexpr std::size_t kConditionDepth = 32;
 constexpr std::size_t kRuleNameChars = 128;
+constexpr std::size_t kIdentifierTextBytes = 64U << 10U;  // longer texts are not looked through
+constexpr std::uint64_t kCheckedRows = 100'000;   // that `policy check --rows` looks through
+constexpr std::size_t kPoliciesKept = 256;        // that were in force, to tell what one narrows
+constexpr std::size_t kDecisionsAtOnce = 10'000;  // entries of the decision log in one batch
 
 // S3.
 constexpr int kXmlDepth = 16;                    // of an answer

@@ -198,6 +198,40 @@ std::string ExplanationText(const Json& explanation) {
          RenderColumns(rows);
 }
 
+std::string PolicyText(const Json& facts) {
+  const auto name = [](const Json& ref) {
+    return ref.is_null() ? std::string("none") : Cell(ref, "name") + ":" + Cell(ref, "version");
+  };
+  std::string out = fmt::format("in force: {}\nlocal policy: {}\n", name(facts.at("in_force")),
+                                facts.at("local").is_null() ? "none" : Cell(facts, "local"));
+  for (const Json& warning : facts.value("warnings", Json::array()))
+    out += "  " + warning.get<std::string>() + "\n";
+  const Json& waiting = facts.at("waiting");
+  if (waiting.is_null()) return out + "nothing waits for approval\n";
+  out += fmt::format("{}: {}\n", waiting.value("refused", false) ? "refused" : "waits for approval",
+                     name(waiting));
+  for (const Json& widening : waiting.value("widenings", Json::array()))
+    out += "  " + widening.get<std::string>() + "\n";
+  return out;
+}
+
+std::string ReplayText(const Json& facts) {
+  std::string out = fmt::format("{} rows of the journal, {} of other models left out\n",
+                                Number(facts, "rows"), Number(facts, "skipped"));
+  const auto add = [&](const char* what, const char* last, const char* last_title) {
+    std::vector<std::vector<std::string>> rows{{what, "this policy", "in force", last_title}};
+    for (const auto& [key, counts] : facts.at(what).items())
+      rows.push_back({key, Number(counts, "asked"), Number(counts, "in_force"),
+                      std::string_view(last) == "was" ? Number(counts, last) : Cell(counts, last)});
+    if (rows.size() > 1) out += RenderColumns(rows);
+  };
+  add("dispositions", "was", "what became of them");
+  add("classes", "", "");
+  add("withheld", "", "");
+  add("columns", "rule", "rule");
+  return out;
+}
+
 std::string ReconciliationText(const std::vector<Json>& sites) {
   static constexpr std::array kTerms{"scored",       "received",    "withheld",
                                      "not_selected", "shed",        "recalled",

@@ -22,6 +22,10 @@ std::string OutboxText(const Json& facts);
 std::string SyncText(const Json& facts);
 // Of a site's POST /v1/policy/explain: each field before and after, with rule and action.
 std::string ExplanationText(const Json& explanation);
+// Of a site's GET /v1/policy.
+std::string PolicyText(const Json& facts);
+// Of a site's POST /v1/policy/replay.
+std::string ReplayText(const Json& facts);
 // The reconciliations of some sites (GET /v1/sites/{site}/reconciliation). Terms that are 0
 // everywhere are named below the table.
 std::string ReconciliationText(const std::vector<Json>& sites);

@@ -97,7 +97,7 @@ CommandRun DeclareSite(CLI::App& app) {
   struct Arguments {
     SiteOptions options;
     AccessOptions access;
-    std::string data = "skerry-site", http, grpc, capture, config;
+    std::string data = "skerry-site", http, grpc, capture, config, local_policy;
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("--data", args->data, "data directory, made when absent")->capture_default_str();
@@ -111,6 +111,8 @@ CommandRun DeclareSite(CLI::App& app) {
   app.add_option(
       "--capture", args->capture,
       "off, async, sync (the default) or try: sync, but what cannot be kept is answered");
+  app.add_option("--local-policy", args->local_policy,
+                 "a policy (YAML) of the site's own; of it and the hub's the stricter rule holds");
   app.add_option("--config", args->config, "YAML file with the settings below");
   app.footer("Settings of --config:\n" + SiteOptions::ConfigReference());
   return [args]() -> Status {
@@ -130,6 +132,7 @@ CommandRun DeclareSite(CLI::App& app) {
     if (!args->capture.empty()) {
       SKERRY_ASSIGN_OR_RETURN(options.capture, ParseCaptureMode(args->capture));
     }
+    if (!args->local_policy.empty()) options.local_policy = args->local_policy;
     OverrideAccess(args->access, options.access);
     SKERRY_ASSIGN_OR_RETURN(const auto site, Site::Start(options));
     std::printf("site: %s\n", site->url().c_str());

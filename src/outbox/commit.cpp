@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "base/limits.h"
+#include "outbox/decision_log.h"
 #include "outbox/store.h"
 
 namespace skerry {
@@ -215,7 +216,9 @@ Status OutboxStore::EmitSideRecords(EmitWhat what) {
   const auto windows = windows_.Due(which);
   SKERRY_ASSIGN_OR_RETURN(
       const std::uint64_t decisions,
-      ReadNumber(*database_, "SELECT COUNT(*) FROM withheld WHERE rows > reported"));
+      ReadNumber(*database_,
+                 "SELECT (SELECT COUNT(*) FROM withheld WHERE rows > reported) + (SELECT COUNT(*) "
+                 "FROM decisions WHERE sent = 0)"));
   if (windows.empty() && decisions == 0) return {};
   SKERRY_ASSIGN_OR_RETURN(Work work, Begin());
   SKERRY_RETURN_IF_ERROR(EmitSummaries(work, what));
@@ -243,23 +246,10 @@ Status OutboxStore::EmitSummaries(Work& work, EmitWhat what) {
 
 // The decision log: how many rows were withheld by which rule, never what was in them.
 Status OutboxStore::EmitDecisions(Work& work) {
+  SKERRY_RETURN_IF_ERROR(LogDecisions(*database_));
   if (last_policy_ == nullptr || !last_policy_->classes().decision) return {};
-  SKERRY_ASSIGN_OR_RETURN(auto query,
-                          database_->Prepare("SELECT rule, reason, policy, rows - reported FROM "
-                                             "withheld WHERE rows > reported"));
-  Table table{{{.name = "rule", .type = ColumnType::kText},
-               {.name = "reason", .type = ColumnType::kText},
-               {.name = "policy_digest", .type = ColumnType::kText},
-               {.name = "rows", .type = ColumnType::kInt64}}};
-  while (true) {
-    SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) break;
-    for (int i = 0; i < 3; ++i)
-      table.columns[static_cast<std::size_t>(i)].AppendText(std::string(query.Text(i)));
-    table.columns[3].AppendInt(query.Int(3));
-  }
+  SKERRY_ASSIGN_OR_RETURN(const Table table, TakeUnsentDecisions(*database_));
   if (table.rows() == 0) return {};
-  SKERRY_RETURN_IF_ERROR(database_->Execute("UPDATE withheld SET reported = rows"));
   return InsertBatch(work, RecordClass::kDecision, table, 0, last_policy_->digest(), std::nullopt);
 }
 

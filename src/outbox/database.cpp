@@ -59,6 +59,12 @@ CREATE TABLE receipts(
 CREATE TABLE withheld(
   rule TEXT NOT NULL, reason TEXT NOT NULL, policy TEXT NOT NULL, rows INTEGER NOT NULL,
   reported INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(rule, reason, policy)) WITHOUT ROWID;
+-- outbox/decision_log.h
+CREATE TABLE decisions(
+  n INTEGER PRIMARY KEY, rule TEXT NOT NULL, reason TEXT NOT NULL, policy TEXT NOT NULL,
+  rows INTEGER NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL,
+  sent INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX decisions_unsent ON decisions(n) WHERE sent = 0;
 -- Unreadable batches, kept for a person to look at.
 CREATE TABLE quarantine(
   id INTEGER PRIMARY KEY, stream INTEGER NOT NULL REFERENCES streams, first_seq INTEGER NOT NULL,

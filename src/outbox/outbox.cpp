@@ -259,6 +259,15 @@ Status Outbox::QuarantineSegment(const Digest& digest, std::string_view reason) 
       [&](OutboxStore& store) { return store.QuarantineSegment(digest, reason); });
 }
 
+Result<std::uint64_t> Outbox::Recall(WiderPolicy wider) {
+  std::uint64_t rows = 0;
+  SKERRY_RETURN_IF_ERROR(impl_->OnWriter([&](OutboxStore& store) -> Status {
+    SKERRY_ASSIGN_OR_RETURN(rows, store.Recall(std::move(wider)));
+    return {};
+  }));
+  return rows;
+}
+
 Result<SiteStatus> Outbox::ReadStatus() {
   SiteStatus status;
   SKERRY_RETURN_IF_ERROR(impl_->OnWriter([&](OutboxStore& store) -> Status {

@@ -121,6 +121,10 @@ struct RowFate {
   std::uint64_t seq = 0;
 };
 
+// Whether records of a class that were made under a policy, by its digest's text, are more than may
+// leave now.
+using WiderPolicy = std::function<bool(const std::string& policy, RecordClass cls)>;
+
 struct StreamBacklog {
   InstanceId epoch;
   RecordClass cls = RecordClass::kSample;
@@ -205,6 +209,12 @@ class Outbox {
   // Takes a sealed segment out of the way that turned out unreadable: its file moves to
   // quarantine/, its range becomes a gap of reason "damage". kNotFound when there is none.
   Status QuarantineSegment(const Digest& digest, std::string_view reason);
+
+  // Takes back whole segments and unsealed batches that `wider` tells of and no receipt covers:
+  // each range becomes a gap of reason "policy". What had been offered may be at the hub already;
+  // then its receipt shows it, and the range counts as received. Asked again, on the writer
+  // thread, before every statement, for rows that were on their way. The primary rows recalled.
+  Result<std::uint64_t> Recall(WiderPolicy wider);
 
   // A new status counter, with site, instance, clock, counters, pending and backlog filled in;
   // the caller adds models and alarms and signs.

@@ -38,6 +38,7 @@ std::size_t EndOfShipment(const std::vector<SegmentRow>& segments, std::size_t a
 }  // namespace
 
 Status OutboxStore::MakeStatements() {
+  if (const auto recalled = RecallWider(); !recalled) return tl::make_unexpected(recalled.error());
   SKERRY_ASSIGN_OR_RETURN(std::vector<SegmentRow> segments,
                           ReadSegments(*database_, "shipment = 0"));
   SKERRY_ASSIGN_OR_RETURN(const std::vector<GapRow> gaps,

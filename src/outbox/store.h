@@ -73,6 +73,10 @@ class OutboxStore {
   Result<SiteStatus> ReadStatus();
   // Sheds until database and segments fit the quotas, lowest value and oldest first.
   Status EnforceQuota(EnforceWhen when);
+  // Outbox::Recall; the verdicts hold until the next call.
+  Result<std::uint64_t> Recall(WiderPolicy wider);
+  // What has come since under a policy that is wider. Before every statement.
+  Result<std::uint64_t> RecallWider();
   // A reader found damage: where the database is damaged, and not another file, a new generation.
   Status MendIfDamaged();
   // The change before failed so that the database cannot be trusted any more. Best effort: tells
@@ -130,6 +134,7 @@ class OutboxStore {
   Status AddGap(std::int64_t stream, std::uint64_t first_seq, std::uint64_t last_seq,
                 std::uint64_t primary_rows, std::string_view reason, std::uint64_t origin);
   Status TakeSegmentOut(const SegmentRow& segment, std::string_view reason);
+  Result<std::uint64_t> RecallMadeUnder(const std::string& policy, RecordClass cls);
   // shedding.cpp
   using BytesByClass = std::array<std::uint64_t, kRecordClasses.size()>;
   Result<std::uint64_t> UsedBytes();
@@ -168,6 +173,8 @@ class OutboxStore {
   std::chrono::steady_clock::time_point classes_checked_;
   SummaryWindows windows_;
   std::shared_ptr<const CompiledPolicy> last_policy_;
+  WiderPolicy wider_;
+  std::map<std::pair<std::string, RecordClass>, bool> wider_verdicts_;
 };
 
 }  // namespace skerry

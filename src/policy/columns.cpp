@@ -6,13 +6,23 @@ namespace {
 
 bool Leaves(const FieldRule& rule) { return rule.action != FieldAction::kDrop; }
 
-std::string OutputsText(const FieldRule& rule, float score) {
-  const double positive = TransformNumber(rule, Decimal(score));
-  const double negative = TransformNumber(rule, Decimal(1.0F - score));
-  return fmt::format("[{},{}]", negative, positive);
-}
-
 }  // namespace
+
+std::string OutputsText(const FieldRule& rule, const RowBatch& batch, std::size_t row) {
+  std::vector<float> outputs;
+  const std::size_t classes = batch.probabilities.size() / batch.rows;
+  if (classes > 0) {
+    const auto first = batch.probabilities.begin() + static_cast<std::ptrdiff_t>(row * classes);
+    outputs.assign(first, first + static_cast<std::ptrdiff_t>(classes));
+  } else if (!batch.score.empty()) {
+    if (!batch.prediction.empty()) outputs.push_back(1.0F - batch.score[row]);
+    outputs.push_back(batch.score[row]);
+  }
+  std::string text;
+  for (const float output : outputs)
+    text += fmt::format("{}{}", text.empty() ? "[" : ",", TransformNumber(rule, Decimal(output)));
+  return text.empty() ? text : text + "]";
+}
 
 std::int64_t CutTime(const FieldRule& rule, std::int64_t us) {
   if (rule.action != FieldAction::kTruncateTime) return us;
@@ -58,15 +68,19 @@ void CompiledPolicy::Impl::AddIdentityColumns() {
 
 void CompiledPolicy::Impl::AddDerivedColumns() {
   if (Leaves(derived.prediction))
-    Add("prediction", ColumnType::kInt64,
-        [](const RecordContext& c, Column& o) { o.AppendInt(c.batch->prediction[c.row]); });
+    Add("prediction", ColumnType::kInt64, [](const RecordContext& c, Column& o) {
+      if (c.batch->prediction.empty()) return o.AppendNull();
+      o.AppendInt(c.batch->prediction[c.row]);
+    });
   if (Leaves(derived.score))
     Add("score", ColumnType::kDouble, [this](const RecordContext& c, Column& o) {
+      if (c.batch->score.empty()) return o.AppendNull();
       o.AppendDouble(TransformNumber(derived.score, Decimal(c.batch->score[c.row])));
     });
   if (Leaves(derived.outputs))
     Add("outputs", ColumnType::kText, [this](const RecordContext& c, Column& o) {
-      o.AppendText(OutputsText(derived.outputs, c.batch->score[c.row]));
+      std::string text = OutputsText(derived.outputs, *c.batch, c.row);
+      text.empty() ? o.AppendNull() : o.AppendText(std::move(text));
     });
   if (Leaves(derived.anomaly_score))
     Add("anomaly_score", ColumnType::kDouble, [this](const RecordContext& c, Column& o) {

@@ -30,33 +30,58 @@ class RowConditionInput final : public ConditionInput {
 
   ConditionValue Value(std::size_t name) const override {
     const ConditionBinding& binding = bound_.bindings[name];
+    if (binding.kind == ConditionBinding::Kind::kAnomaly) {
+      if (impl_.IsAnomaly(batch_, row_)) return true;
+      // A field that the other policy hides may make it one.
+      if (binding.sight == ConditionBinding::Sight::kNothing) return ConditionUnknown{};
+      return false;
+    }
+    if (binding.sight == ConditionBinding::Sight::kNothing) return ConditionUnknown{};
     switch (binding.kind) {
-      case ConditionBinding::Kind::kAnomaly: return impl_.IsAnomaly(batch_, row_);
-      case ConditionBinding::Kind::kPrediction: return static_cast<double>(batch_.prediction[row_]);
+      case ConditionBinding::Kind::kPrediction:
+        if (batch_.prediction.empty()) return {};
+        return static_cast<double>(batch_.prediction[row_]);
       case ConditionBinding::Kind::kScore:
-        return TransformNumber(impl_.derived.score, Decimal(batch_.score[row_]));
+        if (batch_.score.empty()) return {};
+        return Seen(binding, impl_.derived.score,
+                    TransformNumber(impl_.derived.score, Decimal(batch_.score[row_])));
       case ConditionBinding::Kind::kAnomalyScore:
         if (batch_.anomaly_score.empty()) return {};
-        return TransformNumber(impl_.derived.anomaly_score, Decimal(batch_.anomaly_score[row_]));
-      case ConditionBinding::Kind::kField: break;
+        return Seen(
+            binding, impl_.derived.anomaly_score,
+            TransformNumber(impl_.derived.anomaly_score, Decimal(batch_.anomaly_score[row_])));
+      default: return FieldValue(binding);
     }
-    return FieldValue(*binding.plan);
   }
 
  private:
-  ConditionValue FieldValue(const FieldPlan& plan) const {
+  // What the condition's own policy would have made of a value of which `number` leaves.
+  static ConditionValue Seen(const ConditionBinding& binding, const FieldRule& rule,
+                             double number) {
+    if (binding.sight != ConditionBinding::Sight::kRange) return number;
+    // The edges belong to it, and a little more: they were computed in floating point.
+    const double slack = 1e-9 * std::max(std::abs(number), rule.step);
+    const bool bucket = rule.action == FieldAction::kBucket;
+    const double low = number - (bucket ? 0 : rule.step / 2) - slack;
+    const double high = number + (bucket ? rule.step : rule.step / 2) + slack;
+    return ConditionRange{TransformNumber(binding.own, low), TransformNumber(binding.own, high)};
+  }
+
+  ConditionValue FieldValue(const ConditionBinding& binding) const {
+    const FieldPlan& plan = *binding.plan;
     // Equality of pseudonyms is equality of values, so a hashed field compares as it came.
     const bool hashed = plan.rule.action == FieldAction::kHash;
     if (plan.is_number()) {
       const auto number =
           hashed ? impl_.RawNumber(plan, batch_, row_) : impl_.Number(plan, batch_, row_);
-      return number ? ConditionValue(*number) : ConditionValue();
+      return number ? Seen(binding, plan.rule, *number) : ConditionValue();
     }
     if (hashed) {
       const std::string_view text = impl_.RawText(plan, batch_, row_);
       return text.empty() ? ConditionValue() : ConditionValue(text);
     }
     auto text = impl_.Text(plan, batch_, row_);
+    if (!text && binding.sight == ConditionBinding::Sight::kAllowed) return ConditionUnknown{};
     if (!text) return {};
     text_ = std::move(*text);
     return std::string_view(text_);
@@ -173,16 +198,28 @@ std::string CompiledPolicy::Impl::Reasons(const RowBatch& batch, std::size_t row
   return text;
 }
 
-bool CompiledPolicy::Impl::Holds(const BoundCondition& bound, const RowBatch& batch,
-                                 std::size_t row) const {
+Truth CompiledPolicy::Impl::Evaluate(const BoundCondition& bound, const RowBatch& batch,
+                                     std::size_t row) const {
   return bound.condition.Evaluate(RowConditionInput(*this, bound, batch, row));
 }
 
-const BoundCondition* CompiledPolicy::Impl::Withholding(const RowBatch& batch,
-                                                        std::size_t row) const {
+bool CompiledPolicy::Impl::SelectsAnomaly(const RowBatch& batch, std::size_t row) const {
+  return std::all_of(anomaly.begin(), anomaly.end(), [&](const BoundCondition& bound) {
+    return Evaluate(bound, batch, row) == Truth::kTrue;
+  });
+}
+
+std::optional<std::pair<std::string, std::string>> CompiledPolicy::Impl::Withholding(
+    const RowBatch& batch, std::size_t row) const {
   for (const BoundCondition& bound : withhold)
-    if (Holds(bound, batch, row)) return &bound;
-  return nullptr;
+    if (Evaluate(bound, batch, row) != Truth::kFalse) return std::pair(bound.rule, bound.reason);
+  for (const FieldPlan* plan : detecting) {
+    const auto found = FindBlocked(plan->rule, RawText(*plan, batch, row));
+    if (found)
+      return std::pair(plan->rule.rule,
+                       fmt::format("{} in {}", IdentifierName(*found), plan->field.name));
+  }
+  return std::nullopt;
 }
 
 bool CompiledPolicy::Impl::Accepts(const RowBatch& batch) const {
@@ -191,8 +228,10 @@ bool CompiledPolicy::Impl::Accepts(const RowBatch& batch) const {
 }
 
 void CompiledPolicy::Impl::BuildChoices() {
-  if (anomaly)
-    choices.push_back({RecordClass::kAnomaly, RowDisposition::kReleasedAnomaly, 1, anomaly->rule});
+  const ClassRules& classes = policy.classes;
+  if (classes.anomaly)
+    choices.push_back(
+        {RecordClass::kAnomaly, RowDisposition::kReleasedAnomaly, 1, anomaly.front().rule});
   const auto add = [this](RecordClass cls, RowDisposition disposition, std::optional<double> rate) {
     if (rate)
       choices.push_back(
@@ -208,7 +247,7 @@ void CompiledPolicy::Impl::ReleaseRow(RecordContext context, ReleaseResult& into
   for (const Choice& choice : choices) {
     const bool chosen =
         choice.cls == RecordClass::kAnomaly
-            ? Holds(*anomaly, *context.batch, context.row)
+            ? SelectsAnomaly(*context.batch, context.row)
             : SampleDraw(context.batch->row_id(context.row), choice.cls) < choice.probability;
     if (!chosen) continue;
     context.primary = selected == 0;
@@ -228,10 +267,10 @@ void CompiledPolicy::Impl::ReleaseRow(RecordContext context, ReleaseResult& into
 CompiledPolicy::CompiledPolicy(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 CompiledPolicy::~CompiledPolicy() = default;
 
-const std::string& CompiledPolicy::name() const { return impl_->name; }
-const std::string& CompiledPolicy::version() const { return impl_->version; }
+const std::string& CompiledPolicy::name() const { return impl_->policy.hub.name; }
+const std::string& CompiledPolicy::version() const { return impl_->policy.hub.version; }
 const std::optional<Digest>& CompiledPolicy::digest() const { return impl_->digest; }
-const ClassRules& CompiledPolicy::classes() const { return impl_->classes; }
+const ClassRules& CompiledPolicy::classes() const { return impl_->policy.classes; }
 const std::vector<std::string>& CompiledPolicy::warnings() const { return impl_->warnings; }
 bool CompiledPolicy::releases_status() const {
   return impl_->derived.status.action == FieldAction::kKeep;
@@ -255,10 +294,10 @@ void CompiledPolicy::ReleaseInto(const RowBatch& batch, ReleaseResult& into) con
   const std::string instance = batch.instance.ToString();
   const std::string model = fmt::format("{}:{}", batch.package->name, batch.package->version);
   for (std::size_t row = 0; row < batch.rows; ++row) {
-    if (const BoundCondition* withheld = impl_->Withholding(batch, row)) {
+    if (auto withheld = impl_->Withholding(batch, row)) {
       into.disposition.push_back(RowDisposition::kWithheld);
       into.classes.push_back(0);
-      ++into.withheld[{withheld->rule, withheld->condition.text()}];
+      ++into.withheld[std::move(*withheld)];
       continue;
     }
     impl_->ReleaseRow({.batch = &batch, .row = row, .instance = &instance, .model = &model}, into);

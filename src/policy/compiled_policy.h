@@ -14,6 +14,10 @@
 // features, dropped ones too. These are columns of their own under their own rule, dropped unless
 // named; warnings() says when one is released beside a dropped feature.
 //
+// Of two policies the stricter of both holds (policy/combined_policy.h). A condition of one that
+// reads what the other makes coarser or drops is evaluated over what is left: it withholds a row
+// for which it may hold, and selects one as anomaly when it holds for certain.
+//
 // Ownership: shared by the site, the rows in the outbox's queue and whoever explains, hence
 // shared_ptr<const CompiledPolicy>. Immutable; every const function is thread-safe.
 #pragma once
@@ -32,6 +36,7 @@
 #include "codec/columns.h"
 #include "model/row_batch.h"
 #include "model/schema.h"
+#include "policy/combined_policy.h"
 #include "policy/document.h"
 #include "policy/record_class.h"
 
@@ -90,6 +95,10 @@ class CompiledPolicy {
   // (lists those that there are), an action that does not fit the field's type, a condition on a
   // dropped or unknown field. `hmac_key` is the site's (32 bytes); kInvalidArgument when it is
   // shorter and a field is hashed.
+  static Result<std::shared_ptr<const CompiledPolicy>> Compile(CombinedPolicy policy,
+                                                               const ModelSchema& schema,
+                                                               std::string hmac_key);
+  // Of one policy.
   static Result<std::shared_ptr<const CompiledPolicy>> Compile(const PolicyDocument& document,
                                                                const ModelSchema& schema,
                                                                std::string hmac_key);
@@ -111,8 +120,8 @@ class CompiledPolicy {
   // of them; null when it is none, or when the summary does not leave. Requires a scored batch.
   std::shared_ptr<const RowBatch> RowsForSummary(std::shared_ptr<const RowBatch> batch) const;
 
-  const std::string& name() const;     // "" for DenyAll
-  const std::string& version() const;  // "" for DenyAll
+  const std::string& name() const;     // the hub's; "" for DenyAll
+  const std::string& version() const;  // the hub's; "" for DenyAll
   const std::optional<Digest>& digest() const;
   const ClassRules& classes() const;
   // Whether the status may name models and alarms beside the counters (derived.status: keep).

@@ -213,49 +213,70 @@ int Order(const T& a, const T& b) {
   return b < a ? 1 : 0;
 }
 
+Truth TruthOf(bool value) { return value ? Truth::kTrue : Truth::kFalse; }
+
+Truth Not(Truth truth) { return static_cast<Truth>(2 - static_cast<int>(truth)); }
+
 }  // namespace
 
 Result<Condition> Condition::Parse(std::string_view text) { return ConditionParser(text).Parse(); }
 
-bool Condition::Evaluate(const ConditionInput& input) const {
-  return !nodes_.empty() && EvaluateNode(nodes_.back(), input);
+Truth Condition::Evaluate(const ConditionInput& input) const {
+  return nodes_.empty() ? Truth::kFalse : EvaluateNode(nodes_.back(), input);
 }
 
-bool Condition::EvaluateNode(const Node& node, const ConditionInput& input) const {
-  if (node.op == Op::kAnd)
-    return EvaluateNode(nodes_[node.left], input) && EvaluateNode(nodes_[node.right], input);
-  if (node.op == Op::kOr)
-    return EvaluateNode(nodes_[node.left], input) || EvaluateNode(nodes_[node.right], input);
-  if (node.op == Op::kNot) return !EvaluateNode(nodes_[node.left], input);
+Truth Condition::EvaluateNode(const Node& node, const ConditionInput& input) const {
+  if (node.op == Op::kNot) return Not(EvaluateNode(nodes_[node.left], input));
+  if (node.op != Op::kAnd && node.op != Op::kOr) return Compare(node, input.Value(node.left));
+  const Truth decided = node.op == Op::kAnd ? Truth::kFalse : Truth::kTrue;
+  const Truth left = EvaluateNode(nodes_[node.left], input);
+  if (left == decided) return left;
+  const Truth right = EvaluateNode(nodes_[node.right], input);
+  return node.op == Op::kAnd ? std::min(left, right) : std::max(left, right);
+}
 
-  const ConditionValue found = input.Value(node.left);
+Truth Condition::Compare(const Node& node, const ConditionValue& found) {
+  if (std::holds_alternative<ConditionUnknown>(found)) return Truth::kUnknown;
   if (node.op == Op::kTrue) {
     const bool* truth = std::get_if<bool>(&found);
-    return truth != nullptr && *truth;
+    return TruthOf(truth != nullptr && *truth);
   }
-  int order = 0;
+  // How the smallest and the largest possible value stand to the one compared with.
+  int low = 0;
+  int high = 0;
   if (const double* number = std::get_if<double>(&found)) {
     const double* other = std::get_if<double>(&node.value);
-    if (other == nullptr || std::isnan(*number)) return false;
-    order = Order(*number, *other);
+    if (other == nullptr || std::isnan(*number)) return Truth::kFalse;
+    low = high = Order(*number, *other);
+  } else if (const auto* range = std::get_if<ConditionRange>(&found)) {
+    const double* other = std::get_if<double>(&node.value);
+    if (other == nullptr) return Truth::kFalse;
+    low = Order(range->low, *other);
+    high = Order(range->high, *other);
   } else if (const auto* text = std::get_if<std::string_view>(&found)) {
     const std::string* other = std::get_if<std::string>(&node.value);
-    if (other == nullptr) return false;
-    order = Order(*text, std::string_view(*other));
+    if (other == nullptr) return Truth::kFalse;
+    low = high = Order(*text, std::string_view(*other));
   } else if (const bool* truth = std::get_if<bool>(&found)) {
     const bool* other = std::get_if<bool>(&node.value);
-    if (other == nullptr) return false;
-    order = Order(*truth, *other);
+    if (other == nullptr) return Truth::kFalse;
+    low = high = Order(*truth, *other);
   } else {
-    return false;
+    return Truth::kFalse;
   }
+  const auto both = [](bool at_low, bool at_high) {
+    return at_low == at_high ? TruthOf(at_low) : Truth::kUnknown;
+  };
+  Truth equal = Truth::kUnknown;  // the other value is inside the range
+  if (low > 0 || high < 0) equal = Truth::kFalse;
+  if (low == 0 && high == 0) equal = Truth::kTrue;
   switch (node.op) {
-    case Op::kEq: return order == 0;
-    case Op::kNe: return order != 0;
-    case Op::kLt: return order < 0;
-    case Op::kLe: return order <= 0;
-    case Op::kGt: return order > 0;
-    default: return order >= 0;
+    case Op::kEq: return equal;
+    case Op::kNe: return Not(equal);
+    case Op::kLt: return both(low < 0, high < 0);
+    case Op::kLe: return both(low <= 0, high <= 0);
+    case Op::kGt: return both(low > 0, high > 0);
+    default: return both(low >= 0, high >= 0);
   }
 }
 

@@ -8,6 +8,10 @@
 //
 // A NAME alone is true when its value is: it is meant for `anomaly`. A comparison with an absent
 // value is false, and so is one between a number and a text (`not` turns either into true).
+//
+// Where a value is known in part, or not at all, so may be the condition's truth: Kleene's logic of
+// three values, with a comparison unknown when some of the possible values make it true and others
+// do not.
 // Immutable after Parse; thread-safe.
 #pragma once
 
@@ -22,8 +26,19 @@
 
 namespace skerry {
 
+// A number from `low` to `high`, both included.
+struct ConditionRange {
+  double low = 0;
+  double high = 0;
+};
+// Any value, or none.
+struct ConditionUnknown {};
 // monostate = absent.
-using ConditionValue = std::variant<std::monostate, bool, double, std::string_view>;
+using ConditionValue =
+    std::variant<std::monostate, bool, double, std::string_view, ConditionRange, ConditionUnknown>;
+
+// In this order `and` is the smaller of two, `or` the larger.
+enum class Truth : std::uint8_t { kFalse = 0, kUnknown = 1, kTrue = 2 };
 
 // Where the values come from. `name` is an index into Condition::names().
 class ConditionInput {
@@ -49,7 +64,7 @@ class Condition {
   const std::string& text() const { return text_; }
   const std::vector<std::string>& names() const { return names_; }
   const std::vector<Use>& uses() const { return uses_; }
-  bool Evaluate(const ConditionInput& input) const;
+  Truth Evaluate(const ConditionInput& input) const;
 
  private:
   friend class ConditionParser;
@@ -60,7 +75,8 @@ class Condition {
     std::size_t right = 0;  // node
     std::variant<bool, double, std::string> value = false;
   };
-  bool EvaluateNode(const Node& node, const ConditionInput& input) const;
+  Truth EvaluateNode(const Node& node, const ConditionInput& input) const;
+  static Truth Compare(const Node& node, const ConditionValue& found);
 
   std::string text_;
   std::vector<std::string> names_;

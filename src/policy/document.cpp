@@ -7,6 +7,7 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "codec/yaml.h"
+#include "policy/policy_cases.h"
 #include "policy/yaml_reader.h"
 
 namespace skerry {
@@ -40,24 +41,19 @@ constexpr std::array<TimeUnit, 4> kTimeUnits = {{{"second", 1'000'000},
                                                  {"hour", 3'600'000'000},
                                                  {"day", 86'400'000'000}}};
 
-// Field name -> where its rule goes, for the derived columns.
-struct DerivedColumn {
-  const char* name = nullptr;
-  FieldRule DerivedRules::* rule = nullptr;
-  std::initializer_list<FieldAction> allowed;
-};
-const std::array<DerivedColumn, 7>& DerivedColumns() {
+// What may be done with the derived columns, in the order of kDerivedNames.
+const std::array<std::initializer_list<FieldAction>, kDerivedNames.size()>& DerivedActions() {
   using A = FieldAction;
-  static const std::array<DerivedColumn, 7> columns = {{
-      {"prediction", &DerivedRules::prediction, {A::kKeep, A::kDrop}},
-      {"score", &DerivedRules::score, {A::kKeep, A::kDrop, A::kRound}},
-      {"outputs", &DerivedRules::outputs, {A::kKeep, A::kDrop, A::kRound}},
-      {"anomaly_score", &DerivedRules::anomaly_score, {A::kKeep, A::kDrop, A::kRound}},
-      {"reasons", &DerivedRules::reasons, {A::kKeep, A::kDrop}},
-      {"event_time", &DerivedRules::event_time, {A::kKeep, A::kDrop, A::kTruncateTime}},
-      {"status", &DerivedRules::status, {A::kKeep, A::kDrop}},
+  static const std::array<std::initializer_list<FieldAction>, kDerivedNames.size()> actions = {{
+      {A::kKeep, A::kDrop},
+      {A::kKeep, A::kDrop, A::kRound},
+      {A::kKeep, A::kDrop, A::kRound},
+      {A::kKeep, A::kDrop, A::kRound},
+      {A::kKeep, A::kDrop},
+      {A::kKeep, A::kDrop, A::kTruncateTime},
+      {A::kKeep, A::kDrop},
   }};
-  return columns;
+  return actions;
 }
 
 std::string ActionNames(std::initializer_list<FieldAction> allowed) {
@@ -111,6 +107,51 @@ Status ReadParameter(const YamlNode& node, const ActionForm& form, FieldRule& ru
   }
 }
 
+constexpr std::string_view kDetectExample =
+    "{action: keep, detect: [email, phone, iban, card], block: withhold}";
+
+// The identifiers that are sought in a kept text, and what happens when one is found.
+Status ReadDetect(const YamlNode& node, FieldRule& rule) {
+  const auto detect = node.Find("detect");
+  const auto block = node.Find("block");
+  if (!detect) {
+    if (block)
+      return block->Fail("there is nothing to block without 'detect'; write {}", kDetectExample);
+    return {};
+  }
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<YamlNode> items, detect->List(kDetectExample));
+  if (items.empty()) return detect->Fail("this list is empty; write {}", kDetectExample);
+  for (const YamlNode& item : items) {
+    SKERRY_ASSIGN_OR_RETURN(const std::string name, item.Text("email, phone, iban or card"));
+    const std::optional<Identifier> identifier = FindIdentifier(name);
+    if (!identifier)
+      return item.Fail("'{}' is no identifier that is known here; write email, phone, iban or card",
+                       name);
+    if (std::find(rule.detect.begin(), rule.detect.end(), *identifier) == rule.detect.end())
+      rule.detect.push_back(*identifier);
+  }
+  if (!block) return {};
+  SKERRY_ASSIGN_OR_RETURN(const std::string name, block->Text("drop or withhold"));
+  if (name != "drop" && name != "withhold")
+    return block->Fail(
+        "'{}' is no way to block; write drop (the value stays here) or withhold (the "
+        "whole row does)",
+        name);
+  rule.block = name == "drop" ? Block::kDrop : Block::kWithhold;
+  return {};
+}
+
+// The keys that a rule of this action may have.
+Status ForbidOthers(const YamlNode& node, const ActionForm& form,
+                    std::initializer_list<FieldAction> allowed) {
+  if (!form.key.empty()) return node.ForbidOthers({"action", "rule", form.key});
+  const bool is_field =
+      std::find(allowed.begin(), allowed.end(), FieldAction::kHash) != allowed.end();
+  if (form.action == FieldAction::kKeep && is_field)
+    return node.ForbidOthers({"action", "rule", "detect", "block"});
+  return node.ForbidOthers({"action", "rule"});
+}
+
 // "keep" alone, or {action: ..., rule: ..., and the action's parameter}.
 Result<FieldRule> ReadRule(const YamlNode& node, std::initializer_list<FieldAction> allowed) {
   FieldRule rule;
@@ -127,12 +168,9 @@ Result<FieldRule> ReadRule(const YamlNode& node, std::initializer_list<FieldActi
                           node.Member("action", "write for example {action: keep, rule: name}"));
   SKERRY_ASSIGN_OR_RETURN(const ActionForm* form, ReadAction(action, allowed));
   rule.action = form->action;
-  if (form->key.empty()) {
-    SKERRY_RETURN_IF_ERROR(node.ForbidOthers({"action", "rule"}));
-  } else {
-    SKERRY_RETURN_IF_ERROR(node.ForbidOthers({"action", "rule", form->key}));
-    SKERRY_RETURN_IF_ERROR(ReadParameter(node, *form, rule));
-  }
+  SKERRY_RETURN_IF_ERROR(ForbidOthers(node, *form, allowed));
+  if (!form->key.empty()) SKERRY_RETURN_IF_ERROR(ReadParameter(node, *form, rule));
+  SKERRY_RETURN_IF_ERROR(ReadDetect(node, rule));
   if (const auto name = node.Find("rule")) {
     SKERRY_ASSIGN_OR_RETURN(rule.rule, name->RuleName());
   }
@@ -146,8 +184,8 @@ Status ReadHead(const YamlNode& root, PolicyDocument& policy) {
   if (version != kFormat)
     return format.FailAs(ErrorCode::kUnimplemented,
                          "'{}' is no format of this version; write policy/1", version);
-  SKERRY_RETURN_IF_ERROR(root.ForbidOthers(
-      {"skerry", "name", "version", "default", "fields", "derived", "withhold", "classes"}));
+  SKERRY_RETURN_IF_ERROR(root.ForbidOthers({"skerry", "name", "version", "default", "fields",
+                                            "derived", "withhold", "classes", "tests"}));
   SKERRY_ASSIGN_OR_RETURN(const YamlNode name, root.Member("name", "write 'name: milling'"));
   SKERRY_ASSIGN_OR_RETURN(policy.name, name.Text("a name such as milling"));
   if (const Status checked = CheckName("policy name", policy.name); !checked)
@@ -180,15 +218,15 @@ Status ReadFields(const YamlNode& root, PolicyDocument& policy) {
 }
 
 Status ReadDerived(const YamlNode& root, PolicyDocument& policy) {
-  for (const DerivedColumn& column : DerivedColumns())
-    (policy.derived.*column.rule).rule = kDefaultDeny;
+  for (const DerivedName& column : kDerivedNames) (policy.derived.*column.rule).rule = kDefaultDeny;
   const auto derived = root.Find("derived");
   if (!derived) return {};
   SKERRY_RETURN_IF_ERROR(derived->ForbidOthers(
       {"prediction", "score", "outputs", "anomaly_score", "reasons", "event_time", "status"}));
-  for (const DerivedColumn& column : DerivedColumns())
-    if (const auto node = derived->Find(column.name)) {
-      SKERRY_ASSIGN_OR_RETURN(policy.derived.*column.rule, ReadRule(*node, column.allowed));
+  for (std::size_t i = 0; i < kDerivedNames.size(); ++i)
+    if (const auto node = derived->Find(kDerivedNames[i].name)) {
+      SKERRY_ASSIGN_OR_RETURN(policy.derived.*kDerivedNames[i].rule,
+                              ReadRule(*node, DerivedActions()[i]));
     }
   return {};
 }
@@ -282,6 +320,7 @@ Result<PolicyDocument> PolicyDocument::Parse(std::string_view yaml) {
   SKERRY_ASSIGN_OR_RETURN(const YamlDocument document, ParseYaml(yaml));
   const YamlNode root(document);
   PolicyDocument policy;
+  policy.text = yaml;
   policy.digest = Digest::Sha256(yaml);
   SKERRY_RETURN_IF_ERROR(ReadHead(root, policy));
   SKERRY_RETURN_IF_ERROR(ReadFields(root, policy));
@@ -289,6 +328,7 @@ Result<PolicyDocument> PolicyDocument::Parse(std::string_view yaml) {
   SKERRY_RETURN_IF_ERROR(ReadWithhold(root, policy));
   SKERRY_RETURN_IF_ERROR(ReadClasses(root, policy));
   SKERRY_RETURN_IF_ERROR(CheckRuleCount(policy));
+  SKERRY_ASSIGN_OR_RETURN(policy.cases, ReadCases(root));
   return policy;
 }
 

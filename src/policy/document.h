@@ -4,6 +4,7 @@
 // Plain values, safe to read from any thread.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -15,6 +16,8 @@
 #include "base/error.h"
 #include "crypto/digest.h"
 #include "policy/condition.h"
+#include "policy/identifiers.h"
+#include "policy/record_class.h"
 
 namespace skerry {
 
@@ -30,6 +33,9 @@ enum class FieldAction : std::uint8_t {
 };
 std::string_view FieldActionName(FieldAction action);  // "keep", "drop", "hash", ...
 
+// What happens when a detector finds an identifier.
+enum class Block : std::uint8_t { kDrop, kWithhold };
+
 struct FieldRule {
   FieldAction action = FieldAction::kDrop;
   std::string rule;  // the name by which people and decisions speak of it
@@ -37,6 +43,9 @@ struct FieldRule {
   std::int64_t time_unit_us = 0;
   std::size_t keep_last = 0;
   std::vector<std::string> allowed;
+  // Of keep, for texts: sought in the value. A value that holds one stays here, or its whole row.
+  std::vector<Identifier> detect;
+  Block block = Block::kDrop;
   std::string where;  // "line 7, column 3"; empty when nobody wrote it
 };
 
@@ -47,6 +56,21 @@ constexpr std::string_view kDefaultDeny = "default-deny";
 struct DerivedRules {
   FieldRule prediction, score, outputs, anomaly_score, reasons, event_time, status;
 };
+
+struct DerivedName {
+  std::string_view name;
+  FieldRule DerivedRules::* rule;
+};
+// In the order of a record's columns; `status`, which is none, last.
+constexpr std::array<DerivedName, 7> kDerivedNames = {{
+    {"prediction", &DerivedRules::prediction},
+    {"score", &DerivedRules::score},
+    {"outputs", &DerivedRules::outputs},
+    {"anomaly_score", &DerivedRules::anomaly_score},
+    {"reasons", &DerivedRules::reasons},
+    {"event_time", &DerivedRules::event_time},
+    {"status", &DerivedRules::status},
+}};
 
 struct WithholdRule {
   Condition when;
@@ -71,14 +95,28 @@ struct ClassRules {
   bool decision = false;
 };
 
+// A row and what its author says becomes of it; run by `skerry policy test`.
+struct PolicyCase {
+  std::string name;
+  std::string where;
+  std::string row;  // a JSON object of named fields
+  // As if the model had said so; what it says where absent.
+  std::optional<double> prediction, score, anomaly_score;
+  std::optional<std::string> withheld;              // the rule
+  std::optional<std::vector<RecordClass>> classes;  // all that the row makes a record in
+  std::map<std::string, std::string> out;           // column -> its value as JSON
+};
+
 struct PolicyDocument {
   std::string name;
   std::string version;
-  Digest digest;                            // of the YAML's bytes
+  std::string text;                         // the YAML's bytes
+  Digest digest;                            // of `text`
   std::map<std::string, FieldRule> fields;  // by schema field name
   DerivedRules derived;
   std::vector<WithholdRule> withhold;  // in order; the first that holds withholds the row
   ClassRules classes;
+  std::vector<PolicyCase> cases;
 
   // kInvalidArgument: "line 7, column 3: fields.torque_nm: ..., write ... instead". kUnimplemented
   // for another major version of the format. kTooLarge over limits::kYamlBytes, kPolicyRules.

@@ -52,11 +52,19 @@ FieldExplanation ExplainDerived(const Impl& impl, const std::string& name, const
 std::shared_ptr<RowBatch> RowsOf(const RowBatch& batch, const std::vector<std::size_t>& rows) {
   auto part = std::make_shared<RowBatch>(batch);
   part->rows = rows.size();
-  part->features.clear();
-  for (const std::size_t row : rows) {
-    const auto values = batch.Row(row);
-    part->features.insert(part->features.end(), values.begin(), values.end());
-  }
+  // Row-major, some values a row; none where the model has none.
+  const auto pick_rows = [&](std::vector<float>& list, const std::vector<float>& from) {
+    const auto columns = static_cast<std::ptrdiff_t>(from.size() / batch.rows);
+    list.clear();
+    for (const std::size_t row : rows) {
+      const auto first = from.begin() + static_cast<std::ptrdiff_t>(row) * columns;
+      list.insert(list.end(), first, first + columns);
+    }
+  };
+  pick_rows(part->features, batch.features);
+  pick_rows(part->windows, batch.windows);
+  pick_rows(part->inputs, batch.inputs);
+  pick_rows(part->probabilities, batch.probabilities);
   const auto pick = [&rows](auto& list, const auto& from) {
     if (from.empty()) return;
     list.clear();
@@ -87,13 +95,14 @@ std::vector<FieldExplanation> CompiledPolicy::Explain(const RowBatch& batch,
     list.push_back(ExplainDerived(*impl_, name, rule, std::move(before), context));
   };
   const DerivedRules& derived = impl_->derived;
-  const std::string score = NumberText(Decimal(batch.score[row]));
-  add("prediction", derived.prediction, fmt::format("{}", batch.prediction[row]));
-  add("score", derived.score, score);
-  add("outputs", derived.outputs,
-      fmt::format("[{},{}]", NumberText(Decimal(1.0F - batch.score[row])), score));
-  add("anomaly_score", derived.anomaly_score,
-      batch.anomaly_score.empty() ? "" : NumberText(Decimal(batch.anomaly_score[row])));
+  const auto number = [row](const std::vector<float>& values) {
+    return values.empty() ? std::string() : NumberText(Decimal(values[row]));
+  };
+  add("prediction", derived.prediction,
+      batch.prediction.empty() ? "" : fmt::format("{}", batch.prediction[row]));
+  add("score", derived.score, number(batch.score));
+  add("outputs", derived.outputs, OutputsText(FieldRule(), batch, row));
+  add("anomaly_score", derived.anomaly_score, number(batch.anomaly_score));
   add("reasons", derived.reasons, impl_->AllReasons(batch, row));
   add("event_time", derived.event_time, FormatUtc(batch.event_time_us));
   return list;
@@ -103,11 +112,11 @@ std::optional<Table> CompiledPolicy::ReleaseSummary(const Table& summary) const 
   const Column* kind = summary.Find("kind");
   const Column* field = summary.Find("field");
   const Column* rows = summary.Find("rows");
-  if (impl_->deny_all || !impl_->classes.summary || kind == nullptr || field == nullptr ||
+  if (impl_->deny_all || !impl_->policy.classes.summary || kind == nullptr || field == nullptr ||
       rows == nullptr || summary.rows() == 0)
     return std::nullopt;
   // The window's row count is itself a cell.
-  if (static_cast<std::uint64_t>(rows->ints[0]) < impl_->classes.summary->min_group)
+  if (static_cast<std::uint64_t>(rows->ints[0]) < impl_->policy.classes.summary->min_group)
     return std::nullopt;
 
   Table released;
@@ -127,10 +136,10 @@ std::optional<Table> CompiledPolicy::ReleaseSummary(const Table& summary) const 
 
 std::shared_ptr<const RowBatch> CompiledPolicy::RowsForSummary(
     std::shared_ptr<const RowBatch> batch) const {
-  if (!impl_->classes.summary || !impl_->Accepts(*batch)) return nullptr;
+  if (!impl_->policy.classes.summary || !impl_->Accepts(*batch)) return nullptr;
   std::vector<std::size_t> rows;
   for (std::size_t row = 0; row < batch->rows; ++row)
-    if (impl_->Withholding(*batch, row) == nullptr) rows.push_back(row);
+    if (!impl_->Withholding(*batch, row)) rows.push_back(row);
   if (rows.empty()) return nullptr;
   return rows.size() == batch->rows ? std::move(batch) : RowsOf(*batch, rows);
 }

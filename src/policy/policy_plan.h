@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "policy/combined_policy.h"
 #include "policy/compiled_policy.h"
 #include "policy/transform.h"
 
@@ -29,13 +30,23 @@ struct FieldPlan {
 // What a name of a condition means.
 struct ConditionBinding {
   enum class Kind { kField, kPrediction, kScore, kAnomalyScore, kAnomaly };
+  // What is known of the value that the condition's own policy would show it.
+  enum class Sight {
+    kWhole,    // it leaves in that form
+    kRange,    // the other policy makes it coarser
+    kAllowed,  // it is known when the other policy allows it
+    kNothing,  // the other policy hides it
+  };
   Kind kind = Kind::kField;
   const FieldPlan* plan = nullptr;
+  Sight sight = Sight::kWhole;
+  FieldRule own = {};  // of the condition's own policy
 };
 struct BoundCondition {
   Condition condition;
   std::vector<ConditionBinding> bindings;  // one a name of the condition
   std::string rule;
+  std::string reason;  // told to the hub
 };
 
 // One record under way.
@@ -64,19 +75,18 @@ struct Choice {
 };
 
 struct CompiledPolicy::Impl {
-  std::string name;
-  std::string version;
+  CombinedPolicy policy;
   std::optional<Digest> digest;
-  ClassRules classes;
   DerivedRules derived;
   bool deny_all = false;
   ModelSchema schema;
-  std::vector<FieldPlan> fields;           // in schema order; not changed after Compile
-  std::vector<const FieldPlan*> features;  // in feature order
+  std::vector<FieldPlan> fields;            // in schema order; not changed after Compile
+  std::vector<const FieldPlan*> features;   // in feature order
+  std::vector<const FieldPlan*> detecting;  // withhold the row when they find an identifier
   bool drops_a_feature = false;
   std::optional<Pseudonyms> pseudonyms;
   std::vector<BoundCondition> withhold;
-  std::optional<BoundCondition> anomaly;
+  std::vector<BoundCondition> anomaly;  // all have to hold
   std::vector<Choice> choices;
   std::vector<OutColumn> columns;
   std::vector<std::string> warnings;
@@ -95,9 +105,11 @@ struct CompiledPolicy::Impl {
   std::string Reasons(const RowBatch& batch, std::size_t row) const;
   std::string AllReasons(const RowBatch& batch, std::size_t row) const;
   bool ReleasesHistogram(std::string_view kind, std::string_view field) const;
-  bool Holds(const BoundCondition& bound, const RowBatch& batch, std::size_t row) const;
-  // The first rule that withholds the row, or null.
-  const BoundCondition* Withholding(const RowBatch& batch, std::size_t row) const;
+  Truth Evaluate(const BoundCondition& bound, const RowBatch& batch, std::size_t row) const;
+  bool SelectsAnomaly(const RowBatch& batch, std::size_t row) const;
+  // Rule and reason of the first that withholds the row, or none.
+  std::optional<std::pair<std::string, std::string>> Withholding(const RowBatch& batch,
+                                                                 std::size_t row) const;
   bool Accepts(const RowBatch& batch) const;
   void ReleaseRow(RecordContext context, ReleaseResult& into) const;
 
@@ -111,6 +123,10 @@ struct CompiledPolicy::Impl {
   void AddFieldColumn(const FieldPlan& plan);
   void Add(std::string column, ColumnType type, OutColumn::Writer write);
 };
+
+// A JSON array of the probabilities of all classes, or of a regression's value; "" where nothing is
+// predicted.
+std::string OutputsText(const FieldRule& rule, const RowBatch& batch, std::size_t row);
 
 // Down to the policy's time unit, also before 1970.
 std::int64_t CutTime(const FieldRule& rule, std::int64_t us);

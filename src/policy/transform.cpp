@@ -28,7 +28,24 @@ std::string Mask(std::string_view text, std::size_t keep_last) {
   return from == 0 ? "****" : fmt::format("****{}", text.substr(from));
 }
 
+// A value within a billionth of an edge is on it: 0.3 / 0.1 is 2.9999999999999996, and 0.3 begins a
+// bucket of width 0.1 as it begins one of width 0.3.
+double BucketOf(double step, double value) {
+  const double times = value / step;
+  const double nearest = std::round(times);
+  const bool on_edge = std::abs(times - nearest) <= 1e-9 * std::max(1.0, std::abs(nearest));
+  return Steps(step, on_edge ? nearest : std::floor(times));
+}
+
 }  // namespace
+
+double Steps(double step, double times) {
+  // Dividing by a whole number gives the double nearest to the decimal; multiplying by 0.0001 does
+  // not (0.12340000000000001).
+  const double inverse = std::round(1 / step);
+  if (inverse >= 1 && std::abs(inverse * step - 1) < 1e-9) return times / inverse + 0.0;
+  return times * step + 0.0;
+}
 
 double Decimal(float value) {
   std::array<char, 32> text{};
@@ -43,6 +60,13 @@ std::string NumberText(double value) { return fmt::format("{}", value); }
 std::string ActionText(const FieldRule& rule) {
   const std::string_view name = FieldActionName(rule.action);
   switch (rule.action) {
+    case FieldAction::kKeep: {
+      std::string text(name);
+      for (const Identifier identifier : rule.detect)
+        text += fmt::format("{}{}", text == name ? ", unless it holds " : " or ",
+                            IdentifierName(identifier));
+      return text;
+    }
     case FieldAction::kBucket:
     case FieldAction::kRound: return fmt::format("{}({})", name, rule.step);
     case FieldAction::kTruncateTime:
@@ -75,14 +99,17 @@ std::string Pseudonyms::Of(std::string_view field, std::string_view value) const
 }
 
 double TransformNumber(const FieldRule& rule, double value) {
-  if (rule.action == FieldAction::kBucket) return std::floor(value / rule.step) * rule.step + 0.0;
+  if (rule.action == FieldAction::kBucket) return BucketOf(rule.step, value);
   if (rule.action != FieldAction::kRound) return value;
-  // Dividing by a whole number gives the double nearest to the decimal; multiplying by 0.0001 does
-  // not (0.12340000000000001).
   const double inverse = std::round(1 / rule.step);
-  if (inverse >= 1 && std::abs(inverse * rule.step - 1) < 1e-9)
-    return std::round(value * inverse) / inverse + 0.0;
-  return std::round(value / rule.step) * rule.step + 0.0;
+  const bool decimal = inverse >= 1 && std::abs(inverse * rule.step - 1) < 1e-9;
+  return Steps(rule.step, std::round(decimal ? value * inverse : value / rule.step));
+}
+
+std::optional<Identifier> FindBlocked(const FieldRule& rule, std::string_view value) {
+  for (const Identifier identifier : rule.detect)
+    if (HoldsIdentifier(identifier, value)) return identifier;
+  return std::nullopt;
 }
 
 std::optional<std::string> TransformText(const FieldRule& rule, std::string_view value) {
@@ -90,6 +117,7 @@ std::optional<std::string> TransformText(const FieldRule& rule, std::string_view
   if (rule.action == FieldAction::kAllow &&
       std::find(rule.allowed.begin(), rule.allowed.end(), value) == rule.allowed.end())
     return std::nullopt;
+  if (FindBlocked(rule, value)) return std::nullopt;
   return std::string(value);
 }
 

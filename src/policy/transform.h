@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "policy/document.h"
+#include "policy/pseudonyms.h"
 
 namespace skerry {
 
@@ -18,22 +19,14 @@ std::string ActionText(const FieldRule& rule);
 // What is appended to a column's name: "__bucket"; "" for keep.
 std::string_view ColumnSuffix(FieldAction action);
 
-// The site's pseudonyms: "<first 8 hex digits of SHA-256 of the key>:<32 hex digits>", the latter
-// the first half of HMAC-SHA-256 over field name, a zero byte, and value, so that one value in two
-// fields gives two pseudonyms.
-class Pseudonyms {
- public:
-  explicit Pseudonyms(std::string key);
-  std::string Of(std::string_view field, std::string_view value) const;
-
- private:
-  std::string key_;
-  std::string key_id_;
-};
-
+// The nearest double to `times` steps: 3 steps of 0.1 are 0.3.
+double Steps(double step, double times);
 // For keep, bucket and round. NaN stays NaN.
 double TransformNumber(const FieldRule& rule, double value);
-// For keep, mask and allow; none when nothing is left. `value` is not empty.
+// What is sought in the text and found there.
+std::optional<Identifier> FindBlocked(const FieldRule& rule, std::string_view value);
+// For keep, mask and allow; none when nothing is left, or something blocked is found. `value` is
+// not empty.
 std::optional<std::string> TransformText(const FieldRule& rule, std::string_view value);
 
 }  // namespace skerry

@@ -20,6 +20,7 @@ class YamlNode {
   explicit YamlNode(const YamlDocument& document) : document_(&document), value_(&document.value) {}
 
   bool is_scalar() const { return value_->is_primitive() && !value_->is_null(); }
+  const Json& value() const { return *value_; }
   // "fields.torque_nm"
   const std::string& path() const { return path_; }
   // "line 7, column 3"

@@ -2,8 +2,13 @@
 
 namespace skerry {
 
-ActiveModel::ActiveModel(ModelRepository& repository, CaptureMode capture, std::string hmac_key)
-    : repository_(&repository), capture_(capture), hmac_key_(std::move(hmac_key)) {
+ActiveModel::ActiveModel(ModelRepository& repository, PolicyDesk& desk, CaptureMode capture,
+                         std::string hmac_key, std::function<void(Judge)> on_policy)
+    : repository_(&repository),
+      desk_(&desk),
+      capture_(capture),
+      on_policy_(std::move(on_policy)),
+      hmac_key_(std::move(hmac_key)) {
   Publish({nullptr, DenyAll()}, {nullptr, DenyAll()});
 }
 
@@ -16,7 +21,9 @@ Status ActiveModel::UseModel(const AdmittedPackage& admitted) {
   const std::lock_guard lock(mutex_);
   const Pair before = Read()->now;
   // First the policy, then the model: no row of the new one may meet a policy that is not its own.
+  const Policy policy_before = in_force_;
   Publish({package, PolicyOfNew(*package)}, before);
+  if (in_force_ != policy_before) TellRecordKeeper();
   SKERRY_RETURN_IF_ERROR(repository_->Put(package->name, {package, capture_}));
   if (before.package && before.package->name != package->name)
     return repository_->Remove(before.package->name);
@@ -25,11 +32,11 @@ Status ActiveModel::UseModel(const AdmittedPackage& admitted) {
 
 std::shared_ptr<const CompiledPolicy> ActiveModel::PolicyOfNew(const ModelPackage& package) {
   alarm_.clear();
-  for (std::optional<PolicyDocument>* candidate : {&offered_, &document_}) {
-    if (!candidate->has_value()) continue;
-    auto compiled = Compile(**candidate, package);
+  for (const Policy& candidate : {offered_, in_force_}) {
+    if (candidate == nullptr) continue;
+    auto compiled = Compile(candidate, package);
     if (compiled) {
-      if (candidate == &offered_) document_ = std::move(offered_);
+      if (candidate == offered_) PutInForce(offered_);
       offered_.reset();
       alarm_.clear();
       return std::move(*compiled);
@@ -40,40 +47,68 @@ std::shared_ptr<const CompiledPolicy> ActiveModel::PolicyOfNew(const ModelPackag
   return DenyAll();
 }
 
+void ActiveModel::PutInForce(Policy policy) {
+  desk_->NoteInForce(policy.get());
+  in_force_ = std::move(policy);
+}
+
+void ActiveModel::TellRecordKeeper() const {
+  if (on_policy_)
+    on_policy_([desk = desk_, now = in_force_](const std::string& policy, RecordClass cls) {
+      return desk->Wider(policy, cls, now.get());
+    });
+}
+
 Status ActiveModel::UsePolicy(const std::optional<PolicyRef>& policy, std::string_view yaml) {
   const std::lock_guard lock(mutex_);
   const std::shared_ptr<const Pairs> pairs = Read();
   if (!policy) {
-    document_.reset();
+    PutInForce(nullptr);
     offered_.reset();
     Publish({pairs->now.package, DenyAll()}, {pairs->before.package, DenyAll()});
+    TellRecordKeeper();
     return {};
   }
   SKERRY_ASSIGN_OR_RETURN(PolicyDocument document, PolicyDocument::Parse(yaml));
   if (document.name != policy->name || document.version != policy->version)
     return Fail(ErrorCode::kInvalidArgument, "the document calls itself {}:{}, not {}",
                 document.name, document.version, policy->ToString());
-  if (!pairs->now.package) {
-    document_ = std::move(document);
-    return {};
+  const auto combined =
+      std::make_shared<const CombinedPolicy>(desk_->WithLocal(std::move(document)));
+  SKERRY_RETURN_IF_ERROR(desk_->Admit(*policy, *combined));
+  std::shared_ptr<const CompiledPolicy> in_use = DenyAll();
+  if (pairs->now.package) {
+    auto compiled = Compile(combined, *pairs->now.package);
+    if (!compiled) {
+      offered_ = combined;
+      return Propagate(std::move(compiled),
+                       fmt::format("it does not fit model {}:{}", pairs->now.package->name,
+                                   pairs->now.package->version));
+    }
+    in_use = std::move(*compiled);
   }
-  auto compiled = Compile(document, *pairs->now.package);
-  if (!compiled) {
-    offered_ = std::move(document);
-    return Propagate(std::move(compiled),
-                     fmt::format("it does not fit model {}:{}", pairs->now.package->name,
-                                 pairs->now.package->version));
-  }
-  document_ = std::move(document);
+  PutInForce(combined);
   offered_.reset();
   alarm_.clear();
-  Publish({pairs->now.package, std::move(*compiled)}, pairs->before);
+  if (pairs->now.package) Publish({pairs->now.package, std::move(in_use)}, pairs->before);
+  TellRecordKeeper();
+  return {};
+}
+
+Status ActiveModel::UseKey(std::string hmac_key) {
+  const std::lock_guard lock(mutex_);
+  hmac_key_ = std::move(hmac_key);
+  const std::shared_ptr<const Pairs> pairs = Read();
+  // No policy fits the package, or there is none of them: the next one is compiled with the key.
+  if (!in_force_ || !pairs->now.package || !pairs->now.policy->digest()) return {};
+  SKERRY_ASSIGN_OR_RETURN(auto compiled, Compile(in_force_, *pairs->now.package));
+  Publish({pairs->now.package, std::move(compiled)}, pairs->before);
   return {};
 }
 
 Result<std::shared_ptr<const CompiledPolicy>> ActiveModel::Compile(
-    const PolicyDocument& document, const ModelPackage& package) const {
-  return CompiledPolicy::Compile(document, package.schema, hmac_key_);
+    const Policy& policy, const ModelPackage& package) const {
+  return CompiledPolicy::Compile(*policy, package.schema, hmac_key_);
 }
 
 std::shared_ptr<const CompiledPolicy> ActiveModel::PolicyFor(const ModelPackage* package) const {

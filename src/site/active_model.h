@@ -5,9 +5,12 @@
 // swaps both in the repository. A policy that does not fit the running package's schema is kept for
 // the next package (they often come together) and refused for this one: the one in force stays.
 // A package that no policy fits runs, and all its rows are withheld (default deny), with an alarm.
-// Threads: the deployer calls UseModel and UsePolicy one at a time; everything else from anywhere.
+// A policy that the site has not approved (site/policy_desk.h) is refused. When another one came
+// into force, whoever keeps records is told what may not leave any more. Threads: the deployer
+// calls UseModel and UsePolicy one at a time; everything else from anywhere.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,17 +22,27 @@
 #include "policy/compiled_policy.h"
 #include "policy/document.h"
 #include "serve/repository.h"
+#include "site/policy_desk.h"
 #include "sync/deployer.h"
 
 namespace skerry {
 
 class ActiveModel final : public DeploymentTarget {
  public:
-  // Borrowed: the repository. `hmac_key`: the site's, for pseudonyms.
-  ActiveModel(ModelRepository& repository, CaptureMode capture, std::string hmac_key);
+  // Tells records of a class, by the digest of the policy that made them, that are more than may
+  // leave now.
+  using Judge = std::function<bool(const std::string& policy, RecordClass cls)>;
+
+  // Borrowed: the repository and the desk. `hmac_key`: the site's, for pseudonyms. `on_policy` is
+  // called after every change of the policy in force, with the lock held.
+  ActiveModel(ModelRepository& repository, PolicyDesk& desk, CaptureMode capture,
+              std::string hmac_key, std::function<void(Judge)> on_policy);
 
   Status UseModel(const AdmittedPackage& package) override;
   Status UsePolicy(const std::optional<PolicyRef>& policy, std::string_view yaml) override;
+
+  // Pseudonyms are made with another key from now on.
+  Status UseKey(std::string hmac_key);
 
   // The policy for rows that `package` has scored: rows under way when both changed keep theirs;
   // a package that is not known here gets DenyAll. Never waits for a change: the lock that it takes
@@ -50,19 +63,26 @@ class ActiveModel final : public DeploymentTarget {
     Pair before;  // for requests that were under way at the last swap
   };
 
-  Result<std::shared_ptr<const CompiledPolicy>> Compile(const PolicyDocument& document,
+  using Policy = std::shared_ptr<const CombinedPolicy>;
+
+  Result<std::shared_ptr<const CompiledPolicy>> Compile(const Policy& policy,
                                                         const ModelPackage& package) const;
+  // Null: nothing but counts may leave. Before its first record is made.
+  void PutInForce(Policy policy);
+  void TellRecordKeeper() const;
   std::shared_ptr<const CompiledPolicy> PolicyOfNew(const ModelPackage& package);
   std::shared_ptr<const Pairs> Read() const;
   void Publish(Pair now, Pair before);
 
   ModelRepository* repository_;
+  PolicyDesk* desk_;
   const CaptureMode capture_;
-  const std::string hmac_key_;
+  const std::function<void(Judge)> on_policy_;
 
-  mutable std::mutex mutex_;                // held for a whole change; guards what follows
-  std::optional<PolicyDocument> document_;  // in force
-  std::optional<PolicyDocument> offered_;   // does not fit the running package
+  mutable std::mutex mutex_;  // held for a whole change; guards what follows
+  std::string hmac_key_;
+  Policy in_force_;  // null: none
+  Policy offered_;   // does not fit the running package; null: none
   std::string alarm_;
 
   // Not std::atomic<std::shared_ptr>: libstdc++ 12 reads its pointer after a relaxed unlock, a

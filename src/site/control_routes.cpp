@@ -1,12 +1,15 @@
 #include "site/control_routes.h"
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "codec/cell_json.h"
 #include "crypto/certificate.h"
 #include "crypto/digest.h"
 #include "http/status.h"
 #include "model/scorer.h"
+#include "policy/pseudonyms.h"
 #include "serve/batch_builder.h"
+#include "site/policy_replay.h"
 
 namespace skerry {
 namespace {
@@ -301,6 +304,85 @@ Result<Json> ExplainPolicy(const ControlParts& parts, const Json& body) {
               {"fields", std::move(fields)}};
 }
 
+Result<Json> GetPolicy(const ControlParts& parts, const Json& /*body*/) {
+  const std::shared_ptr<const CompiledPolicy> policy = parts.active->policy();
+  const std::optional<PolicyDocument>& local = parts.desk->local();
+  Json waiting = nullptr;
+  if (const auto held = parts.desk->waiting()) {
+    waiting = RefJson(std::optional(held->policy));
+    waiting["widenings"] = held->widenings;
+    waiting["refused"] = held->refused;
+  }
+  return Json{{"in_force", RefJson(parts.deployer->facts().policy)},
+              {"local", local ? Json(local->name + ":" + local->version) : Json(nullptr)},
+              {"digest", policy->digest() ? Json(policy->digest()->ToString()) : Json(nullptr)},
+              {"warnings", policy->warnings()},
+              {"waiting", std::move(waiting)}};
+}
+
+Result<Json> DecideOnPolicy(const ControlParts& parts, const Json& body,
+                            Status (PolicyDesk::*decide)(std::string_view)) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string policy, JsonObject(body, "body").String("policy"));
+  SKERRY_RETURN_IF_ERROR((parts.desk->*decide)(policy));
+  const Status used = parts.deployer->RetryPolicy();
+  if (!used) LogInfo("policy {} stays out of force: {}", policy, used.error().message());
+  return GetPolicy(parts, body);
+}
+
+Result<Json> Replay(const ControlParts& parts, const Json& body) {
+  const JsonObject object(body, "body");
+  SKERRY_ASSIGN_OR_RETURN(const std::string yaml, object.String("policy"));
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t days, object.UintOr("days", 36'500));
+  if (days > 36'500)
+    return Fail(ErrorCode::kInvalidArgument, "body.days is {}, must be 36500 at most", days);
+  if (parts.journal == nullptr)
+    return Fail(ErrorCode::kFailedPrecondition,
+                "this site keeps no journal; set for example 'journal: {{bytes: 1000000000, days: "
+                "30}}' in its configuration");
+  ReplayParts replay{parts.journal, parts.outbox, parts.active->package(), nullptr, nullptr};
+  if (!replay.package) return Fail(ErrorCode::kFailedPrecondition, "this site runs no model yet");
+  SKERRY_ASSIGN_OR_RETURN(PolicyDocument document, PolicyDocument::Parse(yaml), "body.policy");
+  SKERRY_ASSIGN_OR_RETURN(
+      replay.asked,
+      CompiledPolicy::Compile(parts.desk->WithLocal(std::move(document)), replay.package->schema,
+                              parts.identity->policy_hmac_key()),
+      "body.policy");
+  replay.in_force = parts.active->PolicyFor(replay.package.get());
+  return ReplayPolicy(replay, parts.clock->UtcMicros() -
+                                  static_cast<std::int64_t>(days) * std::int64_t{86'400'000'000});
+}
+
+Json KeyIdsJson(const ControlParts& parts) {
+  Json ids = Json::array();
+  for (std::string& key : parts.identity->policy_hmac_keys())
+    ids.push_back(Pseudonyms(std::move(key)).key_id());
+  return ids;
+}
+
+Result<Json> RotatePolicyKey(const ControlParts& parts, const Json& /*body*/) {
+  SKERRY_RETURN_IF_ERROR(parts.identity->RotatePolicyKey());
+  SKERRY_RETURN_IF_ERROR(parts.active->UseKey(parts.identity->policy_hmac_key()));
+  return Json{{"key_ids", KeyIdsJson(parts)}};
+}
+
+Result<Json> FindPseudonyms(const ControlParts& parts, const Json& body) {
+  const JsonObject object(body, "body");
+  SKERRY_ASSIGN_OR_RETURN(const std::string field, object.String("field"));
+  SKERRY_ASSIGN_OR_RETURN(const std::string value, object.String("value"));
+  Json pseudonyms = Json::array();
+  for (std::string& key : parts.identity->policy_hmac_keys())
+    pseudonyms.push_back(Pseudonyms(std::move(key)).Of(field, value));
+  return Json{{"pseudonyms", std::move(pseudonyms)}};
+}
+
+Result<Json> ApprovePolicy(const ControlParts& parts, const Json& body) {
+  return DecideOnPolicy(parts, body, &PolicyDesk::Approve);
+}
+
+Result<Json> RefusePolicy(const ControlParts& parts, const Json& body) {
+  return DecideOnPolicy(parts, body, &PolicyDesk::Refuse);
+}
+
 }  // namespace
 
 std::vector<Route> ControlRoutes(const ControlParts& parts) {
@@ -316,6 +398,12 @@ std::vector<Route> ControlRoutes(const ControlParts& parts) {
           MakeRoute(parts, "POST", "/v1/outbox/export", ExportOutbox),
           MakeRoute(parts, "POST", "/v1/outbox/tail", TailOutbox),
           MakeRoute(parts, "POST", "/v1/sync", Sync),
+          MakeRoute(parts, "GET", "/v1/policy", GetPolicy),
+          MakeRoute(parts, "POST", "/v1/policy/approve", ApprovePolicy),
+          MakeRoute(parts, "POST", "/v1/policy/refuse", RefusePolicy),
+          MakeRoute(parts, "POST", "/v1/policy/replay", Replay),
+          MakeRoute(parts, "POST", "/v1/policy/rotate-key", RotatePolicyKey),
+          MakeRoute(parts, "POST", "/v1/policy/pseudonyms", FindPseudonyms),
           MakeRoute(parts, "POST", "/v1/policy/explain", ExplainPolicy)};
 }
 

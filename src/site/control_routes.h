@@ -8,6 +8,12 @@
 //   POST /v1/bundles/import  {"path"} -> what came of each part
 //   GET  /v1/bundles/progress  how far the one under way is
 //   POST /v1/outbox/seal     every committed row into segments, and a round of the exchange
+//   GET  /v1/policy          what is in force, the local policy, what waits for approval and why
+//   POST /v1/policy/approve  {"policy":"<name>:<version>"} the one that waits comes into force
+//   POST /v1/policy/refuse   {"policy":"<name>:<version>"} the one that waits does not
+//   POST /v1/policy/replay   {"policy":"<YAML>","days"} what it would have let leave of the journal
+//   POST /v1/policy/rotate-key  a new key for pseudonyms
+//   POST /v1/policy/pseudonyms  {"field","value"} -> what it leaves as under each key there was
 //   POST /v1/policy/explain  {"row":{"<field>":value,...}} -> each field before and after, the rule
 //
 // On loopback only, and only to `Authorization: Bearer <control.token>`; anything else gets 403 or
@@ -25,6 +31,8 @@
 #include "http/server.h"
 #include "outbox/outbox.h"
 #include "site/active_model.h"
+#include "site/journal.h"
+#include "site/policy_desk.h"
 #include "sync/exchange.h"
 #include "sync/site_bundle.h"
 
@@ -37,6 +45,8 @@ struct ControlParts {
   SiteIdentity* identity = nullptr;
   Outbox* outbox = nullptr;
   ActiveModel* active = nullptr;
+  PolicyDesk* desk = nullptr;
+  const Journal* journal = nullptr;  // null when it is off
   Deployer* deployer = nullptr;
   // Set once before the server starts; null without a hub URL.
   Exchange* exchange = nullptr;

@@ -21,6 +21,7 @@
 #include "serve/scoring_server.h"
 #include "site/active_model.h"
 #include "site/control_routes.h"
+#include "site/policy_desk.h"
 #include "storage/file.h"
 #include "sync/deployer.h"
 #include "sync/exchange.h"
@@ -29,18 +30,22 @@
 namespace skerry {
 namespace {
 
-// Hands scored rows to the outbox together with the policy of the package that scored them.
+// Hands scored rows to the outbox together with the policy of the package that scored them, and to
+// the journal where there is one.
 class OutboxCapture final : public CaptureSink {
  public:
-  OutboxCapture(Outbox& outbox, const ActiveModel& active) : outbox_(&outbox), active_(&active) {}
+  OutboxCapture(Outbox& outbox, const ActiveModel& active, Journal* journal)
+      : outbox_(&outbox), active_(&active), journal_(journal) {}
   void Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) override {
     std::shared_ptr<const CompiledPolicy> policy = active_->PolicyFor(batch->package.get());
+    if (journal_ != nullptr) journal_->Append(batch);
     outbox_->Submit(std::move(batch), std::move(policy), std::move(done));
   }
 
  private:
   Outbox* outbox_;
   const ActiveModel* active_;
+  Journal* journal_;
 };
 
 Result<std::string> LoadOrCreateControlToken(const std::filesystem::path& path) {
@@ -81,9 +86,11 @@ struct Site::Parts {
   std::string control_token;
   std::optional<DirectoryLock> lock;
   std::unique_ptr<SiteIdentity> identity;
+  std::unique_ptr<PolicyDesk> desk;  // the outbox asks it what to recall
   std::unique_ptr<Outbox> outbox;
   ModelRepository repository;
   std::unique_ptr<ActiveModel> active;
+  std::unique_ptr<Journal> journal;  // null when it is off
   std::unique_ptr<OutboxCapture> capture;
   std::unique_ptr<Deployer> deployer;
   std::atomic<std::uint64_t> applied_desired_version{0};
@@ -151,8 +158,23 @@ Status Site::Parts::OpenOutbox() {
 
 Status Site::Parts::OpenDeployer() {
   SKERRY_RETURN_IF_ERROR(repository.windows().KeepIn(options.data / "windows"));
-  active = std::make_unique<ActiveModel>(repository, options.capture, identity->policy_hmac_key());
-  capture = std::make_unique<OutboxCapture>(*outbox, *active);
+  SKERRY_ASSIGN_OR_RETURN(
+      desk, PolicyDesk::Open(options.data / "policy", options.local_policy, options.approval));
+  active = std::make_unique<ActiveModel>(
+      repository, *desk, options.capture, identity->policy_hmac_key(),
+      [this](ActiveModel::Judge judge) {
+        if (const auto recalled = outbox->Recall(std::move(judge)); !recalled)
+          LogError(
+              "cannot recall what the policy keeps here now, and tries again with the next "
+              "statement: {}",
+              recalled.error().ToString());
+      });
+  if (options.journal.bytes > 0) {
+    SKERRY_ASSIGN_OR_RETURN(
+        journal, Journal::Open(options.data / "journal", options.journal, *clock, metrics),
+        "journal");
+  }
+  capture = std::make_unique<OutboxCapture>(*outbox, *active, journal.get());
   DeployerOptions deployer_options;
   deployer_options.data = options.data;
   deployer_options.gate.smoke_program =
@@ -195,6 +217,8 @@ ControlParts Site::Parts::MakeControl() {
   control_parts.bundle_progress = &bundle_progress;
   control_parts.custody = custody.get();
   control_parts.data = options.data;
+  control_parts.desk = desk.get();
+  control_parts.journal = journal.get();
   control_parts.capture = std::string(CaptureModeName(options.capture));
   control_parts.make_status = [this] { return MakeStatus(); };
   control_parts.alarms = [this] { return Alarms(); };

@@ -8,9 +8,10 @@
 //   std::puts((*site)->url().c_str());  ...  (*site)->Stop();
 //
 // Data directory: identity/ (trust/identity.h), outbox/ (outbox/outbox.h),
-// packages/<algorithm>-<hex>/ (unpacked model packages), sync/ (upload states, policies, package
-// metadata), control.token (0600), endpoint.json (0600; {"url","pid","token_file"}, where the
-// control routes are; removed by Stop).
+// packages/<algorithm>-<hex>/ (unpacked model packages), policy/ (site/policy_desk.h),
+// journal/ (site/journal.h), sync/
+// (upload states, policies, package metadata), control.token (0600), endpoint.json (0600;
+// {"url","pid","token_file"}, where the control routes are; removed by Stop).
 //
 // Start needs no hub, DNS or right clock. Packages that were admitted before are loaded from disk
 // without asking anyone; one that no longer loads is set aside with an alarm and the fallback is
@@ -35,6 +36,8 @@
 #include "serve/access.h"
 #include "serve/capture.h"
 #include "serve/run_queue.h"
+#include "site/journal.h"
+#include "site/policy_desk.h"
 
 namespace skerry {
 
@@ -59,6 +62,9 @@ struct SiteOptions {
   std::map<RecordClass, ClassLimits> classes;       // of the outbox
   std::chrono::milliseconds sync_interval{10'000};  // between rounds with nothing new
   std::size_t upload_chunk_bytes = limits::kSlowLinkChunkBytes;
+  std::filesystem::path local_policy;   // the site's own policy beside the hub's; optional
+  Approval approval = Approval::kNone;  // of a hub's policy that lets more leave
+  JournalOptions journal;               // of scored rows in full; off by default
   // Of the child that tries a new package; 0: no limit.
   std::uint64_t smoke_memory_bytes = limits::kSmokeMemoryBytes;
   std::filesystem::path smoke_program;  // runs `__smoke DIR`; empty: this executable

@@ -53,7 +53,11 @@ struct ConfigBinding {
         segment_age(options.segment_age),
         urgent_age(options.urgent_age),
         interval(options.sync_interval),
-        drain(options.drain) {
+        drain(options.drain),
+        local_policy(options.local_policy.string()),
+        journal_days(options.journal.days),
+        journal_bytes(static_cast<std::int64_t>(options.journal.bytes)),
+        approval(options.approval == Approval::kNone ? "none" : "required") {
     spec.Add("name", &name, "", "The site's name; the token's when empty.")
         .Add("hub.url", &hub_url, "", "Where the hub is reached; the token's when empty.")
         .Add("hub.token_file", &token_file, "", "The one-time join token.")
@@ -90,6 +94,15 @@ struct ConfigBinding {
              "How long requests under way may take after SIGTERM.")
         .Add("model.smoke_memory_bytes", &smoke_memory_bytes, "bytes",
              "What the child may take that tries a new package; 0 sets no limit.")
+        .Add("policy.local", &local_policy, "",
+             "A policy of the site's own; of it and the hub's the stricter rule holds.")
+        .Add("policy.approval", &approval, "",
+             "none, or required: a hub's policy that lets more leave waits for 'skerry policy "
+             "approve'.")
+        .Add("journal.bytes", &journal_bytes, "bytes",
+             "What the site's own history of scored rows may occupy; 0 keeps none.")
+        .Add("journal.days", &journal_days, "days",
+             "Rows that are older are removed from it; 0 sets no limit of age.")
         .Add("outbox.quota_bytes", &quota_bytes, "bytes",
              "What the outbox may occupy; beyond it the least valuable records become a gap.")
         .Add("outbox.segment_rows", &segment_rows, "rows", "Seal a segment at this size.")
@@ -155,6 +168,9 @@ struct ConfigBinding {
     std::chrono::milliseconds max_age{0};
   };
   std::map<RecordClass, ClassSettings> class_settings;
+  std::string local_policy;
+  std::int64_t journal_days, journal_bytes;
+  std::string approval;
   ConfigSpec spec;
 };
 
@@ -182,6 +198,16 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
                          file.string());
   SKERRY_RETURN_IF_ERROR(config.CheckQueue(), file.string());
   SKERRY_ASSIGN_OR_RETURN(classes, config.Classes(), file.string());
+  if (config.approval != "none" && config.approval != "required")
+    return Fail(ErrorCode::kInvalidArgument,
+                "{}: policy.approval is '{}', must be none or required", file.string(),
+                config.approval);
+  approval = config.approval == "none" ? Approval::kNone : Approval::kRequired;
+  local_policy = config.local_policy;
+  SKERRY_RETURN_IF_ERROR(
+      CheckRange("journal.bytes", config.journal_bytes, 0, std::int64_t{1} << 50), file.string());
+  SKERRY_RETURN_IF_ERROR(CheckRange("journal.days", config.journal_days, 0, 36'500), file.string());
+  journal = {config.journal_days, static_cast<std::uint64_t>(config.journal_bytes)};
   hub_url = config.hub_url;
   token_file = config.token_file;
   name = config.name;

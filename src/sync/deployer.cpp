@@ -154,6 +154,16 @@ std::optional<DeployOutcome> Deployer::ReconcilePolicy(const DesiredState& desir
   return Note(desired.policy->digest, WhatOf(*desired.policy), status, DeployResult::kApplied);
 }
 
+Status Deployer::RetryPolicy() {
+  const std::lock_guard lock(mutex_);
+  const std::optional<DesiredState> desired = identity_->desired();
+  if (!desired || !desired->policy)
+    return Fail(ErrorCode::kNotFound, "the desired state names no policy");
+  Status used = UseHeldPolicy(desired->policy);
+  Note(desired->policy->digest, WhatOf(*desired->policy), used, DeployResult::kApplied);
+  return used;
+}
+
 Status Deployer::FetchPolicy(const PolicyRef& ref, ArtifactSource& source) {
   SKERRY_ASSIGN_OR_RETURN(const std::string manifest,
                           source.ManifestBytes(RepositoryOf(ref), ref.digest));

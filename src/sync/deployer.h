@@ -77,6 +77,9 @@ class Deployer {
   // What is missing, from `source`. One outcome for each thing that the desired state names; none
   // without a desired state.
   std::vector<DeployOutcome> Reconcile(ArtifactSource& source);
+  // The policy that the desired state names, tried again from the disk: what refused it may think
+  // otherwise now. kNotFound when it is not here.
+  Status RetryPolicy();
   DeploymentFacts facts() const;
 
  private:

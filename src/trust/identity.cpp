@@ -81,6 +81,7 @@ Result<std::unique_ptr<SiteIdentity>> SiteIdentity::Open(const std::filesystem::
   std::unique_ptr<SiteIdentity> identity(
       new SiteIdentity(directory, std::move(key), std::move(policy_key)));
   const std::lock_guard lock(identity->mutex_);
+  SKERRY_RETURN_IF_ERROR(identity->LoadOldPolicyKeys());
   SKERRY_RETURN_IF_ERROR(identity->LoadName());
   SKERRY_RETURN_IF_ERROR(identity->LoadJoining());
   SKERRY_RETURN_IF_ERROR(identity->LoadVersions());
@@ -90,6 +91,45 @@ Result<std::unique_ptr<SiteIdentity>> SiteIdentity::Open(const std::filesystem::
                 identity->site_, name);
   SKERRY_RETURN_IF_ERROR(identity->SaveName(std::string(name), ""));
   return identity;
+}
+
+Status SiteIdentity::LoadOldPolicyKeys() {
+  for (std::size_t n = 1;; ++n) {
+    const std::filesystem::path path = directory_ / fmt::format("policy.{}.key", n);
+    SKERRY_ASSIGN_OR_RETURN(std::optional<std::string> held, ReadIfThere(path));
+    if (!held) return {};
+    SKERRY_RETURN_IF_ERROR(CheckPrivateFile(path));
+    if (held->size() != kPolicyKeyBytes)
+      return Fail(ErrorCode::kDataLoss, "{} is damaged: {} bytes, must be {}", path.string(),
+                  held->size(), kPolicyKeyBytes);
+    old_policy_keys_.push_back(std::move(*held));
+  }
+}
+
+std::string SiteIdentity::policy_hmac_key() const {
+  const std::lock_guard lock(mutex_);
+  return policy_hmac_key_;
+}
+
+std::vector<std::string> SiteIdentity::policy_hmac_keys() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> keys = {policy_hmac_key_};
+  // A crash in the middle of a rotation leaves the key in use among the old ones.
+  for (auto key = old_policy_keys_.rbegin(); key != old_policy_keys_.rend(); ++key)
+    if (*key != policy_hmac_key_) keys.push_back(*key);
+  return keys;
+}
+
+Status SiteIdentity::RotatePolicyKey() {
+  const std::lock_guard lock(mutex_);
+  std::string made(kPolicyKeyBytes, '\0');
+  FillRandom(made.data(), made.size());
+  const auto old = directory_ / fmt::format("policy.{}.key", old_policy_keys_.size() + 1);
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(old, policy_hmac_key_, 0600));
+  old_policy_keys_.push_back(policy_hmac_key_);
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(File("policy.key"), made, 0600));
+  policy_hmac_key_ = std::move(made);
+  return {};
 }
 
 Status SiteIdentity::LoadName() {

@@ -5,6 +5,7 @@
 // site signs its statements with the same key from its first row on.
 //   key.pem 0600            the site's signing and TLS key
 //   policy.key 0600         32 bytes, HMAC key of the policy's pseudonyms; never leaves
+//   policy.<n>.key 0600     those before it, 1 the first; never leave either
 //   token.json 0600         the join token, kept until joined
 //   site.json               the name, whence the hub is reached
 //   grant.json 0600         the verified join grant: certificate, CA, hub keys
@@ -45,7 +46,11 @@ class SiteIdentity {
 
   std::string site() const;
   const PrivateKey& key() const { return key_; }
-  const std::string& policy_hmac_key() const { return policy_hmac_key_; }  // 32 raw bytes
+  std::string policy_hmac_key() const;  // 32 raw bytes
+  // The newest first: what a pseudonym of an earlier key stood for can be found out here alone.
+  std::vector<std::string> policy_hmac_keys() const;
+  // A new key, from now on.
+  Status RotatePolicyKey();
 
   // Keeps the token until the grant comes. When joined it is left alone, with a log line
   // (harmless); a token for another site is refused (kConflict).
@@ -81,6 +86,7 @@ class SiteIdentity {
  private:
   SiteIdentity(std::filesystem::path directory, PrivateKey key, std::string policy_hmac_key);
   // All of these want mutex_ held.
+  Status LoadOldPolicyKeys();
   Status LoadName();
   Status LoadJoining();
   Status LoadVersions();
@@ -90,8 +96,9 @@ class SiteIdentity {
 
   const std::filesystem::path directory_;
   const PrivateKey key_;
-  const std::string policy_hmac_key_;
   mutable std::mutex mutex_;  // guards everything below
+  std::string policy_hmac_key_;
+  std::vector<std::string> old_policy_keys_;  // the first one first
   std::string site_;
   std::string hub_url_;
   std::optional<JoinToken> token_;

@@ -29,9 +29,10 @@ class Values final : public ConditionInput {
 bool Holds(const std::string& text) {
   const auto condition = Condition::Parse(text);
   EXPECT_TRUE(condition) << condition.error().ToString();
-  return condition->Evaluate(Values(
-      *condition,
-      {{"torque_nm", 61.5}, {"type", std::string_view("L")}, {"anomaly", true}, {"quiet", false}}));
+  return condition->Evaluate(Values(*condition, {{"torque_nm", 61.5},
+                                                 {"type", std::string_view("L")},
+                                                 {"anomaly", true},
+                                                 {"quiet", false}})) == Truth::kTrue;
 }
 
 std::string ErrorOf(const std::string& text) {
