@@ -309,6 +309,7 @@ class OnSpark(ClusterCase):
         self.assertTrue(any(progress["tasks_fraction"] is not None and " of 2 tasks" in progress["tasks"] for progress in told), told)
         self.check_scores("machines:1")
 
+    @only_whole
     def test_trains_from_the_segments_of_a_site_as_they_lie_in_the_lake(self):
         self.hub.stop()
         self.start("--train-master", self.cluster.url, *self.SETTINGS, environment=ENVIRONMENT, plain=())  # sites are known by their certificates
@@ -376,6 +377,7 @@ class ByLivy(ClusterCase):
     def asked(self):
         return [method for method, _ in self.livy.requests if method != "GET"]
 
+    @only_whole
     def test_followed_to_its_model(self):
         self.serve()
         status, answer = self.ask("POST", "/v1/runs", self.spec(engine="spark", livy="http://127.0.0.1:1"))
