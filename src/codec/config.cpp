@@ -61,11 +61,16 @@ std::string ShowDefault(milliseconds value) {
   return FormatWithUnit(value.count(), kDurationUnits, "ms");
 }
 
+std::string ShowDefault(const std::vector<std::string>& value) {
+  return fmt::format("[{}]", fmt::join(value, ", "));
+}
+
 std::string_view TypeName(const std::string*) { return "text"; }
 std::string_view TypeName(const std::int64_t*) { return "integer"; }
 std::string_view TypeName(const double*) { return "number"; }
 std::string_view TypeName(const bool*) { return "true or false"; }
 std::string_view TypeName(const milliseconds*) { return "duration"; }
+std::string_view TypeName(const std::vector<std::string>*) { return "list of texts"; }
 
 constexpr std::string_view kBytesUnit = "bytes";
 
@@ -140,12 +145,25 @@ class ConfigSpec::Reader {
     return milliseconds(*count);
   }
 
+  static std::optional<std::vector<std::string>> Convert(std::vector<std::string>*, const Entry&,
+                                                         const Json& value) {
+    if (!value.is_array()) return std::nullopt;
+    std::vector<std::string> texts;
+    for (const Json& item : value) {
+      if (!item.is_string()) return std::nullopt;
+      texts.push_back(item.get<std::string>());
+    }
+    return texts;
+  }
+
   template <typename T>
   static std::string Expected(T* target, const Entry& entry) {
     if constexpr (std::is_same_v<T, milliseconds>)
       return "a duration such as 250ms, 5s, 2m, 1h, 7d";
     if constexpr (std::is_same_v<T, std::string>)
       return "text (quote it if it looks like a number)";
+    if constexpr (std::is_same_v<T, std::vector<std::string>>)
+      return "a list of texts such as [\"a\", \"b\"]";
     if (entry.unit == kBytesUnit)
       return "a whole number of bytes such as 4096, 512KiB, 64MiB, 10GiB";
     return fmt::format("{}{}{}", std::is_same_v<T, bool> ? "" : "a ", TypeName(target),
@@ -219,6 +237,10 @@ ConfigSpec& ConfigSpec::Add(std::string key, bool* value, std::string unit, std:
   return AddEntry(std::move(key), value, std::move(unit), std::move(doc));
 }
 ConfigSpec& ConfigSpec::Add(std::string key, milliseconds* value, std::string unit,
+                            std::string doc) {
+  return AddEntry(std::move(key), value, std::move(unit), std::move(doc));
+}
+ConfigSpec& ConfigSpec::Add(std::string key, std::vector<std::string>* value, std::string unit,
                             std::string doc) {
   return AddEntry(std::move(key), value, std::move(unit), std::move(doc));
 }

@@ -34,6 +34,9 @@ class ConfigSpec {
   ConfigSpec& Add(std::string key, bool* value, std::string unit, std::string doc);
   ConfigSpec& Add(std::string key, std::chrono::milliseconds* value, std::string unit,
                   std::string doc);
+  // A list of texts: [a, b].
+  ConfigSpec& Add(std::string key, std::vector<std::string>* value, std::string unit,
+                  std::string doc);
 
   // Sets the variables that the document names; the others keep their value. All or nothing: on an
   // error no variable has changed. An empty document is fine. kInvalidArgument with line and column
@@ -46,8 +49,8 @@ class ConfigSpec {
   std::string Reference() const;
 
  private:
-  using Target =
-      std::variant<std::string*, std::int64_t*, double*, bool*, std::chrono::milliseconds*>;
+  using Target = std::variant<std::string*, std::int64_t*, double*, bool*,
+                              std::chrono::milliseconds*, std::vector<std::string>*>;
   struct Entry {
     std::string key;
     Target target;
@@ -58,7 +61,9 @@ class ConfigSpec {
   // An accepted value, kept aside until the whole document is.
   struct Assignment {
     const Entry* entry;
-    std::variant<std::string, std::int64_t, double, bool, std::chrono::milliseconds> value;
+    std::variant<std::string, std::int64_t, double, bool, std::chrono::milliseconds,
+                 std::vector<std::string>>
+        value;
   };
   class Reader;
 

@@ -2,6 +2,9 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +20,7 @@ namespace skerry {
 namespace {
 
 constexpr std::size_t kShownBodyBytes = 200;
+constexpr int kUnsentBytes = 8 << 10;  // of a gated body, in the kernel
 
 void StartCurlOnce() {
   static std::once_flag once;
@@ -27,11 +31,12 @@ void StartCurlOnce() {
 struct Transfer {
   const HttpCall* call = nullptr;
   CURL* easy = nullptr;
+  TransferGate* gate = nullptr;
   HttpReply reply;
-  Status failure;  // of the sink, or over max_reply_bytes
+  Status failure;  // of the sink or the gate, or over max_reply_bytes
   std::uint64_t received = 0;
   int file = -1;
-  std::uint64_t sent_of_file = 0;
+  std::uint64_t sent = 0;  // of the body
   std::array<char, CURL_ERROR_SIZE> message{};
 
   ~Transfer() {
@@ -59,6 +64,13 @@ std::size_t OnBody(char* data, std::size_t, std::size_t size, void* context) {
   long status = 0;
   curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
   transfer.received += size;
+  if (transfer.gate != nullptr) {
+    transfer.failure = transfer.gate->Pass(size);
+    if (!transfer.failure) {
+      transfer.gate->Charge(size);
+      return 0;
+    }
+  }
   const bool wanted = call.sink_status == 0 || status == call.sink_status;
   if (call.sink && status >= 200 && status < 300 && wanted) {
     transfer.failure = call.sink({data, size});
@@ -75,25 +87,43 @@ std::size_t OnBody(char* data, std::size_t, std::size_t size, void* context) {
 
 std::size_t OnUpload(char* out, std::size_t, std::size_t size, void* context) {
   auto& transfer = *static_cast<Transfer*>(context);
-  const FileBody& file = *transfer.call->file;
-  const std::uint64_t left = file.length - transfer.sent_of_file;
-  const ssize_t got = pread(transfer.file, out, std::min<std::uint64_t>(size, left),
-                            static_cast<off_t>(file.offset + transfer.sent_of_file));
-  if (got < 0 || (got == 0 && left > 0)) {
-    transfer.failure =
-        Fail(ErrorCode::kDataLoss, "{} became shorter while it was sent", file.path.string());
-    return CURL_READFUNC_ABORT;
+  const HttpCall& call = *transfer.call;
+  const std::uint64_t length = call.file ? call.file->length : call.body.size();
+  std::size_t piece =
+      static_cast<std::size_t>(std::min<std::uint64_t>(size, length - transfer.sent));
+  if (transfer.gate != nullptr && piece > 0) {
+    piece = std::min(piece, std::max<std::size_t>(1, transfer.gate->piece_bytes()));
+    transfer.failure = transfer.gate->Pass(piece);
+    if (!transfer.failure) return CURL_READFUNC_ABORT;
   }
-  transfer.sent_of_file += static_cast<std::uint64_t>(got);
-  return static_cast<std::size_t>(got);
+  if (call.file) {
+    const ssize_t got =
+        pread(transfer.file, out, piece, static_cast<off_t>(call.file->offset + transfer.sent));
+    if (got < 0 || (got == 0 && piece > 0)) {
+      transfer.failure = Fail(ErrorCode::kDataLoss, "{} became shorter while it was sent",
+                              call.file->path.string());
+      return CURL_READFUNC_ABORT;
+    }
+    piece = static_cast<std::size_t>(got);
+  } else {
+    std::memcpy(out, call.body.data() + transfer.sent, piece);
+  }
+  transfer.sent += piece;
+  return piece;
 }
 
 // libcurl sends again on a fresh connection when a kept one turns out to be closed.
 int OnSeek(void* context, curl_off_t offset, int origin) {
   auto& transfer = *static_cast<Transfer*>(context);
   if (origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
-  transfer.sent_of_file = static_cast<std::uint64_t>(offset);
+  transfer.sent = static_cast<std::uint64_t>(offset);
   return CURL_SEEKFUNC_OK;
+}
+
+int OnSocket(void*, curl_socket_t socket, curlsocktype) {
+  // A kernel that does not know it buffers more, and another connection waits longer.
+  setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytes, sizeof kUnsentBytes);
+  return CURL_SOCKOPT_OK;
 }
 
 ErrorCode CodeOf(CURLcode code) {
@@ -127,11 +157,14 @@ struct HttpClient::Impl {
   HttpClientOptions options;
   CURL* easy = nullptr;
   std::uint64_t sent_body_bytes = 0;
+  std::uint64_t connections = 0;
 
   ~Impl() { curl_easy_cleanup(easy); }
   void SetConnection();
   void SetTls();
   void SetBody(Transfer& transfer);
+  // What the finished call has moved.
+  void Count(const Transfer& transfer);
   curl_slist* MakeHeaders(const HttpCall& call) const;
 };
 
@@ -147,6 +180,7 @@ void HttpClient::Impl::SetConnection() {
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
                    std::max(1L, static_cast<long>(options.stall_timeout.count() / 1000)));
   curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
+  if (options.gate != nullptr) curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, &OnSocket);
   SetTls();
 }
 
@@ -188,18 +222,33 @@ void HttpClient::Impl::SetBody(Transfer& transfer) {
   const HttpCall& call = *transfer.call;
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call.method.c_str());
   if (call.method == "HEAD") curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-  if (call.file) {
+  if (call.file || !call.body.empty()) {
+    const std::uint64_t length = call.file ? call.file->length : call.body.size();
     curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(call.file->length));
+    curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(length));
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, &OnUpload);
     curl_easy_setopt(easy, CURLOPT_READDATA, &transfer);
     curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, &OnSeek);
     curl_easy_setopt(easy, CURLOPT_SEEKDATA, &transfer);
-  } else if (!call.body.empty() || call.method == "POST" || call.method == "PUT" ||
-             call.method == "PATCH") {
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(call.body.size()));
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call.body.data());
+  } else if (call.method == "POST" || call.method == "PUT" || call.method == "PATCH") {
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t{0});
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
   }
+}
+
+void HttpClient::Impl::Count(const Transfer& transfer) {
+  curl_off_t sent = 0;
+  long opened = 0;
+  long sent_head = 0;
+  long received_head = 0;
+  curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+  curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &opened);
+  curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent_head);
+  curl_easy_getinfo(easy, CURLINFO_HEADER_SIZE, &received_head);
+  sent_body_bytes += static_cast<std::uint64_t>(sent);
+  connections += static_cast<std::uint64_t>(opened);
+  if (transfer.gate != nullptr)
+    transfer.gate->Charge(static_cast<std::size_t>(sent_head + received_head));
 }
 
 HttpClient::HttpClient(HttpClientOptions options) : impl_(std::make_unique<Impl>()) {
@@ -211,6 +260,7 @@ HttpClient::HttpClient(HttpClient&&) noexcept = default;
 HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
 HttpClient::~HttpClient() = default;
 std::uint64_t HttpClient::sent_body_bytes() const { return impl_->sent_body_bytes; }
+std::uint64_t HttpClient::connections() const { return impl_->connections; }
 
 Result<HttpReply> HttpClient::Send(const HttpCall& call) {
   CURL* easy = impl_->easy;
@@ -219,6 +269,7 @@ Result<HttpReply> HttpClient::Send(const HttpCall& call) {
   Transfer transfer;
   transfer.call = &call;
   transfer.easy = easy;
+  transfer.gate = impl_->options.gate;
   if (call.file) {
     transfer.file = open(call.file->path.c_str(), O_RDONLY | O_CLOEXEC);
     if (transfer.file < 0)
@@ -244,9 +295,7 @@ Result<HttpReply> HttpClient::Send(const HttpCall& call) {
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer.message.data());
   const CURLcode code = curl_easy_perform(easy);
   curl_slist_free_all(headers);
-  curl_off_t sent = 0;
-  curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-  impl_->sent_body_bytes += static_cast<std::uint64_t>(sent);
+  impl_->Count(transfer);
   if (!transfer.failure) return Propagate(std::move(transfer.failure), url.Origin());
   if (code != CURLE_OK)
     return Fail(
@@ -257,6 +306,13 @@ Result<HttpReply> HttpClient::Send(const HttpCall& call) {
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   transfer.reply.status = static_cast<int>(status);
   return std::move(transfer.reply);
+}
+
+bool LooksLikeAPage(const HttpReply& reply) {
+  if (reply.status >= 300 && reply.status < 400 && reply.status != 304) return true;
+  const std::size_t first = reply.body.find_first_not_of(" \t\r\n");
+  return reply.Header("content-type").find("text/html") != std::string_view::npos ||
+         (first != std::string::npos && reply.body[first] == '<');
 }
 
 Error ErrorOfReply(const HttpReply& reply, std::string_view doing) {

@@ -18,6 +18,19 @@
 
 namespace skerry {
 
+// What an HttpClient asks before bytes pass, in either direction: the place for budgets, sync
+// windows and pre-emption. Called on the thread that sends, which it may hold up.
+class TransferGate {
+ public:
+  virtual ~TransferGate() = default;
+  // No more bytes of a request's body than this are handed to the network at a time.
+  virtual std::size_t piece_bytes() = 0;
+  // So many bytes of a body are about to be sent, or have come. An error ends the call, as it is.
+  virtual Status Pass(std::size_t bytes) = 0;
+  // Heads of requests and answers: they have passed, and count.
+  virtual void Charge(std::size_t bytes) = 0;
+};
+
 struct HttpClientOptions {
   std::string ca_pem;  // whom to trust; empty: the system's store
   std::string client_certificate_pem, client_key_pem;
@@ -25,6 +38,9 @@ struct HttpClientOptions {
   std::string basic_user, basic_password;
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds stall_timeout{30'000};  // no byte in either direction for so long
+  // Borrowed; null: nothing is asked. With one, little of a body waits in the kernel's buffers, so
+  // that what another connection sends meanwhile has not to queue behind it.
+  TransferGate* gate = nullptr;
 };
 
 struct HttpCall {
@@ -61,11 +77,17 @@ class HttpClient {
   Result<HttpReply> Send(const HttpCall& call);
   // Body bytes handed to the network since construction, of calls that failed too.
   std::uint64_t sent_body_bytes() const;
+  // Connections opened since construction: kept ones are used again.
+  std::uint64_t connections() const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// Networks that want a login answer everything with a page of their own, often with status 200, or
+// with a redirect to one: whether this is such an answer.
+bool LooksLikeAPage(const HttpReply& reply);
 
 // The error behind an answer that is no success: {"error": "..."} where the body says so, else the
 // first 200 bytes of it. "<doing>: ...".

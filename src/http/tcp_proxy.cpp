@@ -21,6 +21,8 @@ constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
 struct Link {
   std::atomic<std::uint64_t> to_upstream{0}, from_upstream{0};
   std::atomic<std::uint64_t> left{kNoLimit};  // bytes that may still pass to the upstream side
+  std::atomic<std::uint64_t> answers_left{kNoLimit};  // and on the way back
+  TcpProxy::AnswerFilter filter;                      // the proxy's thread alone
   std::atomic<bool> down{false};
   int writes_under_way = 0;  // to the upstream side; the proxy's thread alone
 };
@@ -107,13 +109,28 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
     far_.async_read_some(asio::buffer(far_bytes_),
                          [self = shared_from_this()](error_code error, std::size_t size) {
                            if (error) return self->HalfClose(self->near_, error);
-                           self->link_.from_upstream += size;
-                           asio::async_write(self->near_, asio::buffer(self->far_bytes_, size),
-                                             [self](error_code failed, std::size_t) {
-                                               if (failed) return self->Reset();
-                                               self->ReadFar();
-                                             });
+                           self->PassToNear(size);
                          });
+  }
+
+  void PassToNear(std::size_t size) {
+    const std::string_view piece(far_bytes_.data(), size);
+    std::optional<std::string> answer = link_.filter ? link_.filter(piece) : std::string(piece);
+    if (!answer) return Reset();
+    answer_ = std::move(*answer);
+    const std::uint64_t left = link_.answers_left.load();
+    const bool cut = left != kNoLimit && answer_.size() >= left;
+    if (left != kNoLimit) {
+      answer_.resize(std::min<std::uint64_t>(answer_.size(), left));
+      link_.answers_left = left - answer_.size();
+    }
+    link_.from_upstream += answer_.size();
+    asio::async_write(near_, asio::buffer(answer_),
+                      [self = shared_from_this(), cut](error_code failed, std::size_t) {
+                        if (cut) return self->GoDown();
+                        if (failed) return self->Reset();
+                        self->ReadFar();
+                      });
   }
 
   void HalfClose(Tcp::socket& other, error_code why) {
@@ -126,6 +143,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   Link& link_;
   Pipes& all_;
   std::array<char, 16'384> near_bytes_{}, far_bytes_{};
+  std::string answer_;  // being written
 };
 
 void ResetAll(const Pipes& pipes) {
@@ -183,6 +201,17 @@ TcpProxy::~TcpProxy() {
 
 std::uint16_t TcpProxy::port() const { return impl_->acceptor.local_endpoint().port(); }
 void TcpProxy::CutAfterBytes(std::uint64_t to_upstream) { impl_->link.left.store(to_upstream); }
+void TcpProxy::CutAnswersAfterBytes(std::uint64_t from_upstream) {
+  impl_->link.answers_left.store(from_upstream);
+}
+void TcpProxy::FilterAnswers(AnswerFilter filter) {
+  std::promise<void> done;
+  asio::post(impl_->io, [raw = impl_.get(), &filter, &done] {
+    raw->link.filter = std::move(filter);
+    done.set_value();
+  });
+  done.get_future().wait();
+}
 void TcpProxy::SetDown() {
   impl_->link.down.store(true);
   std::promise<void> done;
@@ -194,6 +223,7 @@ void TcpProxy::SetDown() {
 }
 void TcpProxy::SetUp() {
   impl_->link.left.store(kNoLimit);
+  impl_->link.answers_left.store(kNoLimit);
   impl_->link.down.store(false);
 }
 bool TcpProxy::is_down() const { return impl_->link.down.load(); }

@@ -1,9 +1,14 @@
 // A real faulty link for demos and tests: a TCP proxy on loopback that can be cut after so many
-// bytes and brought up again. Thread-safe; owns one thread.
+// bytes in either direction, change what is answered, and be brought up again. Thread-safe; owns
+// one thread.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -20,6 +25,12 @@ class TcpProxy {
   std::uint16_t port() const;
   // Passes exactly so many bytes more to the upstream side, over all connections, then goes down.
   void CutAfterBytes(std::uint64_t to_upstream);
+  // The same on the way back: so many bytes more of answers, then it goes down.
+  void CutAnswersAfterBytes(std::uint64_t from_upstream);
+  // What becomes of a piece on the way back, as it came from the network: other bytes, or none,
+  // which resets the connection. Runs on the proxy's thread; empty: every piece passes as it is.
+  using AnswerFilter = std::function<std::optional<std::string>(std::string_view piece)>;
+  void FilterAnswers(AnswerFilter filter);
   // Resets every connection (done on return) and, until SetUp, each new one.
   void SetDown();
   void SetUp();

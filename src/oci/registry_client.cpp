@@ -82,8 +82,12 @@ Status Report(const TransferProgress& progress, std::uint64_t done, std::uint64_
 
 }  // namespace
 
-RegistryClient::RegistryClient(std::string base_url, HttpClient& client, std::size_t chunk_bytes)
-    : base_url_(std::move(base_url)), client_(&client), chunk_bytes_(chunk_bytes) {
+RegistryClient::RegistryClient(std::string base_url, HttpClient& client, std::size_t chunk_bytes,
+                               std::size_t single_request_bytes)
+    : base_url_(std::move(base_url)),
+      client_(&client),
+      chunk_bytes_(chunk_bytes),
+      single_request_bytes_(single_request_bytes) {
   while (base_url_.ends_with('/')) base_url_.pop_back();
 }
 
@@ -104,6 +108,12 @@ Result<std::string> RegistryClient::Absolute(std::string_view location) const {
 Result<HttpReply> RegistryClient::Call(const HttpCall& call, std::initializer_list<int> good,
                                        std::string_view doing) {
   SKERRY_ASSIGN_OR_RETURN(HttpReply reply, client_->Send(call), doing);
+  // A model's blob may be a page; what comes into a sink is judged by its digest.
+  if (!call.sink && LooksLikeAPage(reply))
+    return Fail(ErrorCode::kUnavailable,
+                "{}: {} answered {} with a web page or a redirect, so it is no registry: is there "
+                "a login page (captive portal) or a proxy on the way?",
+                doing, base_url_, reply.status);
   if (std::find(good.begin(), good.end(), reply.status) != good.end()) return reply;
   return Fail(ErrorCodeOf(reply.status), "{}: {} answers {} {}", doing, base_url_, reply.status,
               WordsOf(reply));
@@ -194,16 +204,28 @@ Status RegistryClient::FinishUpload(const BlobSource& blob, UploadState& state) 
   return Propagate(std::move(reply));
 }
 
+Result<bool> RegistryClient::PushWhole(std::string_view repository, const BlobSource& blob,
+                                       UploadState& state) {
+  const Descriptor& descriptor = blob.descriptor;
+  HttpCall call{.method = "POST",
+                .url = WithDigest(Url(repository, "blobs/uploads/"), descriptor.digest)};
+  SetBody(call, blob, 0, descriptor.size);
+  auto reply = Call(call, {201, 202}, fmt::format("sending blob {}", descriptor.digest.ToString()));
+  if (!reply) {
+    if (reply.error().code() == ErrorCode::kInvalidArgument) SKERRY_RETURN_IF_ERROR(blob.Verify());
+    return Propagate(std::move(reply));
+  }
+  if (reply->status == 201) return true;
+  state.location = reply->Header("Location");
+  state.offset = 0;
+  return false;
+}
+
 Status RegistryClient::PushBlob(std::string_view repository, const BlobSource& blob,
                                 UploadState* state, const TransferProgress& progress) {
-  SKERRY_ASSIGN_OR_RETURN(const bool has, HasBlob(repository, blob.descriptor.digest));
   UploadState own;
   UploadState& upload = state != nullptr ? *state : own;
   const std::uint64_t size = blob.descriptor.size;
-  if (has) {
-    upload = {};
-    return Report(progress, size, size);
-  }
   if (const auto* path = std::get_if<fs::path>(&blob.content)) {
     std::error_code error;
     const std::uintmax_t have = fs::file_size(*path, error);
@@ -214,7 +236,20 @@ Status RegistryClient::PushBlob(std::string_view repository, const BlobSource& b
   if (const auto* extents = std::get_if<Extents>(&blob.content); extents && extents->size() != 1)
     return Fail(ErrorCode::kUnimplemented, "blob {} stands in {} files: import its bundle instead",
                 blob.descriptor.digest.ToString(), extents->size());
-  SKERRY_ASSIGN_OR_RETURN(const bool found, FindUpload(upload));
+  bool found = false;
+  if (size <= single_request_bytes_ && upload.location.empty()) {
+    SKERRY_RETURN_IF_ERROR(Report(progress, 0, size));
+    SKERRY_ASSIGN_OR_RETURN(const bool done, PushWhole(repository, blob, upload));
+    if (done) return Report(progress, size, size);
+    found = true;
+  } else {
+    SKERRY_ASSIGN_OR_RETURN(const bool has, HasBlob(repository, blob.descriptor.digest));
+    if (has) {
+      upload = {};
+      return Report(progress, size, size);
+    }
+    SKERRY_ASSIGN_OR_RETURN(found, FindUpload(upload));
+  }
   if (!found || upload.offset > size) {
     SKERRY_RETURN_IF_ERROR(StartUpload(repository, upload));
   }

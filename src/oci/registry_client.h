@@ -50,16 +50,19 @@ struct FetchedManifest {
 class RegistryClient {
  public:
   // `base_url`: "https://hub.example:8443", without "/v2". `client` must outlive this object.
+  // Blobs of up to `single_request_bytes` are sent in one request without asking whether the
+  // registry has them.
   RegistryClient(std::string base_url, HttpClient& client,
-                 std::size_t chunk_bytes = limits::kUploadChunkBytes);
+                 std::size_t chunk_bytes = limits::kUploadChunkBytes,
+                 std::size_t single_request_bytes = 0);
 
   // GET /v2/: reachable, a registry, and we are let in.
   Status Ping();
 
   Result<bool> HasBlob(std::string_view repository, const Digest& digest);
-  // Nothing is sent when the registry has the blob. Up to one chunk goes as POST and one PUT;
-  // larger ones as PATCHes of one chunk each, resumed from `state` (may be null). kDataLoss when
-  // the source is not what its descriptor says.
+  // Nothing is sent when the registry has the blob. A small one (see the constructor) goes as one
+  // POST, up to one chunk as POST and one PUT; larger ones as PATCHes of one chunk each, resumed
+  // from `state` (may be null). kDataLoss when the source is not what its descriptor says.
   Status PushBlob(std::string_view repository, const BlobSource& blob, UploadState* state = nullptr,
                   const TransferProgress& progress = {});
   // Into the file `target`, verified and durable. What came before a cut stays in
@@ -96,6 +99,8 @@ class RegistryClient {
   // The reply when its status is one of `good`, else the registry's error.
   Result<HttpReply> Call(const HttpCall& call, std::initializer_list<int> good,
                          std::string_view doing);
+  // False when the registry wants it as POST and PUT; `state` then says where.
+  Result<bool> PushWhole(std::string_view repository, const BlobSource& blob, UploadState& state);
   Status StartUpload(std::string_view repository, UploadState& state);
   Result<bool> FindUpload(UploadState& state);
   Status SendChunks(const BlobSource& blob, UploadState& state, const TransferProgress& progress);
@@ -106,6 +111,7 @@ class RegistryClient {
   std::string base_url_;
   HttpClient* client_;  // borrowed
   std::size_t chunk_bytes_;
+  std::size_t single_request_bytes_;
 };
 
 }  // namespace skerry

@@ -82,6 +82,10 @@ struct GapRow {
 };
 Result<std::vector<GapRow>> ReadGaps(Database& database, std::string_view where);
 
+// SQL on a table with a column `stream`: whether IsUrgent(its class).
+constexpr std::string_view kOfUrgentStream = "stream IN (SELECT id FROM streams WHERE cls <= 1)";
+static_assert(IsUrgent(static_cast<RecordClass>(1)) && !IsUrgent(static_cast<RecordClass>(2)));
+
 // One number, 0 when the query gives no row.
 Result<std::uint64_t> ReadNumber(Database& database, std::string_view sql);
 

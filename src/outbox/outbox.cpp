@@ -226,17 +226,29 @@ Status Outbox::SealNow() {
   return impl_->Mending([this] { return impl_->sealer->Seal(SealWhich::kAll); });
 }
 
-Result<std::vector<Shipment>> Outbox::PendingShipments() {
-  SKERRY_RETURN_IF_ERROR(impl_->SealDue());
+Result<std::vector<Shipment>> Outbox::PendingShipments(ShipmentPick pick) {
+  if (pick == ShipmentPick::kAll) {
+    SKERRY_RETURN_IF_ERROR(impl_->SealDue());
+    SKERRY_RETURN_IF_ERROR(
+        impl_->OnWriter([](OutboxStore& store) { return store.EnforceQuota(EnforceWhen::kNow); }));
+  }
   SKERRY_RETURN_IF_ERROR(
-      impl_->OnWriter([](OutboxStore& store) { return store.EnforceQuota(EnforceWhen::kNow); }));
-  SKERRY_RETURN_IF_ERROR(
-      impl_->OnWriter([](OutboxStore& store) { return store.MakeStatements(); }));
-  return impl_->Mending([this]() -> Result<std::vector<Shipment>> {
+      impl_->OnWriter([pick](OutboxStore& store) { return store.MakeStatements(pick); }));
+  return impl_->Mending([this, pick]() -> Result<std::vector<Shipment>> {
     const std::scoped_lock lock(impl_->read_mutex);
     SKERRY_ASSIGN_OR_RETURN(Database * reader, impl_->Reader());
-    return ReadPendingShipments(*reader, impl_->segments_directory());
+    return ReadPendingShipments(*reader, impl_->segments_directory(), pick);
   });
+}
+
+Result<bool> Outbox::UrgentWaits() {
+  const std::scoped_lock lock(impl_->read_mutex);
+  SKERRY_ASSIGN_OR_RETURN(Database * reader, impl_->Reader());
+  SKERRY_ASSIGN_OR_RETURN(
+      const std::uint64_t waits,
+      ReadNumber(*reader,
+                 fmt::format("SELECT EXISTS(SELECT 1 FROM segments WHERE {})", kOfUrgentStream)));
+  return waits != 0;
 }
 
 Result<ReceiptOutcome> Outbox::ApplyReceipt(std::string_view envelope_json,

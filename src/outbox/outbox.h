@@ -87,6 +87,11 @@ struct Shipment {
   ShipmentStatement statement;
 };
 
+enum class ShipmentPick {
+  kAll,
+  kUrgent,  // those with urgent records (statement.h); nothing is sealed for them
+};
+
 struct ReceiptOutcome {
   // kOlder: of a counter below, or of an incarnation before, the one known; nothing changed.
   enum class Kind { kApplied, kOlder };
@@ -201,7 +206,9 @@ class Outbox {
   // Seals what is due (segment_rows, segment_age), makes statements of the segments and gaps that
   // have none, and returns every shipment that receipts do not cover yet: by the highest class in
   // it, then by number.
-  Result<std::vector<Shipment>> PendingShipments();
+  Result<std::vector<Shipment>> PendingShipments(ShipmentPick pick = ShipmentPick::kAll);
+  // Whether there are sealed urgent records that no receipt covers. Quick: one look into the index.
+  Result<bool> UrgentWaits();
   // Verifies against `hub_keys`, deletes what is covered, gives the space back. kPermissionDenied:
   // no signature by a hub key; kInvalidArgument: another site's, or no receipt.
   Result<ReceiptOutcome> ApplyReceipt(std::string_view envelope_json,

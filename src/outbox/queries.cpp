@@ -122,8 +122,9 @@ Status ReadBacklog(Database& database, OutboxFacts& facts) {
 
 }  // namespace
 
-Result<std::vector<Shipment>> ReadPendingShipments(
-    Database& database, const std::filesystem::path& segments_directory) {
+Result<std::vector<Shipment>> ReadPendingShipments(Database& database,
+                                                   const std::filesystem::path& segments_directory,
+                                                   ShipmentPick pick) {
   SKERRY_ASSIGN_OR_RETURN(const ReadSnapshot snapshot, ReadSnapshot::Begin(database));
   // A shed segment's first statement is offered until its gap is closed, so that the hub sees the
   // whole chain.
@@ -134,9 +135,9 @@ Result<std::vector<Shipment>> ReadPendingShipments(
           "SELECT g.shipment AS number, s.cls FROM segments g JOIN streams s ON s.id = g.stream "
           "UNION ALL SELECT g.shipment, s.cls FROM gaps g JOIN streams s ON s.id = g.stream WHERE "
           "g.closed = 0 UNION ALL SELECT g.origin, s.cls FROM gaps g JOIN streams s ON s.id = "
-          "g.stream WHERE g.closed = 0) WHERE number > 0 GROUP BY number ORDER BY best, number "
+          "g.stream WHERE g.closed = 0) WHERE number > 0 {} GROUP BY number ORDER BY best, number "
           "LIMIT {}",
-          limits::kShipmentsOffered)));
+          pick == ShipmentPick::kUrgent ? "AND cls <= 1" : "", limits::kShipmentsOffered)));
   std::vector<Shipment> shipments;
   while (true) {
     SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());

@@ -14,7 +14,8 @@
 namespace skerry {
 
 Result<std::vector<Shipment>> ReadPendingShipments(Database& database,
-                                                   const std::filesystem::path& segments_directory);
+                                                   const std::filesystem::path& segments_directory,
+                                                   ShipmentPick pick);
 // All from one snapshot.
 Result<std::vector<std::optional<RowFate>>> ReadFates(Database& database,
                                                       std::span<const RowId> rows);

@@ -21,11 +21,6 @@ enum class SealWhich {
   kAll,
 };
 
-// Labels and anomalies: sealed within urgent_age, sent as soon as there is a link.
-constexpr bool IsUrgent(RecordClass cls) {
-  return cls == RecordClass::kLabel || cls == RecordClass::kAnomaly;
-}
-
 // Thread-safe: one seal at a time.
 class Sealer {
  public:

@@ -25,24 +25,35 @@ Result<SegmentEntry> EntryOf(const SegmentRow& row, const StreamRow& stream) {
   return entry;
 }
 
-// The segments from `at` on that go into one statement: one policy, and the named limits.
-std::size_t EndOfShipment(const std::vector<SegmentRow>& segments, std::size_t at) {
+// The segments from `at` on that go into one statement: one policy, urgent ones apart from others,
+// and the named limits.
+std::size_t EndOfShipment(const std::vector<SegmentRow>& segments, const Streams& streams,
+                          std::size_t at) {
   const std::size_t first = at;
   std::uint64_t bytes = 0;
+  const auto urgent = [&](std::size_t i) {
+    return i < segments.size() && IsUrgent(streams.at(segments[i].stream).cls);
+  };
   while (at < segments.size() && at - first < limits::kSegmentsPerShipment &&
-         segments[at].policy == segments[first].policy && bytes < limits::kShipmentBytes)
+         segments[at].policy == segments[first].policy && urgent(at) == urgent(first) &&
+         bytes < limits::kShipmentBytes)
     bytes += segments[at++].bytes;
   return at;
 }
 
 }  // namespace
 
-Status OutboxStore::MakeStatements() {
+Status OutboxStore::MakeStatements(ShipmentPick pick) {
   if (const auto recalled = RecallWider(); !recalled) return tl::make_unexpected(recalled.error());
-  SKERRY_ASSIGN_OR_RETURN(std::vector<SegmentRow> segments,
-                          ReadSegments(*database_, "shipment = 0"));
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<GapRow> gaps,
-                          ReadGaps(*database_, "shipment = 0 AND closed = 0 ORDER BY id"));
+  const bool all = pick == ShipmentPick::kAll;
+  SKERRY_ASSIGN_OR_RETURN(
+      std::vector<SegmentRow> segments,
+      ReadSegments(*database_, all ? std::string("shipment = 0")
+                                   : fmt::format("shipment = 0 AND {}", kOfUrgentStream)));
+  std::vector<GapRow> gaps;
+  if (all) {
+    SKERRY_ASSIGN_OR_RETURN(gaps, ReadGaps(*database_, "shipment = 0 AND closed = 0 ORDER BY id"));
+  }
   if (segments.empty() && gaps.empty()) return {};
   Streams streams;
   SKERRY_ASSIGN_OR_RETURN(std::vector<StreamRow> rows, ReadStreams(*database_));
@@ -56,7 +67,7 @@ Status OutboxStore::MakeStatements() {
   std::size_t segment = 0;
   std::size_t gap = 0;
   while (segment < segments.size() || gap < gaps.size()) {
-    const std::size_t end = EndOfShipment(segments, segment);
+    const std::size_t end = EndOfShipment(segments, streams, segment);
     const std::size_t gap_end = std::min(gaps.size(), gap + limits::kGapsPerStatement);
     SKERRY_RETURN_IF_ERROR(MakeStatement(work, std::span(segments).subspan(segment, end - segment),
                                          std::span(gaps).subspan(gap, gap_end - gap), streams));

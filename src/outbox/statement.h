@@ -39,6 +39,10 @@ struct Counters {
   bool operator==(const Counters&) const = default;
 };
 
+// Whether records of this class leave before everything else: they are in shipments of their own,
+// so that nothing else has to arrive with them.
+constexpr bool IsUrgent(RecordClass cls) { return cls <= RecordClass::kAnomaly; }
+
 // Consecutive records of one stream as one Parquet file.
 struct SegmentEntry {
   RecordClass cls = RecordClass::kSample;

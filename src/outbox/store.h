@@ -67,8 +67,9 @@ class OutboxStore {
   // An unreadable batch: set aside, a gap of reason "damage".
   Status QuarantineBatch(std::int64_t id, std::string_view reason);
   Status QuarantineSegment(const Digest& digest, std::string_view reason);
-  // Signs statements for the segments and gaps that are in none.
-  Status MakeStatements();
+  // Signs statements for the segments and gaps that are in none; with kUrgent for urgent segments
+  // alone.
+  Status MakeStatements(ShipmentPick pick);
   Result<ReceiptOutcome> ApplyReceipt(const Receipt& receipt, std::string_view envelope);
   Result<SiteStatus> ReadStatus();
   // Sheds until database and segments fit the quotas, lowest value and oldest first.

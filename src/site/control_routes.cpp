@@ -79,7 +79,14 @@ Json ExchangeJson(const ControlParts& parts) {
               {"resumed_bytes", facts.resumed_bytes},
               {"last_contact",
                facts.last_contact_us == 0 ? Json(nullptr) : Json(FormatUtc(facts.last_contact_us))},
-              {"last_error", facts.last_error}};
+              {"last_error", facts.last_error},
+              {"waiting", facts.waiting},
+              {"moved_bytes", facts.moved_bytes},
+              {"moved_today_bytes", facts.moved_today_bytes},
+              {"bytes_per_second", facts.bytes_per_second},
+              {"round_trip_us", facts.round_trip_us},
+              {"connections", facts.connections},
+              {"gone_first", facts.gone_first}};
 }
 
 Json IdentityJson(const ControlParts& parts) {

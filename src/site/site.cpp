@@ -199,7 +199,7 @@ Status Site::Parts::MakeExchange() {
   parts.make_status = [this] { return MakeStatus(); };
   SKERRY_ASSIGN_OR_RETURN(exchange,
                           Exchange::Make({hub_url, options.data / "sync", options.sync_interval,
-                                          options.upload_chunk_bytes},
+                                          options.upload_chunk_bytes, options.link},
                                          std::move(parts)));
   return {};
 }

@@ -38,6 +38,7 @@
 #include "serve/run_queue.h"
 #include "site/journal.h"
 #include "site/policy_desk.h"
+#include "sync/link_budget.h"
 
 namespace skerry {
 
@@ -65,6 +66,7 @@ struct SiteOptions {
   std::filesystem::path local_policy;   // the site's own policy beside the hub's; optional
   Approval approval = Approval::kNone;  // of a hub's policy that lets more leave
   JournalOptions journal;               // of scored rows in full; off by default
+  LinkOptions link;                     // what the exchange may use of the link, and when
   // Of the child that tries a new package; 0: no limit.
   std::uint64_t smoke_memory_bytes = limits::kSmokeMemoryBytes;
   std::filesystem::path smoke_program;  // runs `__smoke DIR`; empty: this executable

@@ -3,9 +3,11 @@
 
 #include <sstream>
 
+#include "base/link_limits.h"
 #include "codec/config.h"
 #include "site/site.h"
 #include "storage/file.h"
+#include "sync/sync_windows.h"
 
 namespace skerry {
 namespace {
@@ -57,13 +59,23 @@ struct ConfigBinding {
         local_policy(options.local_policy.string()),
         journal_days(options.journal.days),
         journal_bytes(static_cast<std::int64_t>(options.journal.bytes)),
-        approval(options.approval == Approval::kNone ? "none" : "required") {
+        approval(options.approval == Approval::kNone ? "none" : "required"),
+        bytes_per_second(static_cast<std::int64_t>(options.link.bytes_per_second)),
+        bytes_per_day(static_cast<std::int64_t>(options.link.bytes_per_day)),
+        windows(options.link.windows) {
     spec.Add("name", &name, "", "The site's name; the token's when empty.")
         .Add("hub.url", &hub_url, "", "Where the hub is reached; the token's when empty.")
         .Add("hub.token_file", &token_file, "", "The one-time join token.")
         .Add("hub.interval", &interval, "duration", "Between rounds of the exchange.")
         .Add("hub.upload_chunk_bytes", &upload_chunk_bytes, "bytes",
              "Larger blobs go in pieces of so many; after a cut they go on at the byte.")
+        .Add("link.bytes_per_second", &bytes_per_second, "bytes",
+             "That all traffic with the hub may take together, both directions; 0 is no limit.")
+        .Add("link.bytes_per_day", &bytes_per_day, "bytes",
+             "The same for a day of UTC; the last tenth is for what is urgent.")
+        .Add("link.windows", &windows, "",
+             "When the link may be used, in UTC: [\"22:00-06:00\", \"mon-fri 12:00-13:30\", "
+             "\"sat-sun\"], always, or never; empty is always.")
         .Add("http.address", &address, "", "Where scoring and control routes listen.")
         .Add("http.port", &port, "", "0 takes a free one.")
         .Add("http.loops", &loops, "threads", "Event loops that score; one a core at most.")
@@ -156,6 +168,18 @@ struct ConfigBinding {
     return CheckRange("scoring.inline_limit_us", inline_limit_us, 0, 60'000'000);
   }
 
+  Status CheckLink() const {
+    const std::int64_t most = std::int64_t{1} << 50;
+    if (bytes_per_second != 0)
+      SKERRY_RETURN_IF_ERROR(CheckRange("link.bytes_per_second", bytes_per_second,
+                                        limits::kLeastLinkBytesPerSecond, most));
+    if (bytes_per_day != 0)
+      SKERRY_RETURN_IF_ERROR(
+          CheckRange("link.bytes_per_day", bytes_per_day, limits::kLeastLinkBytesPerDay, most));
+    SKERRY_RETURN_IF_ERROR(SyncWindows::Parse(windows), "link.windows");
+    return {};
+  }
+
   std::string hub_url, token_file, name, address, grpc_address, capture;
   std::string tls_cert, tls_key, client_ca, api_keys;
   bool plain_http;
@@ -171,6 +195,8 @@ struct ConfigBinding {
   std::string local_policy;
   std::int64_t journal_days, journal_bytes;
   std::string approval;
+  std::int64_t bytes_per_second, bytes_per_day;
+  std::vector<std::string> windows;
   ConfigSpec spec;
 };
 
@@ -208,6 +234,9 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
       CheckRange("journal.bytes", config.journal_bytes, 0, std::int64_t{1} << 50), file.string());
   SKERRY_RETURN_IF_ERROR(CheckRange("journal.days", config.journal_days, 0, 36'500), file.string());
   journal = {config.journal_days, static_cast<std::uint64_t>(config.journal_bytes)};
+  SKERRY_RETURN_IF_ERROR(config.CheckLink(), file.string());
+  link = {static_cast<std::uint64_t>(config.bytes_per_second),
+          static_cast<std::uint64_t>(config.bytes_per_day), config.windows};
   hub_url = config.hub_url;
   token_file = config.token_file;
   name = config.name;

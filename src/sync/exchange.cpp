@@ -5,8 +5,10 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "base/link_limits.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "crypto/certificate.h"
 
 namespace skerry {
 namespace {
@@ -16,11 +18,27 @@ bool IsOfTheLink(const Error& error) {
   return error.code() == ErrorCode::kUnavailable || error.code() == ErrorCode::kDeadlineExceeded;
 }
 
+constexpr double kMicros = 1e6;
+
 }  // namespace
 
-Exchange::Exchange(ExchangeOptions options, ExchangeParts parts)
+// What stands between the exchange's HTTP clients and the network.
+class Exchange::Gate final : public TransferGate {
+ public:
+  Gate(Exchange& exchange, TransferKind kind) : exchange_(&exchange), kind_(kind) {}
+  std::size_t piece_bytes() override { return exchange_->PieceBytes(); }
+  Status Pass(std::size_t bytes) override { return exchange_->BeforeNextChunk(kind_, bytes); }
+  void Charge(std::size_t bytes) override { exchange_->budget_->Charge(bytes); }
+
+ private:
+  Exchange* exchange_;
+  TransferKind kind_;
+};
+
+Exchange::Exchange(ExchangeOptions options, ExchangeParts parts, std::unique_ptr<LinkBudget> budget)
     : options_(std::move(options)),
       parts_(std::move(parts)),
+      budget_(std::move(budget)),
       connected_gauge_(&parts_.metrics->AddGauge("skerry_exchange_connected",
                                                  "1 when the last round reached the hub, else 0")),
       shipped_counter_(&parts_.metrics->AddCounter("skerry_exchange_shipments_total",
@@ -32,7 +50,10 @@ Exchange::Exchange(ExchangeOptions options, ExchangeParts parts)
       resumed_bytes_counter_(&parts_.metrics->AddCounter(
           "skerry_exchange_resumed_bytes_total",
           "Bytes of cut uploads that the hub still had, so that they were not sent again")),
-      shipper_(options_.state_directory, *parts_.outbox, *parts_.identity, *parts_.clock) {
+      shipper_(ShipWhich::kRest, options_.state_directory / "uploads.json", *parts_.outbox,
+               *parts_.identity, *parts_.clock),
+      urgent_(ShipWhich::kUrgent, options_.state_directory / "urgent-uploads.json", *parts_.outbox,
+              *parts_.identity, *parts_.clock) {
   facts_.hub_url = options_.hub_url;
 }
 
@@ -42,7 +63,11 @@ Result<std::unique_ptr<Exchange>> Exchange::Make(ExchangeOptions options, Exchan
     return Fail(ErrorCode::kInvalidArgument,
                 "the hub's URL is \"{}\", must start with https:// (or http:// on loopback)",
                 options.hub_url);
-  return std::unique_ptr<Exchange>(new Exchange(std::move(options), std::move(parts)));
+  SKERRY_ASSIGN_OR_RETURN(
+      auto budget,
+      LinkBudget::Open(options.link, options.state_directory / "budget.json", *parts.clock));
+  return std::unique_ptr<Exchange>(
+      new Exchange(std::move(options), std::move(parts), std::move(budget)));
 }
 
 void Exchange::Start() {
@@ -81,8 +106,14 @@ Status Exchange::SyncNow() {
 }
 
 ExchangeFacts Exchange::facts() const {
+  LinkFacts link = budget_->facts();
   const std::lock_guard lock(mutex_);
-  return facts_;
+  ExchangeFacts facts = facts_;
+  facts.waiting = std::move(link.closed);
+  facts.moved_bytes = link.bytes_in_all;
+  facts.moved_today_bytes = link.bytes_today;
+  facts.bytes_per_second = static_cast<std::uint64_t>(rate_);
+  return facts;
 }
 
 std::chrono::milliseconds Exchange::NextDelay() const {
@@ -98,9 +129,19 @@ std::chrono::milliseconds Exchange::NextDelay() const {
 
 void Exchange::WaitForTurn(std::unique_lock<std::mutex>& lock) {
   const auto due = std::chrono::steady_clock::now() + NextDelay();
-  changed_.wait_until(lock, due, [&] {
+  const auto asked = [&] {
     return stopping_ || done_rounds_ < asked_rounds_ || (woken_ && failures_ == 0);
-  });
+  };
+  while (!asked()) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= due) return;
+    if (changed_.wait_until(lock, std::min(due, now + limits::kUrgentLook), asked)) return;
+    if (failures_ > 0 || closed_) continue;
+    lock.unlock();
+    const bool urgent = UrgentIsDue();
+    lock.lock();
+    if (urgent) return;
+  }
 }
 
 void Exchange::Run() {
@@ -109,16 +150,23 @@ void Exchange::Run() {
     const std::uint64_t asked = asked_rounds_;
     woken_ = false;
     contact_ = false;
+    closed_ = false;
     lock.unlock();
     Status round = Round();
     lock.lock();
-    failures_ = round ? 0 : failures_ + 1;
-    if (!round) failed_rounds_counter_->Add();
-    if (!round && facts_.last_error != round.error().message())
+    // That the budget is closed is no failure; the next look costs nothing.
+    const bool failed = !round && !closed_;
+    failures_ = failed ? failures_ + 1 : 0;
+    if (failed) failed_rounds_counter_->Add();
+    if (failed && facts_.last_error != round.error().message())
       LogWarning("exchange: {}", round.error().message());
-    facts_.last_error = round ? "" : round.error().message();
+    facts_.last_error = failed ? round.error().message() : "";
     facts_.connected = contact_;
-    facts_.alarms = shipper_.alarms();
+    facts_.alarms = urgent_.alarms();
+    for (std::string& alarm : shipper_.alarms()) facts_.alarms.push_back(std::move(alarm));
+    facts_.connections =
+        closed_connections_ + talk_.http->connections() + urgent_lane_.http->connections();
+    for (const Lane& lane : bulk_) facts_.connections += lane.http->connections();
     ++facts_.rounds;
     connected_gauge_->Set(facts_.connected ? 1 : 0);
     last_round_ = std::move(round);
@@ -131,22 +179,47 @@ void Exchange::Run() {
 
 Status Exchange::Round() {
   Connect();
+  NoteTrustedTimes();
+  if (std::string closed = budget_->facts().closed; !closed.empty()) {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    return Fail(ErrorCode::kUnavailable, "{}", closed);
+  }
   Status first;
-  for (Status (Exchange::*step)() :
-       {&Exchange::JoinIfNeeded, &Exchange::FollowDesired, &Exchange::Ship, &Exchange::Report}) {
-    Status done = (this->*step)();
-    if (done) continue;
-    const bool of_the_link = IsOfTheLink(done.error());
-    if (first) first = std::move(done);
-    // Without a certificate no later step can be answered.
-    if (of_the_link || !parts_.identity->joined()) break;
+  bool again = true;
+  while (again) {
+    first = {};
+    for (Status (Exchange::*step)() :
+         {&Exchange::JoinIfNeeded, &Exchange::FollowDesired, &Exchange::ShipUrgent,
+          &Exchange::ShipRest, &Exchange::Report}) {
+      Status done = (this->*step)();
+      if (done) continue;
+      const bool of_the_link = IsOfTheLink(done.error());
+      if (first) first = std::move(done);
+      // Without a certificate no later step can be answered.
+      if (of_the_link || !parts_.identity->joined()) break;
+    }
+    const std::lock_guard turn(turn_mutex_);
+    again = std::exchange(start_again_, false);
   }
   return first;
 }
 
+Exchange::Lane Exchange::MakeLane(TransferKind kind, const HttpClientOptions& options) {
+  Lane lane;
+  lane.gate = std::make_unique<Gate>(*this, kind);
+  HttpClientOptions gated = options;
+  gated.gate = lane.gate.get();
+  lane.http = std::make_unique<HttpClient>(std::move(gated));
+  lane.registry = std::make_unique<RegistryClient>(
+      options_.hub_url, *lane.http, options_.upload_chunk_bytes,
+      std::min(limits::kSingleRequestBytes, options_.upload_chunk_bytes));
+  return lane;
+}
+
 void Exchange::Connect() {
   const std::string certificate = parts_.identity->certificate_pem();
-  if (http_ && certificate == certificate_in_use_) return;
+  if (talk_.http && certificate == certificate_in_use_) return;
   HttpClientOptions options;
   options.ca_pem = parts_.identity->ca_pem();
   if (!certificate.empty()) {
@@ -155,13 +228,24 @@ void Exchange::Connect() {
       options.client_key_pem = *key;
     }
   }
-  registry_.reset();
+  if (talk_.http)
+    closed_connections_ += talk_.http->connections() + urgent_lane_.http->connections();
+  for (const Lane& lane : bulk_) closed_connections_ += lane.http->connections();
   hub_.reset();
-  http_ = std::make_unique<HttpClient>(std::move(options));
-  hub_ = std::make_unique<HubClient>(options_.hub_url, *http_);
-  registry_ =
-      std::make_unique<RegistryClient>(options_.hub_url, *http_, options_.upload_chunk_bytes);
+  bulk_.clear();
+  talk_ = MakeLane(TransferKind::kTalk, options);
+  urgent_lane_ = MakeLane(TransferKind::kUrgent, options);
+  hub_ = std::make_unique<HubClient>(options_.hub_url, *talk_.http);
+  for (std::size_t i = 0; i < limits::kUploadLanes; ++i)
+    bulk_.push_back(MakeLane(TransferKind::kBulk, options));
   certificate_in_use_ = certificate;
+}
+
+void Exchange::NoteTrustedTimes() {
+  if (const auto desired = parts_.identity->desired(); desired)
+    budget_->NoteTrustedTime(desired->issued_at_us);
+  if (const auto facts = ParseCertificate(parts_.identity->certificate_pem()); facts)
+    budget_->NoteTrustedTime(facts->not_before_us);
 }
 
 Status Exchange::JoinIfNeeded() {
@@ -174,19 +258,36 @@ Status Exchange::JoinIfNeeded() {
   return {};
 }
 
-Status Exchange::FollowDesired() {
-  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> envelope,
+Result<std::optional<std::string>> Exchange::AskDesired() {
+  const std::uint64_t connections = talk_.http->connections();
+  const auto began = std::chrono::steady_clock::now();
+  SKERRY_ASSIGN_OR_RETURN(std::optional<std::string> envelope,
                           hub_->Desired(parts_.identity->site()));
   NoteContact();
+  // Not with a handshake in it.
+  if (connections == talk_.http->connections()) {
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
+        std::chrono::steady_clock::now() - began);
+    const std::lock_guard lock(mutex_);
+    facts_.round_trip_us = static_cast<std::uint64_t>(took.count());
+  }
+  return envelope;
+}
+
+Status Exchange::FollowDesired() {
+  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> envelope, AskDesired());
+  desired_seen_ = envelope.value_or("");
   Status accepted;
   if (envelope) {
     const auto change = parts_.identity->AcceptDesired(*envelope);
     if (!change) accepted = tl::make_unexpected(change.error());
   }
   // Also when the offered one was refused: what was accepted before may not be here yet.
-  RegistrySource source(*registry_, options_.state_directory / "incoming",
-                        [this](std::uint64_t, std::uint64_t) { return BeforeNextChunk(); });
-  for (const DeployOutcome& outcome : parts_.deployer->Reconcile(source)) {
+  RegistrySource source(*bulk_[0].registry, options_.state_directory / "incoming", {});
+  deploying_ = true;
+  const std::vector<DeployOutcome> outcomes = parts_.deployer->Reconcile(source);
+  deploying_ = false;
+  for (const DeployOutcome& outcome : outcomes) {
     if (outcome.result == DeployResult::kApplied || outcome.result == DeployResult::kHeld) continue;
     if (accepted)
       accepted = Fail(ErrorCode::kFailedPrecondition, "{}: {}", outcome.what, outcome.reason);
@@ -194,10 +295,9 @@ Status Exchange::FollowDesired() {
   return accepted;
 }
 
-Status Exchange::Ship() {
+Status Exchange::Ship(Shipper& shipper, std::span<RegistryClient* const> lanes) {
   ShipReport report;
-  Status shipped = shipper_.ShipPending(
-      *registry_, [this](std::uint64_t, std::uint64_t) { return BeforeNextChunk(); }, report);
+  Status shipped = shipper.ShipPending(lanes, {}, report);
   shipped_counter_->Add(report.shipped);
   sent_bytes_counter_->Add(report.bytes);
   resumed_bytes_counter_->Add(report.resumed_bytes);
@@ -205,14 +305,72 @@ Status Exchange::Ship() {
   facts_.shipped += report.shipped;
   facts_.sent_bytes += report.bytes;
   facts_.resumed_bytes += report.resumed_bytes;
+  // What was refused, or met a broken link, is not offered at every look.
+  if (&shipper == &urgent_ && (report.refused > 0 || !shipped))
+    urgent_again_ = std::chrono::steady_clock::now() + options_.interval;
+  // The outbox offers so many at a time.
+  if (report.shipped >= limits::kShipmentsOffered / 2) woken_ = true;
   return shipped;
+}
+
+Status Exchange::ShipUrgent() {
+  const std::lock_guard turn(turn_mutex_);
+  RegistryClient* const lanes[] = {urgent_lane_.registry.get()};
+  return Ship(urgent_, lanes);
+}
+
+// As many as keep the link busy while others of them wait for answers.
+std::vector<RegistryClient*> Exchange::UploadLanes() {
+  double rate = 0;
+  double round_trip_us = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    rate = rate_;
+    round_trip_us = static_cast<double>(facts_.round_trip_us);
+  }
+  // Of a typical segment, in round trips: what it takes to send it against what it takes to ask.
+  const double sending_us =
+      rate == 0 ? kMicros : static_cast<double>(options_.upload_chunk_bytes) / rate * kMicros;
+  const std::size_t lanes =
+      std::min(limits::kUploadLanes, 2 + static_cast<std::size_t>(2 * round_trip_us / sending_us));
+  std::vector<RegistryClient*> clients;
+  for (std::size_t i = 0; i < lanes; ++i) clients.push_back(bulk_[i].registry.get());
+  return clients;
+}
+
+Status Exchange::ShipRest() {
+  while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      paused_long_ = false;
+    }
+    Status shipped = Ship(shipper_, UploadLanes());
+    const std::lock_guard turn(turn_mutex_);
+    Status between = std::exchange(between_, Status());
+    const std::lock_guard lock(mutex_);
+    // The hub gave up on a body that something urgent or the budget held up: healthy work goes on
+    // at the byte.
+    const bool held_up = !shipped && IsOfTheLink(shipped.error()) && paused_long_ && !stopping_ &&
+                         !closed_ && !start_again_;
+    if (!held_up) return shipped ? between : shipped;
+  }
 }
 
 Status Exchange::Report() {
   SKERRY_ASSIGN_OR_RETURN(const std::string status, parts_.make_status());
+  return PostStatus(status);
+}
+
+Status Exchange::PostStatus(const std::string& status) {
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t counter,
                           hub_->PostStatus(parts_.identity->site(), status));
   NoteContact();
+  {
+    const std::lock_guard turn(turn_mutex_);
+    report_bytes_ = status.size() + desired_seen_.size() + kReportHeads;
+    moved_at_report_ = budget_->facts().bytes_in_all;
+    reported_at_ = std::chrono::steady_clock::now();
+  }
   if (counter == 0 || counter == receipt_counter_) return {};
   SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> receipt,
                           hub_->Receipt(parts_.identity->site()));
@@ -222,15 +380,10 @@ Status Exchange::Report() {
   return {};
 }
 
-Status Exchange::BeforeNextChunk() {
-  const std::lock_guard lock(mutex_);
-  if (stopping_) return Fail(ErrorCode::kUnavailable, "the exchange is stopping");
-  return {};
-}
-
 void Exchange::NoteContact() {
   const std::lock_guard lock(mutex_);
   contact_ = true;
+  facts_.connected = true;
   facts_.last_contact_us = parts_.clock->UtcMicros();
 }
 

@@ -1,16 +1,20 @@
 // The site's side of the link: one thread that keeps site and hub up to date while there is one.
 //
 // Role: a round is
-//   join (until joined) -> desired state -> policy and packages (Deployer) -> pending shipments
-//   (Shipper) -> signed status -> the newest receipt.
+//   join (until joined) -> desired state -> policy and packages (Deployer) -> urgent shipments ->
+//   the other shipments (Shipper) -> signed status -> the newest receipt.
 // A refusal in one step does not keep the later ones from being done; a link that is away ends the
-// round. Rounds come at `interval`, or when woken; after a failed one with exponential back-off
-// (limits::kBackoffLeast to kBackoffMost, jittered by half).
+// round. Rounds come at `interval`, when woken, or within limits::kUrgentLook when an urgent record
+// is sealed; after a failed one with exponential back-off (limits::kBackoffLeast to kBackoffMost,
+// jittered by half). None begins while the budget is closed (link_budget.h).
 // Owned by the site; borrowed: everything in ExchangeParts, which must outlive it. All functions
-// are thread-safe. Stop() ends a transfer at its next chunk.
+// are thread-safe. Stop() ends a transfer at its next piece.
 //
-// Every byte in bulk passes Exchange::BeforeNextChunk: the one place where a bandwidth budget, sync
-// windows and pre-emption by class belong.
+// Every byte passes Exchange::BeforeNextChunk, a piece of half a second of the measured rate at a
+// time: there the budget holds it up, and whatever is not urgent waits while something urgent goes
+// first, on a connection of its own. While bulk is under way, the hub is asked for a newer desired
+// state and gets a status where that costs little of what the bulk takes; a newer desired state
+// ends the bulk, which goes on at the byte behind it.
 #pragma once
 
 #include <chrono>
@@ -28,11 +32,13 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/link_limits.h"
 #include "base/metrics.h"
 #include "http/client.h"
 #include "outbox/outbox.h"
 #include "sync/deployer.h"
 #include "sync/hub_client.h"
+#include "sync/link_budget.h"
 #include "sync/shipper.h"
 #include "trust/identity.h"
 
@@ -44,7 +50,7 @@ struct ExchangeParts {
   Deployer* deployer = nullptr;
   const Clock* clock = nullptr;
   MetricRegistry* metrics = nullptr;
-  // A new signed status envelope. Called on the exchange's thread.
+  // A new signed status envelope. Called on a thread of the exchange.
   std::function<Result<std::string>()> make_status;
 };
 
@@ -52,9 +58,9 @@ struct ExchangeOptions {
   std::string hub_url;                    // "https://hub:8443"
   std::filesystem::path state_directory;  // `<data>/sync`
   std::chrono::milliseconds interval{10'000};
-  // A blob of more bytes goes in pieces of so many; after a cut it goes on at the byte, and a more
-  // valuable shipment may go first between two pieces.
+  // A blob of more bytes goes in requests of so many: what the hub has synced for certain.
   std::size_t upload_chunk_bytes = limits::kUploadChunkBytes;
+  LinkOptions link{};
 };
 
 // For people; of one moment.
@@ -67,7 +73,14 @@ struct ExchangeFacts {
   std::uint64_t resumed_bytes = 0;   // of these blobs, what the hub still had after a cut
   std::int64_t last_contact_us = 0;  // UTC; 0 before the first
   std::string last_error;            // of the last round; empty when it was whole
-  std::vector<std::string> alarms;   // refused shipments, a token that cannot be used, ...
+  std::string waiting;               // why the budget lets nothing pass; empty when it does
+  std::uint64_t moved_bytes = 0;     // of HTTP in both directions since the start
+  std::uint64_t moved_today_bytes = 0;
+  std::uint64_t bytes_per_second = 0;  // measured while it sends in bulk; 0 before
+  std::uint64_t round_trip_us = 0;     // measured; 0 before
+  std::uint64_t connections = 0;       // opened since the start
+  std::uint64_t gone_first = 0;        // urgent passes while bulk was under way
+  std::vector<std::string> alarms;     // refused shipments, a token that cannot be used, ...
 };
 
 class Exchange {
@@ -88,21 +101,48 @@ class Exchange {
   void Stop();
 
  private:
-  Exchange(ExchangeOptions options, ExchangeParts parts);
+  class Gate;
+  static constexpr std::uint64_t kReportHeads = 2U << 10U;  // bytes of a status' requests
+  // A connection with its clients.
+  struct Lane {
+    std::unique_ptr<Gate> gate;
+    std::unique_ptr<HttpClient> http;
+    std::unique_ptr<RegistryClient> registry;
+  };
+
+  Exchange(ExchangeOptions options, ExchangeParts parts, std::unique_ptr<LinkBudget> budget);
   void Run();
   void WaitForTurn(std::unique_lock<std::mutex>& lock);
   std::chrono::milliseconds NextDelay() const;
   Status Round();
   Status JoinIfNeeded();
   Status FollowDesired();
-  Status Ship();
+  Status ShipUrgent();
+  Status ShipRest();
   Status Report();
+  Result<std::optional<std::string>> AskDesired();
+  Status PostStatus(const std::string& status);
   void Connect();
-  Status BeforeNextChunk();
+  void NoteTrustedTimes();
+  Lane MakeLane(TransferKind kind, const HttpClientOptions& options);
+  std::vector<RegistryClient*> UploadLanes();
+  Status Ship(Shipper& shipper, std::span<RegistryClient* const> lanes);
+
+  // The gates' side.
+  Status BeforeNextChunk(TransferKind kind, std::size_t bytes);
+  Status LetUrgentFirst(TransferKind kind);
+  // Whether this lane is to talk to the hub now; when so, EndTalk ends it.
+  bool BeginTalk();
+  void EndTalk(Status done);
+  Status TalkBetween();
+  std::size_t PieceBytes() const;
+  void Measure(std::size_t bytes);
+  bool UrgentIsDue();
   void NoteContact();
 
   const ExchangeOptions options_;
   const ExchangeParts parts_;
+  const std::unique_ptr<LinkBudget> budget_;
   Gauge* connected_gauge_;
   Counter* shipped_counter_;
   Counter* failed_rounds_counter_;
@@ -111,22 +151,44 @@ class Exchange {
 
   // The thread's own.
   std::string certificate_in_use_;
-  std::unique_ptr<HttpClient> http_;
-  std::unique_ptr<HubClient> hub_;
-  std::unique_ptr<RegistryClient> registry_;
+  std::vector<Lane> bulk_;
   Shipper shipper_;
+  std::uint64_t closed_connections_ = 0;  // of lanes that are gone
+  // That of whoever talks to the hub: the thread, or while bulk is under way one lane.
+  Lane talk_;
+  std::unique_ptr<HubClient> hub_;
+  std::string desired_seen_;
   std::uint64_t receipt_counter_ = 0;
+  bool deploying_ = false;  // written by the thread alone, while there are no lanes
+  // That of whoever holds turn_mutex_.
+  Lane urgent_lane_;
+  Shipper urgent_;
+
+  std::mutex turn_mutex_;                            // one at a time sees to what goes first
+  std::chrono::steady_clock::time_point next_look_;  // guarded by it, as what follows
+  bool talking_ = false;                             // a lane does, while bulk is under way
+  bool start_again_ = false;                         // a newer desired state is at the hub
+  Status between_;                     // the first error of what went first or between
+  std::uint64_t report_bytes_ = 0;     // of the last status, or of one that was too large to send
+  std::uint64_t moved_at_report_ = 0;  // in all, then
+  std::chrono::steady_clock::time_point reported_at_;
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   bool stopping_ = false;
   bool woken_ = false;
   bool contact_ = false;            // the hub has answered in this round
+  bool closed_ = false;             // the budget ended this round
+  bool paused_long_ = false;        // longer than the hub waits for the rest of a body
   std::uint64_t asked_rounds_ = 0;  // by SyncNow
   std::uint64_t done_rounds_ = 0;   // of those asked for
   int failures_ = 0;                // in a row
   Status last_round_;
   ExchangeFacts facts_;
+  std::chrono::steady_clock::time_point urgent_again_;  // no look for urgent records before
+  double rate_ = 0;                                     // bytes a second
+  std::uint64_t measured_bytes_ = 0;
+  std::chrono::steady_clock::time_point measured_from_;
 
   std::thread thread_;  // last: it uses all of the above
 };

@@ -6,13 +6,6 @@
 namespace skerry {
 namespace {
 
-// Networks that want a login answer everything with a page of their own, often with status 200.
-bool LooksLikeAPage(const HttpReply& reply) {
-  const std::size_t first = reply.body.find_first_not_of(" \t\r\n");
-  return reply.Header("content-type").find("text/html") != std::string_view::npos ||
-         (first != std::string::npos && reply.body[first] == '<');
-}
-
 std::string SitePath(std::string_view site, std::string_view what) {
   return fmt::format("/v1/sites/{}/{}", site, what);
 }
@@ -30,7 +23,8 @@ Result<HttpReply> HubClient::Send(std::string method, const std::string& path, s
   SKERRY_ASSIGN_OR_RETURN(HttpReply reply, client_->Send(call));
   if (LooksLikeAPage(reply))
     return Fail(ErrorCode::kUnavailable,
-                "{}{} answered {} with a web page, so it is not the hub: is there a login page "
+                "{}{} answered {} with a web page or a redirect, so it is not the hub: is there a "
+                "login page "
                 "(captive portal) or a proxy on the way?",
                 base_url_, path, reply.status);
   return reply;

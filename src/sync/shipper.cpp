@@ -1,9 +1,13 @@
 #include "sync/shipper.h"
 
+#include <pthread.h>
+
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <set>
+#include <thread>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -15,6 +19,12 @@
 namespace skerry {
 namespace {
 
+// Whether its statement is of urgent segments: these are in no statement with others.
+bool IsUrgent(const Shipment& shipment) {
+  const auto& segments = shipment.statement.segments;
+  return !segments.empty() && IsUrgent(segments.front().cls);
+}
+
 bool SegmentsAreThere(const Shipment& shipment) {
   std::error_code error;
   return std::ranges::all_of(shipment.segments, [&](const auto& segment) {
@@ -24,18 +34,28 @@ bool SegmentsAreThere(const Shipment& shipment) {
 
 }  // namespace
 
-Shipper::Shipper(const std::filesystem::path& state_directory, Outbox& outbox,
+Shipper::Shipper(ShipWhich which, std::filesystem::path states_file, Outbox& outbox,
                  SiteIdentity& identity, const Clock& clock)
-    : states_file_(state_directory / "uploads.json"),
+    : which_(which),
+      states_file_(std::move(states_file)),
       outbox_(&outbox),
       identity_(&identity),
       clock_(&clock) {
   LoadStates();
 }
 
-Status Shipper::ShipPending(RegistryClient& client, const TransferProgress& progress,
-                            ShipReport& report) {
-  SKERRY_ASSIGN_OR_RETURN(std::vector<Shipment> pending, outbox_->PendingShipments());
+Result<std::vector<Shipment>> Shipper::Pending() {
+  const bool urgent = which_ == ShipWhich::kUrgent;
+  SKERRY_ASSIGN_OR_RETURN(
+      std::vector<Shipment> pending,
+      outbox_->PendingShipments(urgent ? ShipmentPick::kUrgent : ShipmentPick::kAll));
+  std::erase_if(pending, [&](const Shipment& shipment) { return IsUrgent(shipment) != urgent; });
+  return pending;
+}
+
+Status Shipper::ShipPending(std::span<RegistryClient* const> lanes,
+                            const TransferProgress& progress, ShipReport& report) {
+  SKERRY_ASSIGN_OR_RETURN(std::vector<Shipment> pending, Pending());
   Forget(pending);
   // Whatever made trouble goes behind everything that did not.
   std::ranges::stable_partition(pending, [&](const Shipment& shipment) {
@@ -48,24 +68,23 @@ Status Shipper::ShipPending(RegistryClient& client, const TransferProgress& prog
       ++report.refused;
       continue;
     }
-    Status shipped = ShipOne(client, shipment, progress, report);
+    Status shipped = ShipOne(lanes, shipment, progress, report);
     if (shipped) {
       troubles_.erase(shipment.tag);
       ++report.shipped;
       continue;
     }
-    SKERRY_RETURN_IF_ERROR(Judge(client, shipment, std::move(shipped).error(), report));
+    SKERRY_RETURN_IF_ERROR(Judge(*lanes[0], shipment, std::move(shipped).error(), report));
   }
   return {};
 }
 
-Status Shipper::ShipOne(RegistryClient& client, const Shipment& shipment,
+Status Shipper::ShipOne(std::span<RegistryClient* const> lanes, const Shipment& shipment,
                         const TransferProgress& progress, ShipReport& report) {
   SKERRY_ASSIGN_OR_RETURN(const Artifact artifact, MakeShipmentArtifact(shipment));
-  for (const BlobSource& blob : artifact.blobs)
-    SKERRY_RETURN_IF_ERROR(PushBlob(client, blob, progress, report));
-  const auto reply = client.PutManifest(ShipmentRepository(identity_->site()), shipment.tag,
-                                        artifact.manifest_bytes, artifact.manifest.media_type);
+  SKERRY_RETURN_IF_ERROR(PushBlobs(lanes, artifact, progress, report));
+  const auto reply = lanes[0]->PutManifest(ShipmentRepository(identity_->site()), shipment.tag,
+                                           artifact.manifest_bytes, artifact.manifest.media_type);
   if (!reply) {
     const ErrorCode code = reply.error().code();
     if (code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded) {
@@ -75,37 +94,83 @@ Status Shipper::ShipOne(RegistryClient& client, const Shipment& shipment,
     }
     return tl::make_unexpected(reply.error());
   }
+  for (const BlobSource& blob : artifact.blobs)
+    if (blob.descriptor.data) report.bytes += blob.descriptor.size;
   return TakeReceipt(shipment, reply->body);
+}
+
+Status Shipper::PushBlobs(std::span<RegistryClient* const> lanes, const Artifact& artifact,
+                          const TransferProgress& progress, ShipReport& report) {
+  std::vector<const BlobSource*> blobs;
+  for (const BlobSource& blob : artifact.blobs)
+    if (!blob.descriptor.data) blobs.push_back(&blob);
+  std::atomic<std::size_t> next{0};
+  std::mutex first_mutex;
+  Status first;
+  const auto run = [&](RegistryClient& client) {
+    for (std::size_t i = next++; i < blobs.size(); i = next++) {
+      Status pushed = PushBlob(client, *blobs[i], progress, report);
+      if (pushed) continue;
+      // A damaged blob is out of the way now; any other error would meet the rest too. What the
+      // other lanes have under way, they finish.
+      if (pushed.error().code() != ErrorCode::kDataLoss) next = blobs.size();
+      const std::lock_guard lock(first_mutex);
+      if (first || first.error().code() == ErrorCode::kDataLoss) first = std::move(pushed);
+    }
+  };
+  std::vector<std::thread> beside;
+  for (std::size_t lane = 1; lane < std::min(lanes.size(), blobs.size()); ++lane)
+    beside.emplace_back([&run, client = lanes[lane]] {
+      ::pthread_setname_np(::pthread_self(), "exchange-lane");
+      run(*client);
+    });
+  run(*lanes[0]);
+  for (std::thread& thread : beside) thread.join();
+  return first;
 }
 
 Status Shipper::PushBlob(RegistryClient& client, const BlobSource& blob,
                          const TransferProgress& progress, ShipReport& report) {
-  UploadState& state = uploads_[blob.descriptor.digest];
+  const Digest& digest = blob.descriptor.digest;
+  UploadState state;
+  {
+    const std::lock_guard lock(mutex_);
+    state = uploads_[digest];
+  }
   std::string saved_location = state.location;
   const bool cut_before = !state.location.empty();
   std::optional<std::uint64_t> before;  // none until the client says where the upload stands
   const Status pushed =
       client.PushBlob(ShipmentRepository(identity_->site()), blob, &state,
                       [&](std::uint64_t done_bytes, std::uint64_t all_bytes) -> Status {
-                        if (!before && cut_before && !state.location.empty())
-                          report.resumed_bytes += done_bytes;
-                        report.bytes += done_bytes - before.value_or(done_bytes);
-                        before = done_bytes;
-                        // The hub knows the offset best; what a restart needs is where the upload
-                        // lives.
-                        if (state.location != saved_location) {
-                          saved_location = state.location;
-                          SKERRY_RETURN_IF_ERROR(SaveStates());
+                        {
+                          const std::lock_guard lock(mutex_);
+                          if (!before && cut_before && !state.location.empty())
+                            report.resumed_bytes += done_bytes;
+                          report.bytes += done_bytes - before.value_or(done_bytes);
+                          before = done_bytes;
+                          // The hub knows the offset best; what a restart needs is where the upload
+                          // lives.
+                          if (state.location != saved_location) {
+                            saved_location = state.location;
+                            uploads_[digest] = state;
+                            SKERRY_RETURN_IF_ERROR(SaveStates());
+                          }
                         }
                         return progress ? progress(done_bytes, all_bytes) : Status();
                       });
-  const bool under_way = !pushed && !state.location.empty();
-  if (!under_way) uploads_.erase(blob.descriptor.digest);
-  if (under_way || !saved_location.empty()) SKERRY_RETURN_IF_ERROR(SaveStates());
+  {
+    const std::lock_guard lock(mutex_);
+    const bool under_way = !pushed && !state.location.empty();
+    if (under_way)
+      uploads_[digest] = state;
+    else
+      uploads_.erase(digest);
+    if (under_way || !saved_location.empty()) SKERRY_RETURN_IF_ERROR(SaveStates());
+  }
   if (!pushed && pushed.error().code() == ErrorCode::kDataLoss) {
-    LogError("a segment is damaged and set aside digest={}", blob.descriptor.digest.ToString());
-    SKERRY_RETURN_IF_ERROR(
-        outbox_->QuarantineSegment(blob.descriptor.digest, pushed.error().message()));
+    LogError("a segment is damaged and set aside digest={}", digest.ToString());
+    SKERRY_RETURN_IF_ERROR(outbox_->QuarantineSegment(digest, pushed.error().message()));
   }
   return pushed;
 }
@@ -151,6 +216,7 @@ void Shipper::Forget(const std::vector<Shipment>& pending) {
     digests.insert(Digest::Sha256(shipment.statement_envelope));
     for (const auto& [digest, path] : shipment.segments) digests.insert(digest);
   }
+  const std::lock_guard lock(mutex_);
   std::erase_if(troubles_, [&](const auto& entry) { return !tags.contains(entry.first); });
   std::erase_if(uploads_, [&](const auto& entry) { return !digests.contains(entry.first); });
 }

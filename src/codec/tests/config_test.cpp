@@ -15,6 +15,7 @@ class ConfigTest : public testing::Test {
         .Add("outbox.segment.age", &age_, "duration", "Seal a segment at this age.")
         .Add("outbox.segment.rows", &rows_, "rows", "Seal a segment at this size.")
         .Add("serve.capture", &capture_, "", "Whether scored rows are kept.")
+        .Add("serve.windows", &windows_, "", "When it is open.")
         .Add("serve.share", &share_, "", "Part of the memory to use.");
   }
 
@@ -32,6 +33,7 @@ class ConfigTest : public testing::Test {
   std::int64_t rows_ = 20'000;
   bool capture_ = true;
   double share_ = 0.5;
+  std::vector<std::string> windows_{"always"};
   ConfigSpec spec_;
 };
 
@@ -43,6 +45,7 @@ TEST_F(ConfigTest, SetsWhatTheDocumentNamesAndLeavesTheRest) {
       "  segment: {age: 250ms}\n"
       "serve:\n"
       "  capture: false\n"
+      "  windows: [\"22:00-06:00\", sat-sun]\n"
       "  share: 1\n");
   ASSERT_TRUE(status) << status.error().ToString();
   EXPECT_EQ(name_, "south");
@@ -51,6 +54,7 @@ TEST_F(ConfigTest, SetsWhatTheDocumentNamesAndLeavesTheRest) {
   EXPECT_EQ(rows_, 20'000);
   EXPECT_FALSE(capture_);
   EXPECT_EQ(share_, 1.0);
+  EXPECT_EQ(windows_, (std::vector<std::string>{"22:00-06:00", "sat-sun"}));
 }
 
 TEST_F(ConfigTest, EmptyDocumentIsFine) {
@@ -83,7 +87,8 @@ TEST_F(ConfigTest, WrongTypeIsRefusedWithItsPlaceAndWhatIsWanted) {
        {"name: 5", "name: [a]", "outbox: {quota_bytes: 1.5}", "outbox: {quota_bytes: 5MB}",
         "outbox: {quota_bytes: -1MiB}", "outbox: {quota_bytes: 9999999999999GiB}",
         "outbox: {segment: {rows: 1KiB}}", "outbox: {segment: {age: 1 s}}", "serve: {share: half}",
-        "name: ~", "outbox: {segment: {age: 99999999999999999d}}"})
+        "name: ~", "serve: {windows: always}", "serve: {windows: [[a]]}", "serve: {windows: [5]}",
+        "outbox: {segment: {age: 99999999999999999d}}"})
     EXPECT_NE(ErrorOf(bad).find("line 1, column "), std::string::npos) << bad;
 }
 
@@ -123,6 +128,8 @@ TEST_F(ConfigTest, ReferenceShowsKeyTypeUnitDefaultAndDoc) {
             "    Seal a segment at this size.\n"
             "serve.capture  (true or false; default true)\n"
             "    Whether scored rows are kept.\n"
+            "serve.windows  (list of texts; default [always])\n"
+            "    When it is open.\n"
             "serve.share  (number; default 0.5)\n"
             "    Part of the memory to use.\n");
 }

@@ -7,6 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <deque>
+#include <future>
+
+#include "base/limits.h"
+#include "base/link_limits.h"
 #include "http/tcp_proxy.h"
 #include "sync/tests/site_fixture.h"
 
@@ -21,18 +26,23 @@ class ExchangeTest : public SiteFixture {
   ExchangeTest() { OpenSite(); }
   ~ExchangeTest() override { exchange_.reset(); }
 
-  void StartExchange(const std::string& hub_url) {
+  void StartExchange(const std::string& hub_url, LinkOptions link = {}) {
+    exchange_.reset();
     ExchangeParts parts;
     parts.identity = identity_.get();
     parts.outbox = outbox_.get();
     parts.deployer = deployer_.get();
     parts.clock = &clock_;
-    parts.metrics = &metrics_;
+    parts.metrics = &exchange_metrics_.emplace_back();
     parts.make_status = [this] { return MakeStatus(); };
     // Rounds come by SyncNow alone, after the first.
-    exchange_ =
-        Exchange::Make({hub_url, Path("site/sync"), std::chrono::hours(1)}, std::move(parts))
-            .value();
+    ExchangeOptions options;
+    options.hub_url = hub_url;
+    options.state_directory = Path("site/sync");
+    options.interval = std::chrono::hours(1);
+    options.upload_chunk_bytes = limits::kLeastUploadChunkBytes;
+    options.link = std::move(link);
+    exchange_ = Must(Exchange::Make(std::move(options), std::move(parts)));
     exchange_->Start();
   }
 
@@ -41,6 +51,7 @@ class ExchangeTest : public SiteFixture {
     return synced ? std::string("no error") : synced.error().message();
   }
 
+  std::deque<MetricRegistry> exchange_metrics_;
   std::unique_ptr<Exchange> exchange_;
 };
 
@@ -215,6 +226,112 @@ TEST_F(ExchangeTest, ReceiptThatCameByNoAnswerIsFetchedWithTheStatus) {
   StartExchange(fmt::format("http://127.0.0.1:{}", proxy->port()));
   exchange_->SyncNow();
   EXPECT_EQ(hub.primary_rows(), 600U);
+  EXPECT_EQ(PendingRows(), 0U);
+}
+
+TEST_F(ExchangeTest, OutsideItsWindowsItDoesNotTouchTheLink) {
+  TestHub hub(Path("hub"), TestHub::Transport::kPlain, clock_);
+  const auto proxy = TcpProxy::Start(hub.port()).value();
+  JoinDirectly(hub);
+  Capture(300);
+  clock_.SetUtc(ParseUtc("2026-03-02T10:00:00Z").value());
+  StartExchange(fmt::format("http://127.0.0.1:{}", proxy->port()), {.windows = {"22:00-06:00"}});
+  EXPECT_THAT(SyncError(), HasSubstr("the next opens at 2026-03-02T22:00:00Z"));
+  EXPECT_THAT(exchange_->facts().waiting, HasSubstr("22:00"));
+  EXPECT_EQ(exchange_->facts().last_error, "") << "that is no trouble";
+  EXPECT_EQ(proxy->bytes_to_upstream(), 0U);
+  clock_.SetUtc(ParseUtc("2026-03-02T22:00:00Z").value());
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(exchange_->facts().waiting, "");
+  EXPECT_EQ(PendingRows(), 0U);
+}
+
+TEST_F(ExchangeTest, ADaysBytesHoldOverARestartAndTheTransferGoesOnTheNextDay) {
+  TestHub hub(Path("hub"), TestHub::Transport::kPlain, clock_);
+  const auto proxy = TcpProxy::Start(hub.port()).value();
+  JoinDirectly(hub);
+  Capture(20'000);
+  const std::string url = fmt::format("http://127.0.0.1:{}", proxy->port());
+  const LinkOptions link{.bytes_per_day = limits::kLeastLinkBytesPerDay};
+  StartExchange(url, link);
+  EXPECT_THAT(SyncError(), HasSubstr("link.bytes_per_day"));
+  StartExchange(url, link);
+  EXPECT_THAT(SyncError(), HasSubstr("link.bytes_per_day"));
+  EXPECT_LT(PendingRows(), 20'001U);
+  EXPECT_GT(PendingRows(), 0U);
+  EXPECT_LE(proxy->bytes_to_upstream() + proxy->bytes_from_upstream(),
+            limits::kLeastLinkBytesPerDay);
+  for (int day = 0; day < 30 && PendingRows() > 0; ++day) {
+    clock_.Advance(std::chrono::microseconds(std::chrono::hours(24)).count());
+    SyncError();
+  }
+  EXPECT_EQ(PendingRows(), 0U);
+  EXPECT_EQ(hub.primary_rows(), 20'000U);
+  EXPECT_EQ(hub.conflicts(), 0U);
+  EXPECT_GT(exchange_->facts().resumed_bytes, 0U);
+}
+
+TEST_F(ExchangeTest, AnAnomalyGoesFirstWhileABacklogDrainsAtTheBudgetsRate) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  JoinDirectly(hub);
+  Capture(8'000);
+  std::vector<RecordClass> order;  // of the segments, as their shipments came; the hub's lock
+  std::promise<void> began;
+  hub.Refuse([&](const ShipmentStatement& statement) -> Status {
+    for (const SegmentEntry& segment : statement.segments) order.push_back(segment.cls);
+    return {};
+  });
+  StartExchange(hub.url(), {.bytes_per_second = 30'000});
+  auto synced = std::async(std::launch::async, [&] { return SyncError(); });
+  // The budget's clock stands while the anomaly is sealed, and then goes slower than the real one,
+  // by which the exchange looks for what is urgent.
+  while (exchange_->facts().moved_bytes < 15'000) clock_.Advance(1'000);
+  CaptureAnomalies(20);
+  for (auto last = std::chrono::steady_clock::now(); exchange_->facts().gone_first == 0;) {
+    const auto now = std::chrono::steady_clock::now();
+    const auto passed = std::chrono::duration_cast<std::chrono::microseconds>(now - last);
+    if (passed.count() < 1'000) continue;
+    clock_.Advance(passed.count() / 10);
+    last = now;
+  }
+  while (synced.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready)
+    clock_.Advance(100'000);
+  EXPECT_EQ(synced.get(), "no error");
+  ASSERT_GE(order.size(), 2U);
+  EXPECT_EQ(order.front(), RecordClass::kAnomaly) << "what was under way had begun before it";
+  EXPECT_EQ(exchange_->facts().gone_first, 1U);
+  EXPECT_EQ(hub.primary_rows(), 8'020U);
+  EXPECT_EQ(hub.conflicts(), 0U);
+}
+
+TEST_F(ExchangeTest, RoundsWithNothingToSendKeepOneConnection) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  JoinDirectly(hub);
+  StartExchange(hub.url());
+  for (int round = 0; round < 5; ++round) EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(exchange_->facts().connections, 1U);
+  for (std::uint64_t round = 1; round < 5; ++round) {
+    Capture(10, round);
+    EXPECT_EQ(SyncError(), "no error");
+  }
+  EXPECT_EQ(exchange_->facts().connections, 2U) << "and one for what is in bulk";
+}
+
+TEST_F(ExchangeTest, ASmallShipmentIsOneRequest) {
+  TestHub hub(Path("hub"), TestHub::Transport::kPlain, clock_);
+  JoinDirectly(hub);
+  const std::uint64_t before = hub.requests();
+  Capture(10);
+  RegistryClient* lanes[1];
+  HttpClient http({});
+  RegistryClient client(hub.url(), http, limits::kUploadChunkBytes, limits::kSingleRequestBytes);
+  lanes[0] = &client;
+  Shipper shipper(ShipWhich::kRest, Path("site/sync/uploads.json"), *outbox_, *identity_, clock_);
+  ShipReport report;
+  Must(shipper.ShipPending(lanes, {}, report));
+  EXPECT_EQ(report.shipped, 1U);
+  EXPECT_EQ(hub.requests(), before + 1);
+  EXPECT_EQ(hub.primary_rows(), 10U);
   EXPECT_EQ(PendingRows(), 0U);
 }
 

@@ -37,12 +37,14 @@ class ShipperTest : public SiteFixture {
     http_ = std::make_unique<HttpClient>(HttpClientOptions{});
     client_ = std::make_unique<RegistryClient>(fmt::format("http://127.0.0.1:{}", proxy_->port()),
                                                *http_, kChunkBytes);
-    shipper_ = std::make_unique<Shipper>(Path("site/sync"), *outbox_, *identity_, clock_);
+    shipper_ = std::make_unique<Shipper>(ShipWhich::kRest, Path("site/sync/uploads.json"), *outbox_,
+                                         *identity_, clock_);
   }
 
   Result<ShipReport> Ship(const TransferProgress& progress = {}) {
     ShipReport report;
-    const Status shipped = shipper_->ShipPending(*client_, progress, report);
+    RegistryClient* const lanes[] = {client_.get()};
+    const Status shipped = shipper_->ShipPending(lanes, progress, report);
     resumed_bytes_ += report.resumed_bytes;
     if (!shipped) return tl::make_unexpected(shipped.error());
     return report;

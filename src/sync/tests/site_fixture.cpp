@@ -77,6 +77,11 @@ void SiteFixture::OpenSite(const std::string& name) {
   policy_ = CompiledPolicy::Compile(PolicyDocument::Parse(OpenPolicyYaml()).value(),
                                     package_->schema, identity_->policy_hmac_key())
                 .value();
+  std::string anomalies = OpenPolicyYaml();
+  anomalies.insert(anomalies.find("  sample:"), "  anomaly: {when: \"torque_nm > 0\"}\n");
+  anomaly_policy_ = CompiledPolicy::Compile(PolicyDocument::Parse(anomalies).value(),
+                                            package_->schema, identity_->policy_hmac_key())
+                        .value();
 }
 
 void SiteFixture::CloseSite() {
@@ -90,7 +95,14 @@ void SiteFixture::JoinDirectly(TestHub& hub) {
   Must(identity_->ApplyGrant(hub.Grant(identity_->MakeRequest().value()).value()));
 }
 
-void SiteFixture::Capture(std::size_t rows, std::uint64_t seed) {
+void SiteFixture::Capture(std::size_t rows, std::uint64_t seed) { CaptureBy(policy_, rows, seed); }
+
+void SiteFixture::CaptureAnomalies(std::size_t rows, std::uint64_t seed) {
+  CaptureBy(anomaly_policy_, rows, seed);
+}
+
+void SiteFixture::CaptureBy(const std::shared_ptr<const CompiledPolicy>& policy, std::size_t rows,
+                            std::uint64_t seed) {
   SeededRandom random(seed);
   auto batch = std::make_shared<RowBatch>();
   batch->package = package_;
@@ -109,7 +121,7 @@ void SiteFixture::Capture(std::size_t rows, std::uint64_t seed) {
   Must(ScoreRows(*batch));
   next_n_ += rows;
   std::promise<Status> committed;
-  outbox_->Submit(batch, policy_, [&](Status status) { committed.set_value(std::move(status)); });
+  outbox_->Submit(batch, policy, [&](Status status) { committed.set_value(std::move(status)); });
   Must(committed.get_future().get());
   Must(outbox_->SealNow());
 }

@@ -44,6 +44,8 @@ class SiteFixture : public testing::Test {
   void JoinDirectly(TestHub& hub);
   // Scores and commits rows whose features come from `seed`, then seals.
   void Capture(std::size_t rows, std::uint64_t seed = 1);
+  // The same, as anomalies.
+  void CaptureAnomalies(std::size_t rows, std::uint64_t seed = 1);
   Result<std::string> MakeStatus();
   SiteBundleParts BundleParts();
   std::filesystem::path Path(const std::string& name) const { return directory_.path() / name; }
@@ -62,8 +64,12 @@ class SiteFixture : public testing::Test {
   std::unique_ptr<CustodyList> custody_ =
       Must(CustodyList::Open(directory_.path() / "custody.jsonl"));
   std::shared_ptr<const ModelPackage> package_;
-  std::shared_ptr<const CompiledPolicy> policy_;
+  std::shared_ptr<const CompiledPolicy> policy_, anomaly_policy_;
   std::uint64_t next_n_ = 1;
+
+ private:
+  void CaptureBy(const std::shared_ptr<const CompiledPolicy>& policy, std::size_t rows,
+                 std::uint64_t seed);
 };
 
 // A policy that lets every field of the fixture's model leave, as samples.

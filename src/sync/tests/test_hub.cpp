@@ -1,5 +1,7 @@
 #include "sync/tests/test_hub.h"
 
+#include <sstream>
+
 #include "base/limits.h"
 #include "codec/json.h"
 #include "http/status.h"
@@ -222,6 +224,15 @@ std::vector<Route> TestHub::Routes() {
         return HttpResponse::JsonText(200, CurrentReceipt());
       }));
   return routes;
+}
+
+std::uint64_t TestHub::requests() const {
+  std::istringstream lines(metrics_.RenderPrometheusText());
+  std::uint64_t requests = 0;
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with("skerry_http_requests_total{"))
+      requests += std::stoull(line.substr(line.rfind(' ')));
+  return requests;
 }
 
 std::uint64_t TestHub::primary_rows() const {

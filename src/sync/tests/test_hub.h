@@ -69,6 +69,8 @@ class TestHub {
   // Runs after the shipment is taken and before the answer: an error loses the answer.
   void BeforeAnswer(std::function<Status()> hook);
 
+  // HTTP requests that were answered.
+  std::uint64_t requests() const;
   // What was taken.
   std::uint64_t primary_rows() const;
   std::uint64_t taken_segments() const;
