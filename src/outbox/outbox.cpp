@@ -321,10 +321,12 @@ Result<std::vector<std::optional<RowFate>>> Outbox::LookupRows(std::span<const R
 }
 
 Result<std::vector<std::string>> Outbox::Verify() {
-  // A connection of its own: this takes long, and look-ups go on beside it.
-  SKERRY_ASSIGN_OR_RETURN(const auto database,
-                          Database::Open(impl_->writer->database_path(), {.read_only = true}));
-  return VerifyOutbox(*database, impl_->segments_directory(), impl_->options.key.public_key());
+  // Connections of its own: this takes long, and look-ups go on beside it.
+  const std::filesystem::path path = impl_->writer->database_path();
+  SKERRY_ASSIGN_OR_RETURN(const auto database, Database::Open(path, {.read_only = true}));
+  SKERRY_ASSIGN_OR_RETURN(const auto now, Database::Open(path, {.read_only = true}));
+  return VerifyOutbox(*database, *now, impl_->segments_directory(),
+                      impl_->options.key.public_key());
 }
 
 Result<Table> Outbox::Tail(RecordClass cls, std::size_t rows) {

@@ -22,8 +22,9 @@ Result<std::vector<std::optional<RowFate>>> ReadFates(Database& database,
 // Fills in what the database knows; of one snapshot.
 Result<OutboxFacts> ReadFacts(Database& database);
 
-// verify.cpp: a sentence for each thing that is wrong.
-Result<std::vector<std::string>> VerifyOutbox(Database& database,
+// verify.cpp: a sentence for each thing that is wrong. Walks one snapshot of `database`; `now`,
+// another connection, tells what went while it did.
+Result<std::vector<std::string>> VerifyOutbox(Database& database, Database& now,
                                               const std::filesystem::path& segments_directory,
                                               const PublicKey& site_key);
 
