@@ -106,10 +106,10 @@ Result<std::string> RegistryClient::Absolute(std::string_view location) const {
 }
 
 Result<HttpReply> RegistryClient::Call(const HttpCall& call, std::initializer_list<int> good,
-                                       std::string_view doing) {
+                                       std::string_view doing, Answer answer) {
   SKERRY_ASSIGN_OR_RETURN(HttpReply reply, client_->Send(call), doing);
-  // A model's blob may be a page; what comes into a sink is judged by its digest.
-  if (!call.sink && LooksLikeAPage(reply))
+  const bool any_content = call.sink || (answer == Answer::kBlob && reply.status == 200);
+  if (!any_content && LooksLikeAPage(reply))
     return Fail(ErrorCode::kUnavailable,
                 "{}: {} answered {} with a web page or a redirect, so it is no registry: is there "
                 "a login page (captive portal) or a proxy on the way?",
@@ -319,7 +319,7 @@ Result<std::string> RegistryClient::PullBytes(std::string_view repository, const
   SKERRY_ASSIGN_OR_RETURN(HttpReply reply,
                           Call({.url = Url(repository, "blobs/" + blob.digest.ToString()),
                                 .max_reply_bytes = std::max(blob.size, kErrorBodyBytes)},
-                               {200}, doing));
+                               {200}, doing, Answer::kBlob));
   SKERRY_RETURN_IF_ERROR(VerifyBytes(reply.body, blob.digest, blob.size), doing);
   return std::move(reply.body);
 }

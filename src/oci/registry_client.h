@@ -96,9 +96,11 @@ class RegistryClient {
   // `location` against the base URL; kPermissionDenied when it leads to another host, which would
   // get our credentials.
   Result<std::string> Absolute(std::string_view location) const;
+  // kBlob: may hold anything, also a page, and is judged by its digest.
+  enum class Answer { kDocument, kBlob };
   // The reply when its status is one of `good`, else the registry's error.
   Result<HttpReply> Call(const HttpCall& call, std::initializer_list<int> good,
-                         std::string_view doing);
+                         std::string_view doing, Answer answer = Answer::kDocument);
   // False when the registry wants it as POST and PUT; `state` then says where.
   Result<bool> PushWhole(std::string_view repository, const BlobSource& blob, UploadState& state);
   Status StartUpload(std::string_view repository, UploadState& state);

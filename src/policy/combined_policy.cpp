@@ -98,6 +98,15 @@ bool SameForm(const FieldRule& a, const FieldRule& b) {
 bool AtMost(const FieldRule& strict, const FieldRule& lax) {
   if (!Leaves(strict) || SameForm(strict, lax)) return true;
   if (lax.action == FieldAction::kKeep && lax.detect.empty()) return true;
+  // Known values that no detector holds back leave as they came.
+  if (strict.action == FieldAction::kAllow && lax.action == FieldAction::kKeep)
+    return lax.block == Block::kDrop &&
+           std::none_of(
+               strict.allowed.begin(), strict.allowed.end(), [&](const std::string& value) {
+                 return std::any_of(lax.detect.begin(), lax.detect.end(), [&](Identifier sought) {
+                   return HoldsIdentifier(sought, value);
+                 });
+               });
   if (strict.action != lax.action) return false;
   switch (strict.action) {
     case FieldAction::kKeep:
