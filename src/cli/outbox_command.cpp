@@ -73,11 +73,12 @@ CommandRun DeclareOutbox(CLI::App& app) {
   auto chosen = std::make_shared<CommandRun>();
   auto args = std::make_shared<OutboxArguments>();
   app.require_subcommand(1);
-  const auto add = [&](const char* name, const char* summary, const CommandRun& run) {
+  const auto add = [&](const char* name, const char* summary, CommandRun run) {
     CLI::App* sub = app.add_subcommand(name, summary);
     sub->add_option("--data", args->data, "data directory of the running site")->required();
     sub->add_flag("--json", args->json, "print the answer as JSON");
-    sub->callback([chosen, run] { *chosen = run; });
+    auto kept = std::make_shared<CommandRun>(std::move(run));
+    sub->callback([chosen, kept] { *chosen = *kept; });
     return sub;
   };
   const auto ask = [args](const char* method, const char* path, Text text) -> CommandRun {
