@@ -38,7 +38,6 @@ class RpcServerTest : public ServedModelsTest {
   void SetUp() override {
     Serve("milling", fixture::LoadFixture());
     Serve("kept", fixture::LoadFixture(), CaptureMode::kSync);
-    Serve("tried", fixture::LoadFixture(), CaptureMode::kTry);
     RpcServerOptions options;
     options.max_message_bytes = std::size_t{1} << 20U;
     options.parts = ServedParts();
@@ -359,6 +358,7 @@ TEST_F(RpcServerTest, ASyncCaptureIsAnsweredAfterItsCommit) {
 }
 
 TEST_F(RpcServerTest, ATriedCaptureThatFailsIsAnsweredAndSaysSo) {
+  Serve("tried", fixture::LoadFixture(), CaptureMode::kTry);
   ModelInferRequest request = MillingRequest(1);
   request.set_model_name("tried");
   grpc::Status status;
