@@ -32,9 +32,8 @@ std::optional<std::size_t> ParseTime(std::string_view text) {
   if (text.size() != 5 || text[2] != ':') return std::nullopt;
   for (const std::size_t at : {0U, 1U, 3U, 4U})
     if (text[at] < '0' || text[at] > '9') return std::nullopt;
-  const auto two = [&](std::size_t at) {
-    return static_cast<std::size_t>((text[at] - '0') * 10 + (text[at + 1] - '0'));
-  };
+  const auto digit = [&](std::size_t at) { return static_cast<std::size_t>(text[at] - '0'); };
+  const auto two = [&](std::size_t at) { return digit(at) * 10 + digit(at + 1); };
   const std::size_t minute = two(0) * 60 + two(3);
   if (two(3) > 59 || minute > kDayMinutes) return std::nullopt;
   return minute;
