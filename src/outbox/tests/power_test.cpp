@@ -58,6 +58,10 @@ struct Told {
 class PowerTest : public OutboxTest {
  protected:
   void SetUp() override {
+#ifdef __SANITIZE_THREAD__
+    GTEST_SKIP()
+        << "minutes under ThreadSanitizer, and about disks: outbox_tests are about threads";
+#endif
     ASSERT_TRUE(WriteFileDurably(keys() / "site.pem", *key_.ToPem(), 0600));
     ASSERT_TRUE(WriteFileDurably(keys() / "hub.pem", *hub_key_.ToPem(), 0600));
     // The states are many, and no sync has to reach a disk.
