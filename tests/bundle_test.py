@@ -13,6 +13,7 @@ import tempfile
 import unittest
 import urllib.request
 
+from plant import publish
 from skerry_process import SKERRY, Served, run, run_tests, train_package
 
 POLICY = """skerry: policy/1
@@ -75,9 +76,7 @@ class World:
 
     def set_up(self, model):
         self.start_hub()
-        self.do("pack", model, "--name", "demo", "--version", "1", "--out", self.dir / "demo.oci")
-        self.do("sign", self.dir / "demo.oci", "--key", self.hub_data / "keys/model.key")
-        self.do("push", self.dir / "demo.oci", "--hub", self.hub_data)
+        publish(model, self.dir, self.hub_data)
         (self.dir / "policy.yaml").write_text(POLICY)
         self.do("policy", "push", self.dir / "policy.yaml", "--hub", self.hub_data)
 

@@ -1,15 +1,11 @@
 """A site on a disk of its own that fills, runs out of inodes, and takes no writes for a while: scoring goes on, what could not be kept is counted, and
 capture goes on without a restart. Needs the right to mount. Prints "N passed, N failed, N skipped"."""
-import os
-import pathlib
 import subprocess
-import tempfile
 import time
-import unittest
 import urllib.error
 
-from plant import Plant, good
-from skerry_process import run_tests, train_package
+from plant import PlantCase
+from skerry_process import run_tests
 
 SETTINGS = "hub: {interval: 1h}\noutbox: {segment_age: 1h, segment_rows: 50}\n"
 
@@ -18,26 +14,15 @@ def mounted(at, options):
     return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", at], capture_output=True, check=False).returncode == 0
 
 
-class DiskFullTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-full-")
-        train_package(pathlib.Path(cls.temporary.name))
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.temporary.cleanup()
-
+class DiskFullTest(PlantCase):
     def plant(self, options, capture="try"):
         """A site that scores, whose data directory is a file system of its own."""
-        directory = tempfile.TemporaryDirectory(prefix="skerry-full-")
-        self.addCleanup(directory.cleanup)
-        plant = Plant(pathlib.Path(directory.name), pathlib.Path(self.temporary.name) / "model", settings=SETTINGS + f"capture: {capture}\n")
+        plant = self.make_plant(SETTINGS + f"capture: {capture}\n")
         plant.site_data.mkdir()
         if not mounted(plant.site_data, options):
             self.skipTest("no right to mount a file system of its own")
         self.addCleanup(subprocess.run, ["umount", "-l", plant.site_data], check=True)
-        self.addCleanup(plant.stop)
+        self.addCleanup(plant.stop)  # before the disk goes
         plant.deploy()
         return plant
 

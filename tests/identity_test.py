@@ -1,31 +1,16 @@
 """Copies of a site: a cloned disk and a restored image, started once, twice, and at the same time, with committed rows on each that are in no segment
 yet. Equal rows arrive once, every copy's new rows are kept, and the hub says that two copies are at work. Prints "N passed, N failed, N skipped"."""
-import pathlib
 import shutil
-import tempfile
-import unittest
 
-from plant import Plant
-from skerry_process import run_tests, train_package
+from plant import PlantCase
+from skerry_process import run_tests
 
 SETTINGS = "hub: {interval: 1h}\noutbox: {segment_age: 1h, segment_rows: 40}\n"
 
 
-class IdentityTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-identity-")
-        train_package(pathlib.Path(cls.temporary.name))
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.temporary.cleanup()
-
+class IdentityTest(PlantCase):
     def setUp(self):
-        directory = tempfile.TemporaryDirectory(prefix="skerry-identity-")
-        self.addCleanup(directory.cleanup)
-        self.plant = Plant(pathlib.Path(directory.name), pathlib.Path(self.temporary.name) / "model", settings=SETTINGS)
-        self.addCleanup(self.plant.stop)
+        self.plant = self.make_plant(SETTINGS)
         self.plant.deploy()
 
     def crash_with_rows(self):

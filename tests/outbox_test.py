@@ -2,32 +2,17 @@
 "N passed, N failed, N skipped"."""
 import csv
 import json
-import pathlib
-import tempfile
 import time
-import unittest
 
-from plant import POLICY, Plant, good
-from skerry_process import run, run_tests, train_package
+from plant import POLICY, PlantCase, good
+from skerry_process import run, run_tests
 
 WITH_ANOMALIES = POLICY.replace("classes:\n", "classes:\n  anomaly: {when: \"a > 60\"}\n")
 
 
-class OutboxTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-outbox-")
-        train_package(pathlib.Path(cls.temporary.name))
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.temporary.cleanup()
-
+class OutboxTest(PlantCase):
     def plant(self, settings, policy=POLICY):
-        directory = tempfile.TemporaryDirectory(prefix="skerry-outbox-")
-        self.addCleanup(directory.cleanup)
-        plant = Plant(pathlib.Path(directory.name), pathlib.Path(self.temporary.name) / "model", policy, settings)
-        self.addCleanup(plant.stop)
+        plant = self.make_plant(settings, policy)
         plant.deploy()
         return plant
 
@@ -110,9 +95,9 @@ class OutboxTest(unittest.TestCase):
         self.assertEqual(numbers["unexplained_gaps"], 0)
 
     def test_more_reserved_than_there_is_does_not_start(self):
-        config = pathlib.Path(self.temporary.name) / "greedy.yaml"
+        config = self.root / "greedy.yaml"
         config.write_text("outbox: {quota_bytes: 2MiB, anomaly: {reserve_bytes: 3MiB}}\n")
-        refused = run("site", "--data", pathlib.Path(self.temporary.name) / "greedy", "--name", "north", "--config", config)
+        refused = run("site", "--data", self.root / "greedy", "--name", "north", "--config", config)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("outbox.anomaly.reserve_bytes", refused.stderr)
 

@@ -4,10 +4,12 @@ import pathlib
 import random
 import socket
 import ssl
+import tempfile
+import unittest
 import urllib.error
 import urllib.request
 
-from skerry_process import Served, run
+from skerry_process import Served, run, train_package
 
 POLICY = """skerry: policy/1
 name: demo
@@ -40,6 +42,13 @@ def good(*args):
     return done.stdout
 
 
+def publish(package, directory, hub_data):
+    """Packs the package as demo:1 below `directory`, signs it with the hub's key and pushes it there."""
+    good("pack", package, "--name", "demo", "--version", "1", "--out", directory / "oci")
+    good("sign", directory / "oci", "--key", hub_data / "keys/model.key")
+    good("push", directory / "oci", "--hub", hub_data)
+
+
 class Plant:
     """Hub and site below `directory`; `package` is the trained model's directory. Everything is started by the caller and ended by `stop`."""
 
@@ -60,9 +69,7 @@ class Plant:
     def deploy(self):
         """Both run, and the site scores under the policy."""
         self.start_hub()
-        good("pack", self.package, "--name", "demo", "--version", "1", "--out", self.dir / "oci")
-        good("sign", self.dir / "oci", "--key", self.hub_data / "keys/model.key")
-        good("push", self.dir / "oci", "--hub", self.hub_data)
+        publish(self.package, self.dir, self.hub_data)
         (self.dir / "policy.yaml").write_text(self.policy)
         good("policy", "push", self.dir / "policy.yaml", "--hub", self.hub_data)
         good("token", "north", "--hub", self.hub_data, "--out", self.dir / "token")
@@ -131,3 +138,22 @@ class Plant:
         """Everything goes to the hub."""
         for path in ("/v1/outbox/seal", "/v1/sync", "/v1/sync"):
             self.call(self.dir / at, "POST", path)
+
+
+class PlantCase(unittest.TestCase):
+    """Trains a package once, and makes plants of it that end with their test."""
+
+    @classmethod
+    def setUpClass(cls):
+        temporary = tempfile.TemporaryDirectory(prefix="skerry-plant-")
+        cls.addClassCleanup(temporary.cleanup)
+        cls.root = pathlib.Path(temporary.name)
+        train_package(cls.root)
+
+    def make_plant(self, settings, policy=POLICY):
+        """Nothing of it runs yet."""
+        directory = tempfile.TemporaryDirectory(prefix="skerry-plant-")
+        self.addCleanup(directory.cleanup)
+        plant = Plant(pathlib.Path(directory.name), self.root / "model", policy, settings)
+        self.addCleanup(plant.stop)
+        return plant

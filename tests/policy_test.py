@@ -18,6 +18,7 @@ try:
 except ImportError:
     jsonschema = None
 
+from plant import publish
 from skerry_process import SKERRY, Served, post, run, run_tests
 
 HEAD = "skerry: policy/1\nname: demo\nversion: {}\n"
@@ -60,10 +61,7 @@ class Fleet:
         self.hub_data, self.data = directory / "hub", directory / "site"
         self.hub = Served("hub", "--data", self.hub_data, "--listen", "127.0.0.1:0")
         self.site = None
-        layout = directory / "demo.oci"
-        good(run("pack", package, "--name", "demo", "--version", "1", "--out", layout))
-        good(run("sign", layout, "--key", self.hub_data / "keys" / "model.key"))
-        good(run("push", layout, "--hub", self.hub_data))
+        publish(package, directory, self.hub_data)
         good(run("token", "north", "--hub", self.hub_data, "--out", directory / "north.token"))
         self.start()  # joins
         self.sync()

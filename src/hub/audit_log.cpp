@@ -1,18 +1,14 @@
 #include "hub/audit_log.h"
 
-#include "crypto/digest.h"
+#include "crypto/field_hash.h"
 
 namespace skerry {
 namespace {
 
-// Length-prefixed fields, so that no two entries have the same text.
 std::string HashOf(const AuditEntry& entry) {
-  std::string text = "skerry-audit/1";
-  const std::string numbers = fmt::format("{},{}", entry.n, entry.at_us);
-  for (const std::string* field :
-       {&numbers, &entry.actor, &entry.action, &entry.subject, &entry.detail, &entry.previous})
-    text += fmt::format("\n{}:{}", field->size(), *field);
-  return std::string(Digest::Sha256(text).hex());
+  return HashOfFields("skerry-audit/1",
+                      {fmt::format("{},{}", entry.n, entry.at_us), entry.actor, entry.action,
+                       entry.subject, entry.detail, entry.previous});
 }
 
 AuditEntry ReadEntry(const SqlStatement& row) {

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "crypto/digest.h"
+#include "crypto/field_hash.h"
 #include "outbox/database.h"
 #include "outbox/generations.h"
 #include "tabular/engine.h"
@@ -61,11 +62,8 @@ std::string SiteOf(const std::filesystem::path& file) {
 }  // namespace
 
 std::string DecisionEntry::MakeHash() const {
-  std::string text(kFormat);
-  for (const std::string& field :
-       {std::to_string(n), rule, reason, policy, std::to_string(rows), previous})
-    text += fmt::format("\n{}:{}", field.size(), field);
-  return std::string(Digest::Sha256(text).hex());
+  return HashOfFields(kFormat,
+                      {std::to_string(n), rule, reason, policy, std::to_string(rows), previous});
 }
 
 Table DecisionTable() {

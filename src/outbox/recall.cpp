@@ -62,29 +62,8 @@ Result<std::uint64_t> OutboxStore::RecallMadeUnder(const std::string& policy, Re
     SKERRY_RETURN_IF_ERROR(TakeSegmentOut(segment, kGapPolicy));
     rows += segment.primary_rows;
   }
-  SKERRY_ASSIGN_OR_RETURN(
-      auto query,
-      database_->Prepare(
-          "SELECT id, stream, first_seq, last_seq, primary_rows FROM batches WHERE " + where));
-  SKERRY_ASSIGN_OR_RETURN(auto remove, database_->Prepare("DELETE FROM batches WHERE id = ?"));
-  std::vector<GapRow> batches;
-  while (true) {
-    SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) break;
-    GapRow& batch = batches.emplace_back();
-    batch.id = query.Int(0);
-    batch.stream = query.Int(1);
-    batch.first_seq = static_cast<std::uint64_t>(query.Int(2));
-    batch.last_seq = static_cast<std::uint64_t>(query.Int(3));
-    batch.primary_rows = static_cast<std::uint64_t>(query.Int(4));
-  }
-  query.Reset();
-  for (const GapRow& batch : batches) {
-    SKERRY_RETURN_IF_ERROR(
-        AddGap(batch.stream, batch.first_seq, batch.last_seq, batch.primary_rows, kGapPolicy, 0));
-    SKERRY_RETURN_IF_ERROR(remove.Bind(1, batch.id).Run());
-    rows += batch.primary_rows;
-  }
+  SKERRY_ASSIGN_OR_RETURN(const TakenOut taken, TakeBatchesOut(where, kGapPolicy));
+  rows += taken.primary_rows;
   work.state.counters.recalled += rows;
   SKERRY_RETURN_IF_ERROR(Commit(work));
   for (const SegmentRow& segment : segments) {
@@ -93,7 +72,7 @@ Result<std::uint64_t> OutboxStore::RecallMadeUnder(const std::string& policy, Re
   }
   LogWarning(
       "outbox recalls what a narrower policy keeps here class={} policy={} segments={} batches={}",
-      RecordClassName(cls), policy, segments.size(), batches.size());
+      RecordClassName(cls), policy, segments.size(), taken.batches);
   return rows;
 }
 

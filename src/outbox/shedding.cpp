@@ -11,14 +11,6 @@
 namespace skerry {
 namespace {
 
-struct BatchKey {
-  std::int64_t id;
-  std::int64_t stream;
-  std::uint64_t first_seq;
-  std::uint64_t last_seq;
-  std::uint64_t primary_rows;
-};
-
 std::size_t IndexOf(RecordClass cls) { return static_cast<std::size_t>(cls); }
 
 }  // namespace
@@ -126,30 +118,15 @@ Result<bool> OutboxStore::ShedOldest(RecordClass cls, std::string_view which) {
 
 Result<bool> OutboxStore::ShedBatches(std::string_view which) {
   constexpr std::size_t kBatchesAtOnce = 64;
-  std::vector<BatchKey> batches;
-  SKERRY_ASSIGN_OR_RETURN(auto query,
-                          database_->Prepare(fmt::format(
-                              "SELECT id, stream, first_seq, last_seq, primary_rows FROM batches "
-                              "WHERE {} ORDER BY stream, first_seq LIMIT {}",
-                              which, kBatchesAtOnce)));
-  while (true) {
-    SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) break;
-    batches.push_back({query.Int(0), query.Int(1), static_cast<std::uint64_t>(query.Int(2)),
-                       static_cast<std::uint64_t>(query.Int(3)),
-                       static_cast<std::uint64_t>(query.Int(4))});
-  }
-  if (batches.empty()) return false;
   SKERRY_ASSIGN_OR_RETURN(Work work, Begin());
-  SKERRY_ASSIGN_OR_RETURN(auto remove, database_->Prepare("DELETE FROM batches WHERE id = ?"));
-  for (const BatchKey& batch : batches) {
-    SKERRY_RETURN_IF_ERROR(
-        AddGap(batch.stream, batch.first_seq, batch.last_seq, batch.primary_rows, kGapQuota, 0));
-    SKERRY_RETURN_IF_ERROR(remove.Bind(1, batch.id).Run());
-    work.state.counters.shed += batch.primary_rows;
-  }
+  SKERRY_ASSIGN_OR_RETURN(
+      const TakenOut taken,
+      TakeBatchesOut(fmt::format("{} ORDER BY stream, first_seq LIMIT {}", which, kBatchesAtOnce),
+                     kGapQuota));
+  if (taken.batches == 0) return false;
+  work.state.counters.shed += taken.primary_rows;
   SKERRY_RETURN_IF_ERROR(Commit(work));
-  LogWarning("outbox is over its quota and sheds unsealed rows batches={}", batches.size());
+  LogWarning("outbox is over its quota and sheds unsealed rows batches={}", taken.batches);
   return true;
 }
 

@@ -246,6 +246,35 @@ Status OutboxStore::TakeSegmentOut(const SegmentRow& segment, std::string_view r
                 segment.shipment);
 }
 
+Result<OutboxStore::TakenOut> OutboxStore::TakeBatchesOut(std::string_view which,
+                                                          std::string_view reason) {
+  SKERRY_ASSIGN_OR_RETURN(
+      auto query,
+      database_->Prepare(fmt::format(
+          "SELECT id, stream, first_seq, last_seq, primary_rows FROM batches WHERE {}", which)));
+  std::vector<GapRow> batches;
+  while (true) {
+    SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) break;
+    GapRow& batch = batches.emplace_back();
+    batch.id = query.Int(0);
+    batch.stream = query.Int(1);
+    batch.first_seq = static_cast<std::uint64_t>(query.Int(2));
+    batch.last_seq = static_cast<std::uint64_t>(query.Int(3));
+    batch.primary_rows = static_cast<std::uint64_t>(query.Int(4));
+  }
+  query.Reset();
+  SKERRY_ASSIGN_OR_RETURN(auto remove, database_->Prepare("DELETE FROM batches WHERE id = ?"));
+  TakenOut taken{batches.size(), 0};
+  for (const GapRow& batch : batches) {
+    SKERRY_RETURN_IF_ERROR(
+        AddGap(batch.stream, batch.first_seq, batch.last_seq, batch.primary_rows, reason, 0));
+    SKERRY_RETURN_IF_ERROR(remove.Bind(1, batch.id).Run());
+    taken.primary_rows += batch.primary_rows;
+  }
+  return taken;
+}
+
 // Neighbours are merged, but not where a range had been offered: the hub may have it, and then its
 // own part of the gap has to be taken back.
 Status OutboxStore::AddGap(std::int64_t stream, std::uint64_t first_seq, std::uint64_t last_seq,

@@ -146,6 +146,12 @@ class OutboxStore {
   // A segment, or else some unsealed batches; `which` is SQL. False when there is nothing of it.
   Result<bool> ShedOldest(RecordClass cls, std::string_view which);
   Result<bool> ShedBatches(std::string_view which);
+  // Unsealed batches become gaps; `which` is SQL after WHERE. How many, and their primary rows.
+  struct TakenOut {
+    std::size_t batches = 0;
+    std::uint64_t primary_rows = 0;
+  };
+  Result<TakenOut> TakeBatchesOut(std::string_view which, std::string_view reason);
   Status MakeStatement(Work& work, std::span<const SegmentRow> segments,
                        std::span<const GapRow> gaps,
                        const std::unordered_map<std::int64_t, StreamRow>& streams);

@@ -59,13 +59,7 @@ class FaultCycle : public OutboxTest {
     Insist(kNeverOpens, [&] { return TryOpen(); });
   }
   bool TryOpen() {
-    OutboxOptions options = options_;
-    options.directory = directory_at_;
-    options.site = "north";
-    options.key = key_;
-    options.clock = &clock_;
-    options.metrics = &metrics_;
-    auto outbox = Outbox::Open(std::move(options));
+    auto outbox = Outbox::Open(OptionsAt(directory_at_));
     if (!outbox) {
       std::fprintf(stderr, "open: %s\n", outbox.error().ToString().c_str());
       return false;
@@ -87,7 +81,7 @@ class FaultCycle : public OutboxTest {
   void Ship(std::size_t most) {
     const auto shipments = outbox_->PendingShipments();
     if (!shipments) return;
-    for (std::size_t i = 0; i < std::min(most, shipments->size()); ++i) Take((*shipments)[i]);
+    for (std::size_t i = 0; i < std::min(most, shipments->size()); ++i) HubStores((*shipments)[i]);
     const std::string receipt = HubReceipt();
     Mark("receipt " + receipt);
     const std::vector<PublicKey> keys = {hub_key_.public_key()};
@@ -95,18 +89,6 @@ class FaultCycle : public OutboxTest {
       if (const auto outcome = outbox_->ApplyReceipt(receipt, keys); !outcome)
         std::fprintf(stderr, "receipt: %s\n", outcome.error().ToString().c_str());
   }
-  void Take(const Shipment& shipment) {
-    for (const auto& [digest, path] : shipment.segments) {
-      const auto found = DigestOfFile(path);
-      if (!found || *found != digest) continue;
-      for (const SegmentEntry& entry : shipment.statement.segments)
-        if (entry.digest == digest)
-          hub_[{entry.epoch, entry.cls}].received.Add(entry.first_seq, entry.last_seq);
-    }
-    for (const GapEntry& gap : shipment.statement.gaps)
-      hub_[{gap.epoch, gap.cls}].accepted_gaps.Add(gap.first_seq, gap.last_seq);
-  }
-
   void CaptureAndShip(const std::shared_ptr<const CompiledPolicy>& policy) {
     Insist(kNeverOpens, [&] { return TryOpen(); });
     for (int i = 0; i < 5; ++i) Capture(30, policy);

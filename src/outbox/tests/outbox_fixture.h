@@ -21,14 +21,17 @@ class OutboxTest : public ::testing::Test {
  protected:
   void SetUp() override { Reopen(); }
 
-  std::unique_ptr<Outbox> OpenAt(const std::filesystem::path& directory) {
+  OutboxOptions OptionsAt(const std::filesystem::path& directory) {
     OutboxOptions options = options_;
     options.directory = directory;
     options.site = "north";
     options.key = key_;
     options.clock = &clock_;
     options.metrics = &metrics_;
-    auto outbox = Outbox::Open(std::move(options));
+    return options;
+  }
+  std::unique_ptr<Outbox> OpenAt(const std::filesystem::path& directory) {
+    auto outbox = Outbox::Open(OptionsAt(directory));
     EXPECT_TRUE(outbox) << outbox.error().ToString();
     return outbox ? std::move(*outbox) : nullptr;
   }
@@ -90,14 +93,22 @@ class OutboxTest : public ::testing::Test {
 
   // The hub takes what the shipment offers, and the gaps that its statement tells of.
   void HubTakes(const Shipment& shipment) {
+    EXPECT_EQ(HubStores(shipment), shipment.segments.size());
+  }
+  // The same, but for files that are not what the statement says; how many were.
+  std::size_t HubStores(const Shipment& shipment) {
+    std::size_t whole = 0;
     for (const auto& [digest, path] : shipment.segments) {
-      EXPECT_EQ(*DigestOfFile(path), digest);
+      const auto found = DigestOfFile(path);
+      if (!found || *found != digest) continue;
+      ++whole;
       for (const SegmentEntry& entry : shipment.statement.segments)
         if (entry.digest == digest)
           hub_[{entry.epoch, entry.cls}].received.Add(entry.first_seq, entry.last_seq);
     }
     for (const GapEntry& gap : shipment.statement.gaps)
       hub_[{gap.epoch, gap.cls}].accepted_gaps.Add(gap.first_seq, gap.last_seq);
+    return whole;
   }
   std::string HubReceipt() {
     Receipt receipt{incarnation_, ++receipt_counter_, "north", {}, clock_.UtcMicros()};

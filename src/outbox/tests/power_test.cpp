@@ -118,13 +118,7 @@ class PowerTest : public OutboxTest {
   // What is wrong with an outbox that was left like this after that had been told, a sentence each.
   std::vector<std::string> Wrong(const std::filesystem::path& directory, const Told& told,
                                  bool drain) {
-    OutboxOptions options = options_;
-    options.directory = directory;
-    options.site = "north";
-    options.key = key_;
-    options.clock = &clock_;
-    options.metrics = &metrics_;
-    auto opened = Outbox::Open(std::move(options));
+    auto opened = Outbox::Open(OptionsAt(directory));
     if (!opened) return {"does not open: " + opened.error().ToString()};
     Outbox& outbox = **opened;
     std::vector<std::string> wrong;

@@ -99,15 +99,10 @@ TEST_F(SheddingTest, WhatIsTooOldIsShedWhileTheClockIsTrusted) {
 }
 
 TEST_F(SheddingTest, MoreReservedThanThereIsIsRefused) {
-  options_.directory = directory_.path();
-  options_.site = "north";
-  options_.key = key_;
-  options_.clock = &clock_;
-  options_.metrics = &metrics_;
   options_.quota_bytes = 1 << 20;
   options_.classes[RecordClass::kAnomaly].reserve_bytes = 1 << 19;
   options_.classes[RecordClass::kSummary].reserve_bytes = (1 << 19) + 1;
-  const auto outbox = Outbox::Open(options_);
+  const auto outbox = Outbox::Open(OptionsAt(directory_.path()));
   ASSERT_FALSE(outbox);
   EXPECT_THAT(outbox.error().message(), HasSubstr("reserve"));
 }

@@ -28,13 +28,6 @@ class ExchangeTest : public SiteFixture {
 
   void StartExchange(const std::string& hub_url, LinkOptions link = {}) {
     exchange_.reset();
-    ExchangeParts parts;
-    parts.identity = identity_.get();
-    parts.outbox = outbox_.get();
-    parts.deployer = deployer_.get();
-    parts.clock = &clock_;
-    parts.metrics = &exchange_metrics_.emplace_back();
-    parts.make_status = [this] { return MakeStatus(); };
     // Rounds come by SyncNow alone, after the first.
     ExchangeOptions options;
     options.hub_url = hub_url;
@@ -42,7 +35,7 @@ class ExchangeTest : public SiteFixture {
     options.interval = std::chrono::hours(1);
     options.upload_chunk_bytes = limits::kLeastUploadChunkBytes;
     options.link = std::move(link);
-    exchange_ = Must(Exchange::Make(std::move(options), std::move(parts)));
+    exchange_ = Must(Exchange::Make(std::move(options), PartsOfExchange()));
     exchange_->Start();
   }
 
@@ -51,7 +44,6 @@ class ExchangeTest : public SiteFixture {
     return synced ? std::string("no error") : synced.error().message();
   }
 
-  std::deque<MetricRegistry> exchange_metrics_;
   std::unique_ptr<Exchange> exchange_;
 };
 

@@ -41,14 +41,7 @@ class LinkFaultTest : public SiteFixture {
     options.state_directory = Path("site/sync");
     options.interval = std::chrono::hours(1);
     options.upload_chunk_bytes = limits::kLeastUploadChunkBytes;
-    ExchangeParts parts;
-    parts.identity = identity_.get();
-    parts.outbox = outbox_.get();
-    parts.deployer = deployer_.get();
-    parts.clock = &clock_;
-    parts.metrics = &exchange_metrics_.emplace_back();
-    parts.make_status = [this] { return MakeStatus(); };
-    exchange_ = Must(Exchange::Make(std::move(options), std::move(parts)));
+    exchange_ = Must(Exchange::Make(std::move(options), PartsOfExchange()));
     exchange_->Start();
   }
   void Take(std::size_t rows) {
@@ -76,7 +69,6 @@ class LinkFaultTest : public SiteFixture {
 
   std::unique_ptr<TestHub> hub_;
   std::unique_ptr<TcpProxy> proxy_;
-  std::deque<MetricRegistry> exchange_metrics_;
   std::unique_ptr<Exchange> exchange_;
   std::uint64_t captured_ = 0;
   std::uint64_t seed_ = 0;

@@ -137,6 +137,17 @@ Result<std::string> SiteFixture::MakeStatus() {
   return SignStatus(status, identity_->key());
 }
 
+ExchangeParts SiteFixture::PartsOfExchange() {
+  ExchangeParts parts;
+  parts.identity = identity_.get();
+  parts.outbox = outbox_.get();
+  parts.deployer = deployer_.get();
+  parts.clock = &clock_;
+  parts.metrics = &exchange_metrics_.emplace_back();
+  parts.make_status = [this] { return MakeStatus(); };
+  return parts;
+}
+
 SiteBundleParts SiteFixture::BundleParts() {
   return {identity_.get(),   outbox_.get(),     deployer_.get(), [this] { return MakeStatus(); },
           &bundle_progress_, Path("site/sync"), custody_.get(),  &clock_};

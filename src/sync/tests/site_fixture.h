@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "outbox/outbox.h"
 #include "storage/file.h"
 #include "sync/deployer.h"
+#include "sync/exchange.h"
 #include "sync/site_bundle.h"
 #include "sync/tests/test_hub.h"
 #include "trust/identity.h"
@@ -48,6 +50,8 @@ class SiteFixture : public testing::Test {
   void CaptureAnomalies(std::size_t rows, std::uint64_t seed = 1);
   Result<std::string> MakeStatus();
   SiteBundleParts BundleParts();
+  // With metrics of its own for each exchange.
+  ExchangeParts PartsOfExchange();
   std::filesystem::path Path(const std::string& name) const { return directory_.path() / name; }
   // A package directory of the fixture model; `split` makes its content differ.
   std::filesystem::path MakePackage(const std::string& name, float split = 60);
@@ -60,6 +64,7 @@ class SiteFixture : public testing::Test {
   std::unique_ptr<Outbox> outbox_;
   RecordingTarget target_;
   std::unique_ptr<Deployer> deployer_;
+  std::deque<MetricRegistry> exchange_metrics_;
   BundleProgress bundle_progress_;
   std::unique_ptr<CustodyList> custody_ =
       Must(CustodyList::Open(directory_.path() / "custody.jsonl"));
