@@ -1,4 +1,6 @@
 // policy: what may leave a site, by which rule, and who agreed to it.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -195,10 +197,10 @@ Status RotateKey(const std::string& data, bool as_json) {
   SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
   SKERRY_ASSIGN_OR_RETURN(const Json answer, control.Post("/v1/policy/rotate-key", Json::object()));
   Print(answer, as_json, [](const Json& facts) {
-    std::string text = "pseudonyms are made with key ";
-    for (const Json& id : facts.at("key_ids"))
-      text += id.get<std::string>() + (text.ends_with(' ') ? "; here alone are known: " : " ");
-    return text + "\n";
+    // The newest first; there is always one before it here.
+    const auto ids = facts.at("key_ids").get<std::vector<std::string>>();
+    return fmt::format("pseudonyms are made with key {}; here alone are known: {}\n", ids.front(),
+                       fmt::join(ids.begin() + 1, ids.end(), " "));
   });
   return {};
 }
@@ -241,8 +243,10 @@ Status Audit(const std::filesystem::path& data, bool as_json) {
                         {"findings", audit.findings}});
     if (as_json) continue;
     std::printf("%s: %s\n", site.c_str(),
-                fmt::format("{} entries tell of {} withheld rows; the last is {} {}", audit.entries,
-                            audit.rows, audit.last_n, audit.last_hash)
+                fmt::format("{} entries tell of {} withheld rows{}", audit.entries, audit.rows,
+                            audit.entries == 0
+                                ? std::string()
+                                : fmt::format("; the last is {} {}", audit.last_n, audit.last_hash))
                     .c_str());
     for (const std::string& finding : audit.findings) std::printf("  %s\n", finding.c_str());
     if (audit.findings.empty()) std::printf("  the chain is whole\n");
