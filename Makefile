@@ -47,7 +47,9 @@ fuzz:   ## read what libFuzzer makes of scoring requests and of archives, SECOND
 soak: build  ## MODEL=file.onnx: 30 minutes of load with a swap a second; every power cut and failing call; 2,000 kills: hours
 	scripts/deps --bench
 	bench/soak '$(MODEL)' $(SOAK_ARGS)
+	cmake --build --preset release --target outbox_power_tests sync_tests
 	SKERRY_WHOLE=1 build/release/outbox_power_tests
+	SKERRY_WHOLE=1 build/release/sync_tests --gtest_filter="LinkFault*"
 	tests/crash_storm.py $(STORM_ARGS)
 bench-quality: build  ## how good trained models are beside scikit-learn's, on the same folds, with intervals
 	scripts/deps --quality
