@@ -56,6 +56,7 @@ class Plant:
         self.dir, self.package, self.policy, self.settings = directory, package, policy, settings
         self.hub_data, self.site_data = directory / "hub", directory / "site"
         self.port, self.running, self.rng = free_port(), {}, random.Random(1)
+        self.site_environment = None  # of the site's process; None: this one's
 
     def start_hub(self):
         self.running["hub"] = Served("hub", "--data", self.hub_data, "--listen", f"127.0.0.1:{self.port}")
@@ -64,7 +65,8 @@ class Plant:
         """The site, or a copy of it, whose data directory has that name."""
         config = self.dir / "site.yaml"
         config.write_text(self.settings if "capture:" in self.settings else "capture: sync\n" + self.settings)
-        self.running[name] = Served("site", "--data", self.dir / name, "--token-file", self.dir / "token", "--config", config, "--http", "127.0.0.1:0")
+        self.running[name] = Served("site", "--data", self.dir / name, "--token-file", self.dir / "token", "--config", config, "--http", "127.0.0.1:0",
+                                    environment=self.site_environment)
 
     def deploy(self):
         """Both run, and the site scores under the policy."""

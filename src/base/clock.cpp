@@ -27,7 +27,9 @@ std::string_view ClockQualityName(ClockQuality quality) {
 }
 
 std::int64_t SystemClock::UtcMicros() const { return ReadMicros(CLOCK_REALTIME); }
-std::int64_t SystemClock::MonotonicMicros() const { return ReadMicros(CLOCK_MONOTONIC); }
+// From the machine's start, one count for all its processes; CLOCK_MONOTONIC would stand still
+// while it sleeps (ADR 0021).
+std::int64_t SystemClock::MonotonicMicros() const { return ReadMicros(CLOCK_BOOTTIME); }
 
 ClockQuality SystemClock::quality() const {
   const std::int64_t now = MonotonicMicros();

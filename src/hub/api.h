@@ -22,6 +22,7 @@
 #include "http/message.h"
 #include "http/server.h"
 #include "hub/bundle_desk.h"
+#include "hub/clock_corrector.h"
 #include "hub/desired_desk.h"
 #include "hub/ingest.h"
 #include "hub/join_desk.h"
@@ -43,6 +44,7 @@ struct HubApiParts {
   ModelShelf* shelf = nullptr;
   RunDesk* runs = nullptr;
   LakeReader* lake = nullptr;
+  ClockCorrector* clocks = nullptr;
   BundleDesk* bundles = nullptr;
   MetricRegistry* metrics = nullptr;
   const Clock* clock = nullptr;

@@ -1,6 +1,8 @@
 // Handlers of HubApi: records, counts, anomalies, drift, the overview.
 #include <algorithm>
+#include <filesystem>
 #include <set>
+#include <system_error>
 
 #include "base/clock.h"
 #include "base/ids.h"
@@ -25,10 +27,39 @@ std::string SiteOfFile(std::string_view path) {
   return std::string(path.substr(0, path.size() - std::min(path.size(), kSuffix)));
 }
 
+// Columns of corrections (docs/formats/clock-correction.md) beside those of records.
+constexpr std::string_view kCorrectionPrefix = "clock_correction.";
+
+// The files' records, with the corrections of their times where there are any, newest first.
+std::string NewestSql(const std::filesystem::path& corrections,
+                      const std::vector<std::string>& corrected, bool timed, std::uint64_t limit) {
+  if (corrected.empty())
+    return fmt::format("SELECT * FROM {{files}} ORDER BY {} n DESC, instance LIMIT {}",
+                       timed ? "event_time DESC NULLS LAST," : "", limit);
+  return fmt::format(
+      "SELECT f.*, c.corrected_time AS \"{0}corrected_time\", c.not_before AS \"{0}not_before\", "
+      "c.not_after AS \"{0}not_after\", c.how AS \"{0}how\" FROM {{files}} f LEFT JOIN (SELECT * "
+      "EXCLUDE (filename) FROM {1}) c ON c.instance = f.instance AND c.n = f.n ORDER BY "
+      "coalesce(c.corrected_time, c.not_after, f.event_time) DESC NULLS LAST, f.n DESC, "
+      "f.instance LIMIT {2}",
+      kCorrectionPrefix, ParquetSource(corrections, corrected), limit);
+}
+
+// Of a record whose time was corrected: `event_time` becomes what is known, null where that is
+// bounds alone, and `clock_correction` says how it is known and what was written.
+void CorrectTime(Json& record, Json correction) {
+  if (!correction.contains("how") || correction["how"].is_null()) return;
+  correction["written"] = std::move(record["event_time"]);
+  record["event_time"] = std::move(correction["corrected_time"]);
+  correction.erase("corrected_time");
+  record["clock_correction"] = std::move(correction);
+}
+
 // One record of the lake: what every record has, and the released columns under `fields`.
 Json RecordJson(const Table& table, std::size_t row) {
   Json record = Json::object();
   Json fields = Json::object();
+  Json correction = Json::object();
   std::string instance;
   std::int64_t n = 0;
   for (const Column& column : table.columns) {
@@ -38,6 +69,8 @@ Json RecordJson(const Table& table, std::size_t row) {
       instance = column.texts[row];
     } else if (column.name == "n") {
       n = column.ints[row];
+    } else if (column.name.starts_with(kCorrectionPrefix)) {
+      correction[column.name.substr(kCorrectionPrefix.size())] = CellJson(column, row);
     } else if (column.name.starts_with("in_") || column.name.starts_with("ctx_")) {
       if (!column.IsNull(row)) fields[column.name] = CellJson(column, row);
     } else {
@@ -46,6 +79,7 @@ Json RecordJson(const Table& table, std::size_t row) {
   }
   record["row"] = fmt::format("{}-{}", instance, n);
   record["fields"] = std::move(fields);
+  CorrectTime(record, std::move(correction));
   return record;
 }
 
@@ -156,18 +190,27 @@ Result<HttpResponse> HubApi::Anomalies(const HttpRequest& request) {
   constexpr std::uint64_t kNewestFiles = 256;  // bounds what one page reads
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t limit,
                           QueryUint(request, "limit", kDefaultLimit, limits::kListItems));
-  SKERRY_ASSIGN_OR_RETURN(const auto files, parts_.store->Read([&](Database& db) {
-    return Ledger(db).FilesOfClass(RecordClass::kAnomaly, request.Query("site"), "", kNewestFiles);
-  }));
+  std::vector<std::string> files;
+  std::vector<std::string> corrected;
+  const Status read = parts_.store->Read([&](Database& db) -> Status {
+    SKERRY_ASSIGN_OR_RETURN(
+        files,
+        Ledger(db).FilesOfClass(RecordClass::kAnomaly, request.Query("site"), "", kNewestFiles));
+    SKERRY_ASSIGN_OR_RETURN(corrected, ClockLedger(db).Corrected(files));
+    return {};
+  });
+  if (!read) return tl::make_unexpected(read.error());
   SKERRY_ASSIGN_OR_RETURN(const Table first,
                           parts_.lake->Query("SELECT * FROM {files} LIMIT 1", files));
   const bool timed = first.Find("event_time") != nullptr;
+  // One that was lost is being made again; the page does without meanwhile.
+  std::erase_if(corrected, [&](const std::string& path) {
+    std::error_code error;
+    return !std::filesystem::exists(parts_.clocks->directory() / path, error);
+  });
   SKERRY_ASSIGN_OR_RETURN(
       const Table table,
-      parts_.lake->Query(
-          fmt::format("SELECT * FROM {{files}} ORDER BY {} n DESC, instance LIMIT {}",
-                      timed ? "event_time DESC NULLS LAST," : "", limit),
-          files));
+      parts_.lake->Query(NewestSql(parts_.clocks->directory(), corrected, timed, limit), files));
   Json list = Json::array();
   for (std::size_t row = 0; row < table.rows(); ++row) list.push_back(RecordJson(table, row));
   return JsonResponse({{"anomalies", std::move(list)}});

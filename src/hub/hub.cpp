@@ -20,6 +20,7 @@
 #include "http/url.h"
 #include "hub/api.h"
 #include "hub/bundle_desk.h"
+#include "hub/clock_corrector.h"
 #include "hub/desired_desk.h"
 #include "hub/ingest.h"
 #include "hub/join_desk.h"
@@ -113,6 +114,7 @@ struct Hub::Parts {
   std::unique_ptr<HubStore> store;
   std::unique_ptr<LakeWriter> lake_writer;
   std::unique_ptr<LakeReader> lake_reader;
+  std::unique_ptr<ClockCorrector> clocks;
   std::unique_ptr<Registry> registry;
   std::unique_ptr<Ingest> ingest;
   std::unique_ptr<ReceiptShelf> receipts;
@@ -179,6 +181,8 @@ Status Hub::Parts::OpenStore() {
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t swept,
                           lake_writer->Sweep(std::set<std::string>(files.begin(), files.end())));
   if (swept > 0) LogInfo("removed files of an interrupted ingest files={}", swept);
+  SKERRY_ASSIGN_OR_RETURN(clocks,
+                          ClockCorrector::Open(*store, At("lake"), At("corrections") / "clock"));
   return CreateDirectories(At("quarantine"), kPrivateDirectoryMode);
 }
 
@@ -213,6 +217,7 @@ Result<std::optional<std::string>> Hub::Parts::OnManifest(std::string_view repos
 Status Hub::Parts::OpenDesks() {
   ingest = std::make_unique<Ingest>(IngestParts{.store = store.get(),
                                                 .lake = lake_writer.get(),
+                                                .clocks = clocks.get(),
                                                 .blobs = &registry->blobs(),
                                                 .quarantine = At("quarantine"),
                                                 .hub_key = hub_key,
@@ -255,6 +260,7 @@ Status Hub::Parts::OpenDesks() {
                                              .shelf = shelf.get(),
                                              .runs = runs.get(),
                                              .lake = lake_reader.get(),
+                                             .clocks = clocks.get(),
                                              .bundles = bundles.get(),
                                              .metrics = &metrics,
                                              .clock = clock,
@@ -308,6 +314,7 @@ Result<std::unique_ptr<Hub>> Hub::Start(HubOptions options, const Clock* clock) 
   SKERRY_RETURN_IF_ERROR(parts->OpenStore());
   SKERRY_RETURN_IF_ERROR(parts->OpenRegistry());
   SKERRY_RETURN_IF_ERROR(parts->OpenDesks());
+  parts->clocks->Start();
   SKERRY_RETURN_IF_ERROR(parts->Listen());
   LogInfo("hub started url={} data={}", parts->url, parts->options.data.string());
   return std::unique_ptr<Hub>(new Hub(std::move(parts)));
@@ -323,6 +330,7 @@ void Hub::Stop() {
   if (std::exchange(parts_->stopped, true)) return;
   parts_->server->Drain(kDrainTime);
   parts_->runs->Stop();
+  parts_->clocks->Stop();
   if (const Status removed = RemoveFile(parts_->At("endpoint.json")); !removed)
     LogWarning("{}", removed.error().message());
 }

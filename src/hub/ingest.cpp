@@ -133,6 +133,7 @@ Result<IngestOutcome> Ingest::Take(const ArrivedShipment& shipment) {
     if (!unmarked) LogError("cannot unmark read segments: {}", unmarked.error().message());
     return tl::make_unexpected(done.error());
   }
+  if (parts_.clocks != nullptr) parts_.clocks->Wake();
   shipments_.Add();
   rows_.Add(plan.outcome.new_rows);
   duplicates_.Add(plan.outcome.duplicate_rows);
@@ -230,9 +231,24 @@ Status Ingest::PlanRows(const ArrivedShipment& shipment, const SegmentEntry& ent
     const std::int64_t now_us = parts_.clock->UtcMicros();
     SKERRY_RETURN_IF_ERROR(parts_.lake->Store({shipment.site, entry, file, fresh, UtcDate(now_us)},
                                               *facts, now_us, record));
+    SKERRY_RETURN_IF_ERROR(LookAtClocks(record, plan));
     plan.outcome.new_rows += record.rows;
   }
   plan.segments.push_back(std::move(record));
+  return {};
+}
+
+Status Ingest::LookAtClocks(const SegmentRecord& record, Plan& plan) {
+  for (const LakeFile& file : record.files) {
+    auto spans = parts_.lake->ClockSpans(file.path);
+    const bool of_file = !spans && spans.error().code() == ErrorCode::kInvalidArgument;
+    if (!spans && !of_file) return tl::make_unexpected(spans.error());
+    // Times that cannot be read are no reason to refuse the rows.
+    if (of_file)
+      LogWarning("times are left as they are path={} reason={}", file.path,
+                 spans.error().message());
+    if (spans) plan.clocks[file.path] = std::move(*spans);
+  }
   return {};
 }
 
@@ -302,8 +318,14 @@ Status Ingest::Commit(const ArrivedShipment& shipment, Plan& plan) {
           {shipment.site, "fork", plan.statement_digest.ToString(),
            fmt::format("statement {}", plan.statement.number),
            "another statement has this number: two copies of the site are at work", 0, now_us});
-    for (const SegmentRecord& segment : plan.segments)
+    ClockLedger clocks(db);
+    SKERRY_RETURN_IF_ERROR(clocks.TakeAnchors(plan.statement, plan.statement_digest, now_us));
+    for (const SegmentRecord& segment : plan.segments) {
       SKERRY_RETURN_IF_ERROR(ledger.AddSegment(shipment.site, segment, now_us));
+      for (const LakeFile& file : segment.files)
+        SKERRY_RETURN_IF_ERROR(clocks.AddFile(shipment.site, segment.stream.epoch, file.path,
+                                              plan.clocks[file.path], now_us));
+    }
     for (const GapEntry& gap : plan.statement.gaps) {
       SKERRY_ASSIGN_OR_RETURN(const bool added, ledger.AddGap(shipment.site, gap));
       plan.outcome.new_gaps += added ? 1 : 0;

@@ -8,7 +8,7 @@
 //   3 new rows become durable files of the lake; what does not fit goes to quarantine
 //   4 one transaction of the store: segments, intervals, gaps, statement, what was set aside, the
 //     receipt's counter. This is the commit: after it the shipment counts, before it nothing does
-//   5 the receipt is made from the ledger and signed
+//   5 the receipt is made from the ledger and signed; ClockCorrector looks at wrong times meanwhile
 // A crash before 4 leaves files that LakeWriter::Sweep removes, and the site offers the shipment
 // again; after 4 the repeat finds every identity known and changes nothing.
 //
@@ -22,6 +22,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -31,6 +32,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "crypto/key.h"
+#include "hub/clock_corrector.h"
 #include "hub/lake.h"
 #include "hub/ledger.h"
 #include "hub/site_directory.h"
@@ -67,6 +69,7 @@ struct IssuedReceipt {
 struct IngestParts {
   HubStore* store = nullptr;
   LakeWriter* lake = nullptr;
+  ClockCorrector* clocks = nullptr;  // told of new files; null: nobody is
   BlobStore* blobs = nullptr;
   std::filesystem::path quarantine;  // exists
   PrivateKey hub_key;
@@ -101,6 +104,7 @@ class Ingest {
     std::string envelope;
     Digest statement_digest;
     std::vector<SegmentRecord> segments;
+    std::map<std::string, std::vector<ClockSpan>> clocks;  // of their files, by path
     std::vector<SetAside> set_aside;
     std::vector<Digest> read;  // marked; to be unmarked
     IngestOutcome outcome;
@@ -117,6 +121,7 @@ class Ingest {
                       const IntervalSet& conflicting, Plan& plan);
   Status Quarantine(const ArrivedShipment& shipment, const SegmentEntry& entry,
                     std::string_view reason, Plan& plan);
+  Status LookAtClocks(const SegmentRecord& record, Plan& plan);
   Status KeepInQuarantine(std::string_view site, const SegmentEntry& entry);
   Status Commit(const ArrivedShipment& shipment, Plan& plan);
   // Records the whole shipment as set aside and returns the error that refuses it.

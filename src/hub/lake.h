@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "codec/columns.h"
 #include "crypto/digest.h"
+#include "hub/instance_time.h"
 #include "hub/ledger.h"
 #include "outbox/receipt.h"
 #include "outbox/statement.h"
@@ -76,6 +77,8 @@ class LakeWriter {
   // that).
   Status Store(const SegmentPart& part, const SegmentFacts& facts, std::int64_t now_us,
                SegmentRecord& record);
+  // What the rows of a file of the lake say of their clocks; none where policy dropped their times.
+  Result<std::vector<ClockSpan>> ClockSpans(const std::string& path);
   // Removes files that are not in `known` (paths below the directory) and temporary ones; returns
   // how many.
   Result<std::uint64_t> Sweep(const std::set<std::string>& known);

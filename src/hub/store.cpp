@@ -87,7 +87,30 @@ CREATE TRIGGER audit_is_append_only_2 BEFORE DELETE ON audit
   BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 )sql";
 
-constexpr std::array<std::string_view, 1> kSchema = {kFirstSchema};
+// hub/clock_ledger.h
+constexpr std::string_view kClockSchema = R"sql(
+ALTER TABLE statements ADD COLUMN trusted_us INTEGER NOT NULL DEFAULT 0;  -- UTC, by its own anchor
+CREATE INDEX statements_by_epoch ON statements(site, epoch, number);
+CREATE TABLE clock_anchors(
+  site TEXT NOT NULL, instance TEXT NOT NULL, mono_us INTEGER NOT NULL, utc_us INTEGER NOT NULL,
+  PRIMARY KEY(site, instance, mono_us, utc_us)) WITHOUT ROWID;
+CREATE TABLE clock_files(       -- lake files that have times
+  path TEXT PRIMARY KEY, site TEXT NOT NULL, epoch TEXT NOT NULL, received_us INTEGER NOT NULL,
+  asks INTEGER NOT NULL,        -- 0: not on the list
+  attempts INTEGER NOT NULL DEFAULT 0,             -- begun and not ended
+  rows INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;  -- of its correction
+CREATE INDEX clock_files_due ON clock_files(received_us) WHERE asks > 0;
+CREATE INDEX clock_files_corrected ON clock_files(path) WHERE rows > 0;
+CREATE TABLE clock_spans(       -- whose rows are in a file
+  site TEXT NOT NULL, instance TEXT NOT NULL, path TEXT NOT NULL, first_mono_us INTEGER NOT NULL,
+  last_mono_us INTEGER NOT NULL, PRIMARY KEY(site, instance, path)) WITHOUT ROWID;
+CREATE INDEX clock_spans_by_path ON clock_spans(path);
+CREATE TABLE clock_moves(       -- what a file's correction changed in `counts`
+  path TEXT NOT NULL, bucket_us INTEGER NOT NULL, rows INTEGER NOT NULL,
+  PRIMARY KEY(path, bucket_us)) WITHOUT ROWID;
+)sql";
+
+constexpr std::array<std::string_view, 2> kSchema = {kFirstSchema, kClockSchema};
 
 }  // namespace
 

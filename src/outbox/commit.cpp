@@ -44,7 +44,10 @@ Status OutboxStore::CommitRows(std::span<const Submission> submissions, std::uin
   SKERRY_RETURN_IF_ERROR(EmitSummaries(work, EmitWhat::kDue));
   for (Group& group : groups) SKERRY_RETURN_IF_ERROR(StoreGroup(work, group));
   SKERRY_RETURN_IF_ERROR(PruneLedger(work));
+  watch_.Look();
+  SKERRY_RETURN_IF_ERROR(NoteEpoch());
   SKERRY_RETURN_IF_ERROR(Commit(work));
+  epoch_noted_ = true;
 
   windows_.Finish(due);
   for (const Submission& submission : submissions)

@@ -71,7 +71,12 @@ CREATE TABLE quarantine(
   last_seq INTEGER NOT NULL, reason TEXT NOT NULL, at_us INTEGER NOT NULL, body BLOB NOT NULL);
 )sql";
 
-constexpr std::array<std::string_view, 1> kMigrations = {kSchemaV1};
+// Epochs of this start of the machine that no statement has told a clock anchor of (anchors.h).
+constexpr std::string_view kSchemaBoots = R"sql(
+CREATE TABLE boots(id INTEGER PRIMARY KEY, instance BLOB NOT NULL UNIQUE, boot TEXT NOT NULL);
+)sql";
+
+constexpr std::array<std::string_view, 2> kMigrations = {kSchemaV1, kSchemaBoots};
 
 constexpr const char* kStateColumns =
     "scored, withheld, not_selected, shed, recalled, not_captured, receipted, damaged, "

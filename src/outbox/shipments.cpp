@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "base/limits.h"
 #include "outbox/store.h"
@@ -64,21 +65,26 @@ Status OutboxStore::MakeStatements(ShipmentPick pick) {
   });
 
   SKERRY_ASSIGN_OR_RETURN(Work work, Begin());
+  SKERRY_ASSIGN_OR_RETURN(std::vector<ClockAnchor> anchors, TakeAnchors());
   std::size_t segment = 0;
   std::size_t gap = 0;
   while (segment < segments.size() || gap < gaps.size()) {
     const std::size_t end = EndOfShipment(segments, streams, segment);
     const std::size_t gap_end = std::min(gaps.size(), gap + limits::kGapsPerStatement);
     SKERRY_RETURN_IF_ERROR(MakeStatement(work, std::span(segments).subspan(segment, end - segment),
-                                         std::span(gaps).subspan(gap, gap_end - gap), streams));
+                                         std::span(gaps).subspan(gap, gap_end - gap), streams,
+                                         std::exchange(anchors, {})));
     segment = end;
     gap = gap_end;
   }
-  return Commit(work);
+  SKERRY_RETURN_IF_ERROR(Commit(work));
+  watch_.Forget();
+  return {};
 }
 
 Status OutboxStore::MakeStatement(Work& work, std::span<const SegmentRow> segments,
-                                  std::span<const GapRow> gaps, const Streams& streams) {
+                                  std::span<const GapRow> gaps, const Streams& streams,
+                                  std::vector<ClockAnchor> anchors) {
   ShipmentStatement statement;
   statement.site = site_;
   statement.epoch = epoch_;
@@ -98,9 +104,10 @@ Status OutboxStore::MakeStatement(Work& work, std::span<const SegmentRow> segmen
     statement.gaps.push_back({stream.cls, stream.epoch, row.first_seq, row.last_seq,
                               row.last_seq - row.first_seq + 1, row.primary_rows, row.reason});
   }
-  if (clock_->quality() == ClockQuality::kSynced)
-    statement.anchors.push_back(
-        {epoch_, clock_->MonotonicMicros(), clock_->UtcMicros(), clock_->quality()});
+  statement.anchors = std::move(anchors);
+  if (statement.anchors.empty()) {
+    if (const std::optional<ClockAnchor> now = watch_.Now()) statement.anchors.push_back(*now);
+  }
   statement.counters = work.state.counters;
   if (!segments.empty() && !segments.front().policy.empty()) {
     SKERRY_ASSIGN_OR_RETURN(statement.policy, Digest::Parse(segments.front().policy));

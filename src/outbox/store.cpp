@@ -23,7 +23,9 @@ OutboxStore::OutboxStore(const OutboxOptions& options, InstanceId epoch)
       quota_bytes_(options.quota_bytes),
       class_limits_(options.classes),
       ledger_rows_(options.ledger_rows),
-      ballast_(options.directory / "ballast", std::min(kBallastBytes, options.quota_bytes / 16)) {}
+      boot_(ReadBootId()),
+      ballast_(options.directory / "ballast", std::min(kBallastBytes, options.quota_bytes / 16)),
+      watch_(*options.clock, epoch) {}
 
 Result<std::unique_ptr<OutboxStore>> OutboxStore::Open(const OutboxOptions& options,
                                                        InstanceId epoch) {
@@ -94,6 +96,7 @@ Status OutboxStore::LoadCaches() {
         ErrorCode::kFailedPrecondition,
         "{} is the outbox of site {}, not of {}: give each site a data directory of its own",
         directory_.string(), state_.site, site_);
+  epoch_noted_ = false;
   instances_.clear();
   streams_.clear();
   SKERRY_ASSIGN_OR_RETURN(const std::vector<StreamRow> streams, ReadStreams(*database_));

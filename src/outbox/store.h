@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "outbox/anchors.h"
 #include "outbox/database.h"
 #include "outbox/generations.h"
 #include "outbox/outbox.h"
@@ -130,6 +131,10 @@ class OutboxStore {
                      const std::map<RecordClass, std::uint64_t>& first_seqs);
   Status CountWithheld(const Group& group);
   Status PruneLedger(Work& work);
+  // anchors.cpp: the epoch has rows, and so needs an anchor.
+  Status NoteEpoch();
+  // What the next statement tells of the clocks, taken off the list in the transaction under way.
+  Result<std::vector<ClockAnchor>> TakeAnchors();
   Status EmitSummaries(Work& work, EmitWhat what);
   Status EmitDecisions(Work& work);
   Status AddGap(std::int64_t stream, std::uint64_t first_seq, std::uint64_t last_seq,
@@ -154,7 +159,8 @@ class OutboxStore {
   Result<TakenOut> TakeBatchesOut(std::string_view which, std::string_view reason);
   Status MakeStatement(Work& work, std::span<const SegmentRow> segments,
                        std::span<const GapRow> gaps,
-                       const std::unordered_map<std::int64_t, StreamRow>& streams);
+                       const std::unordered_map<std::int64_t, StreamRow>& streams,
+                       std::vector<ClockAnchor> anchors);
   Status ApplyStream(Work& work, StreamRow& stream, const StreamReceipt& receipt,
                      ReceiptOutcome& outcome, std::vector<SegmentRow>& deleted);
   Status ApplyToGaps(Work& work, StreamRow& stream, const StreamReceipt& receipt,
@@ -168,6 +174,7 @@ class OutboxStore {
   const std::uint64_t quota_bytes_;
   const std::map<RecordClass, ClassLimits> class_limits_;
   const std::uint64_t ledger_rows_;
+  const std::string boot_;  // ReadBootId
 
   Ballast ballast_;
   std::atomic<std::uint64_t> generation_ = 0;
@@ -180,6 +187,8 @@ class OutboxStore {
   std::chrono::steady_clock::time_point classes_checked_;
   SummaryWindows windows_;
   std::shared_ptr<const CompiledPolicy> last_policy_;
+  AnchorWatch watch_;
+  bool epoch_noted_ = false;  // in table `boots` of this generation
   WiderPolicy wider_;
   std::map<std::pair<std::string, RecordClass>, bool> wider_verdicts_;
 };

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "codec/yaml.h"
 #include "policy/policy_cases.h"
+#include "policy/time_units.h"
 #include "policy/yaml_reader.h"
 
 namespace skerry {
@@ -314,6 +315,13 @@ Status CheckRuleCount(const PolicyDocument& policy) {
 
 std::string_view FieldActionName(FieldAction action) {
   return kActions[static_cast<std::size_t>(action)].name;
+}
+
+std::int64_t LargestTimeUnit(std::int64_t us) {
+  std::int64_t largest = 1;
+  for (const TimeUnit& unit : kTimeUnits)
+    if (us % unit.us == 0) largest = unit.us;
+  return largest;
 }
 
 Result<PolicyDocument> PolicyDocument::Parse(std::string_view yaml) {

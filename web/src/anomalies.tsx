@@ -1,6 +1,6 @@
 import type { Picture } from "./app";
 import type { Anomaly } from "./api";
-import { count } from "./format";
+import { count, whenText } from "./format";
 import { Plot } from "./plot";
 import { align } from "./series";
 
@@ -57,7 +57,7 @@ export function AnomalySection(props: { picture: Picture }) {
               <tbody>
                 {anomalies.map((anomaly) => (
                   <tr key={`${anomaly.site}${anomaly.row}`}>
-                    <td class="time">{(anomaly.event_time ?? "–").replace("T", " ").replace("Z", "")}</td>
+                    <td class="time">{whenText(anomaly)}</td>
                     <th scope="row">{anomaly.site}</th>
                     <td>{anomaly.model ?? "–"}</td>
                     <td class="number">{number(anomaly.anomaly_score)}</td>

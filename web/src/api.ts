@@ -46,10 +46,18 @@ export interface Reconciliation {
   streams: Stream[];
 }
 
+export interface ClockCorrection {
+  how: "anchor" | "bounds";
+  written: string;
+  not_before: string;
+  not_after: string;
+}
+
 export interface Anomaly {
   site: string;
   row: string;
-  event_time?: string;
+  event_time?: string | null; // null: known by bounds alone
+  clock_correction?: ClockCorrection; // where the site's clock was not to be trusted
   model?: string;
   score?: number;
   anomaly_score?: number;

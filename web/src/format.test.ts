@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ago, bytes, count, health } from "./format";
+import { ago, bytes, count, health, whenText } from "./format";
 
 const now = 1_700_000_000_000;
 const secondsAgo = (seconds: number) => (now / 1000 - seconds) * 1e6;
@@ -23,4 +23,16 @@ test("a site is late after two minutes, dark after an hour, not joined without a
   expect(health(secondsAgo(121), now)).toBe("late");
   expect(health(secondsAgo(3601), now)).toBe("dark");
   expect(health(0, now)).toBe("not joined");
+});
+
+test("a time that was corrected or bounded says so", () => {
+  expect(whenText({})).toBe("–");
+  expect(whenText({ event_time: "2026-01-31T08:15:00Z" })).toBe("2026-01-31 08:15:00");
+  const correction = { written: "1970-01-01T00:00:09Z", not_before: "2026-01-31T08:00:00Z", not_after: "2026-01-31T09:00:00Z" };
+  expect(whenText({ event_time: "2026-01-31T08:15:00Z", clock_correction: { how: "anchor", ...correction } })).toBe(
+    "2026-01-31 08:15:00 (corrected, the site wrote 1970-01-01 00:00:09)",
+  );
+  expect(whenText({ event_time: null, clock_correction: { how: "bounds", ...correction } })).toBe(
+    "between 2026-01-31 08:00:00 and 2026-01-31 09:00:00 (the site's clock was wrong)",
+  );
 });

@@ -1,4 +1,5 @@
 // Numbers and times for people.
+import type { Anomaly } from "./api";
 
 const group = new Intl.NumberFormat("en-US");
 
@@ -38,3 +39,14 @@ export function health(lastContact_us: number, now_ms: number): Health {
 
 // "torque_nm" -> "torque nm"
 export const words = (name: string): string => name.replaceAll("_", " ");
+
+const plain = (time: string) => time.replace("T", " ").replace("Z", "");
+
+// When an anomaly was, and whether that is what its site wrote.
+export function whenText(anomaly: Pick<Anomaly, "event_time" | "clock_correction">): string {
+  const correction = anomaly.clock_correction;
+  if (correction?.how === "bounds")
+    return `between ${plain(correction.not_before)} and ${plain(correction.not_after)} (the site's clock was wrong)`;
+  const time = anomaly.event_time ? plain(anomaly.event_time) : "–";
+  return correction ? `${time} (corrected, the site wrote ${plain(correction.written)})` : time;
+}
