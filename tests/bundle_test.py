@@ -88,8 +88,8 @@ class World:
         self.do("deploy", "demo:1", "--policy", "demo:1", "--sites", name, "--hub", self.hub_data)
         self.bring(name, self.dir / f"{name}-grant.tar")
 
-    def export(self, name, path):
-        return json.loads(self.do("bundle", "export", path, "--data", self.dir / name, "--json"))
+    def export(self, name, path, *more):
+        return json.loads(self.do("bundle", "export", path, "--data", self.dir / name, "--json", *more))
 
     def take(self, path):
         return json.loads(self.do("bundle", "import", path, "--hub", self.hub_data, "--json"))
@@ -98,8 +98,8 @@ class World:
         self.export(name, path)
         return self.take(path)
 
-    def bring(self, name, path, data=None):
-        self.do("bundle", "export", path, "--hub", self.hub_data, "--site", name)
+    def bring(self, name, path, data=None, more=()):
+        self.do("bundle", "export", path, "--hub", self.hub_data, "--site", name, *more)
         return json.loads(self.do("bundle", "import", path, "--data", self.dir / (data or name), "--json"))
 
     def score(self, name, count, seed):
@@ -157,6 +157,49 @@ class Bundles(unittest.TestCase):
             self.assertEqual(self.world.bring("north", self.dir / f"back-{form}")["refused"], [])
             self.assertEqual(self.world.outbox("north")["sealed_primary_rows"], 0)
         self.assertIn("1 of", run("bundle", "verify", self.rotten(stick)).stderr)
+
+    def test_encrypted_to_its_receiver_in_both_directions(self):
+        world = self.world
+        world.join("north")
+        world.score("north", 500, 1)
+        to_hub = world.do("bundle", "receiver", "--hub", world.hub_data).strip()
+        stick, key = self.dir / "stick", world.hub_data / "keys/bundle.key"
+        world.export("north", stick, "--encrypt-to", to_hub)
+        self.assertEqual(json.loads((stick / "sealed.json").read_text())["receiver"], to_hub)
+        everything = b"".join(path.read_bytes() for path in stick.rglob("*") if path.is_file())
+        for word in (b"north", b"demo", b"sha256", b"PAR1"):
+            self.assertNotIn(word, everything)
+        refused = run("bundle", "verify", stick)
+        self.assertEqual((refused.returncode, "is encrypted" in refused.stderr), (1, True), refused.stderr)
+        self.assertEqual(run("bundle", "verify", stick, "--identity", key).returncode, 0)
+        other = run("bundle", "import", stick, "--data", self.dir / "north")
+        self.assertIn("another receiver", other.stderr)
+        self.assertEqual(world.take(stick)["missing"], [])
+        self.assertEqual(world.received("north"), (500, True))
+        to_site = world.do("bundle", "receiver", "--data", self.dir / "north").strip()
+        self.assertNotEqual(to_site, to_hub)
+        self.assertEqual(world.bring("north", self.dir / "back", more=("--encrypt-to", to_site))["refused"], [])
+        self.assertEqual(world.outbox("north")["sealed_primary_rows"], 0)
+        wrong = run("bundle", "export", self.dir / "no", "--data", self.dir / "north", "--encrypt-to", "age1nobody")
+        self.assertIn("is no receiver", wrong.stderr)
+        self.assertFalse((self.dir / "no").exists())
+
+    @unittest.skipUnless(shutil.which("age"), "age is not installed")
+    def test_encrypted_for_the_stock_tool_and_by_it(self):
+        self.world.join("north")
+        self.world.score("north", 300, 2)
+        subprocess.run(["age-keygen", "-o", self.dir / "my.key"], check=True, capture_output=True)
+        receiver = subprocess.run(["age-keygen", "-y", self.dir / "my.key"], check=True, capture_output=True, text=True).stdout.strip()
+        stick = self.dir / "stick"
+        self.world.export("north", stick, "--encrypt-to", receiver)
+        pack = subprocess.run(["age", "-d", "-i", self.dir / "my.key", stick / "packs/00000001.tar.age"], check=True, capture_output=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(pack)) as archive:
+            self.assertIn("index.json", archive.getnames())
+        # What the hub finds is what the tool has encrypted to it again.
+        hub = self.world.do("bundle", "receiver", "--hub", self.world.hub_data).strip()
+        subprocess.run(["age", "-r", hub, "-o", stick / "packs/00000001.tar.age"], input=pack, check=True)
+        self.assertEqual(self.world.take(stick)["missing"], [])
+        self.assertEqual(self.world.received("north"), (300, True))
 
     @staticmethod
     def pack(bundle):

@@ -5,6 +5,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/control_client.h"
@@ -18,7 +19,7 @@ namespace {
 constexpr std::chrono::milliseconds kProgressInterval{500};
 
 struct BundleArguments {
-  std::string path, data, hub, site;
+  std::string path, data, hub, site, receiver, identity;
   bool json = false;
 };
 
@@ -62,6 +63,7 @@ Status CallBundle(const BundleArguments& args, const char* verb) {
       return Fail(ErrorCode::kInvalidArgument, "say for which site: --site NAME");
     body["site"] = args.site;
   }
+  if (!args.receiver.empty()) body["receiver"] = args.receiver;
   SKERRY_ASSIGN_OR_RETURN(
       const Json report,
       Watch<Json>(
@@ -74,7 +76,12 @@ Status CallBundle(const BundleArguments& args, const char* verb) {
 
 // What a bundle says of itself; with `read`, every byte of it compared with its digest.
 Status ShowBundle(const BundleArguments& args, bool read) {
-  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(args.path));
+  std::optional<AgeIdentity> identity;
+  if (!args.identity.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(identity, AgeIdentity::Load(args.identity));
+  }
+  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader,
+                          BundleReader::Open(args.path, identity ? &*identity : nullptr));
   BundleProgress progress;
   SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, progress.Begin("verify"));
   SKERRY_ASSIGN_OR_RETURN(
@@ -100,6 +107,19 @@ Status ShowCustody(const BundleArguments& args) {
   return {};
 }
 
+// To whom others may encrypt bundles, so that this side alone reads them.
+Status ShowReceiver(const BundleArguments& args) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string data, DirectoryOf(args));
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
+  SKERRY_ASSIGN_OR_RETURN(const Json list, control.Get("/v1/bundles"));
+  const std::string receiver = list.value("receiver", "");
+  if (args.json)
+    std::fputs(DumpJsonPretty(Json{{"receiver", receiver}}).c_str(), stdout);
+  else
+    std::printf("%s\n", receiver.c_str());
+  return {};
+}
+
 using BundleVerb = Status (*)(const BundleArguments&);
 
 void DeclareShow(CLI::App& app, const char* verb, const char* summary, BundleVerb run,
@@ -107,6 +127,9 @@ void DeclareShow(CLI::App& app, const char* verb, const char* summary, BundleVer
   auto args = std::make_shared<BundleArguments>();
   CLI::App* sub = app.add_subcommand(verb, summary);
   sub->add_option("path", args->path, "the bundle: a directory, or a tar")->required();
+  sub->add_option("--identity", args->identity,
+                  "of an encrypted bundle: the file with its receiver's key")
+      ->type_name("FILE");
   sub->add_flag("--json", args->json, "print the answer as JSON");
   sub->callback([args, run, chosen] { *chosen = [args, run] { return run(*args); }; });
 }
@@ -119,10 +142,25 @@ void DeclareCall(CLI::App& app, const char* verb, const char* summary,
       ->required();
   sub->add_option("--data", args->data, "data directory of the running site");
   sub->add_option("--hub", args->hub, "data directory of the running hub");
-  sub->add_option("--site", args->site, "the site that the hub's bundle is for");
+  if (std::string_view(verb) == "export") {
+    sub->add_option("--site", args->site, "the site that the hub's bundle is for");
+    sub->add_option("--encrypt-to", args->receiver,
+                    "whom alone to let read it, as `skerry bundle receiver` prints it there")
+        ->type_name("age1...");
+  }
   sub->add_flag("--json", args->json, "print the answer as JSON");
   sub->callback(
       [args, verb, chosen] { *chosen = [args, verb] { return CallBundle(*args, verb); }; });
+}
+
+void DeclareAsk(CLI::App& app, const char* verb, const char* summary, BundleVerb run,
+                const std::shared_ptr<CommandRun>& chosen) {
+  auto args = std::make_shared<BundleArguments>();
+  CLI::App* sub = app.add_subcommand(verb, summary);
+  sub->add_option("--data", args->data, "data directory of the running site");
+  sub->add_option("--hub", args->hub, "data directory of the running hub");
+  sub->add_flag("--json", args->json, "print the answer as JSON");
+  sub->callback([args, run, chosen] { *chosen = [args, run] { return run(*args); }; });
 }
 
 }  // namespace
@@ -140,12 +178,9 @@ CommandRun DeclareBundle(CLI::App& app) {
   DeclareShow(
       app, "verify", "read every byte; name each part that is missing or damaged",
       [](const BundleArguments& args) { return ShowBundle(args, true); }, chosen);
-  auto args = std::make_shared<BundleArguments>();
-  CLI::App* custody = app.add_subcommand("custody", "who exported and imported which bundle, when");
-  custody->add_option("--data", args->data, "data directory of the running site");
-  custody->add_option("--hub", args->hub, "data directory of the running hub");
-  custody->add_flag("--json", args->json, "print the answer as JSON");
-  custody->callback([args, chosen] { *chosen = [args] { return ShowCustody(*args); }; });
+  DeclareAsk(app, "custody", "who exported and imported which bundle, when", ShowCustody, chosen);
+  DeclareAsk(app, "receiver", "to whom to encrypt bundles that this side alone is to read",
+             ShowReceiver, chosen);
   return [chosen] { return (*chosen)(); };
 }
 

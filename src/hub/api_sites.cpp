@@ -213,7 +213,9 @@ Result<HttpResponse> HubApi::PutDesired(const HttpRequest& request) {
 }
 
 Result<HttpResponse> HubApi::ListBundles(const HttpRequest& request) {
-  return JsonResponse(parts_.bundles->custody().ToJson(request.Query("site")));
+  Json list = parts_.bundles->custody().ToJson(request.Query("site"));
+  list["receiver"] = parts_.bundles->receiver().ToString();
+  return JsonResponse(list);
 }
 
 Result<HttpResponse> HubApi::ImportBundle(const HttpRequest& request) {
@@ -228,10 +230,11 @@ Result<HttpResponse> HubApi::ImportBundle(const HttpRequest& request) {
 Result<HttpResponse> HubApi::ExportBundle(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body));
   const JsonObject object(body, "export");
-  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"site", "path"}));
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"site", "path", "receiver"}));
   SKERRY_ASSIGN_OR_RETURN(const std::string site, object.String("site"));
   SKERRY_ASSIGN_OR_RETURN(const std::string path, object.String("path"));
-  SKERRY_ASSIGN_OR_RETURN(const BundleReport report, parts_.bundles->Export(site, path));
+  SKERRY_ASSIGN_OR_RETURN(const auto receiver, ReceiverOf(body));
+  SKERRY_ASSIGN_OR_RETURN(const BundleReport report, parts_.bundles->Export(site, path, receiver));
   return JsonResponse(report.ToJson());
 }
 

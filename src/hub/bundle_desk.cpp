@@ -49,7 +49,7 @@ tl::unexpected<Error> EveryFault(const BundleReader& reader, const BundlePart& p
 
 Result<BundleReport> BundleDesk::Import(const std::filesystem::path& path) {
   SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, progress_.Begin("import"));
-  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(path));
+  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(path, &parts_.bundle_key));
   BundleReport report;
   report.header = reader.header();
   if (report.header.direction != BundleDirection::kToHub)
@@ -160,13 +160,15 @@ Result<bool> BundleDesk::ApplyShipment(const BundleReader& reader, const BundleP
   return taken.changed;
 }
 
-Result<BundleReport> BundleDesk::Export(std::string_view site, const std::filesystem::path& path) {
+Result<BundleReport> BundleDesk::Export(std::string_view site, const std::filesystem::path& path,
+                                        const std::optional<AgeRecipient>& receiver) {
   SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, progress_.Begin("export"));
   SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
   SKERRY_ASSIGN_OR_RETURN(const std::string receipt, parts_.receipts->Newest(site));
   SKERRY_ASSIGN_OR_RETURN(
       BundleWriter writer,
-      BundleWriter::Create(path, {RandomHex(16), BundleDirection::kToSite, std::string(site)}));
+      BundleWriter::Create(path, {RandomHex(16), BundleDirection::kToSite, std::string(site)},
+                           receiver));
   const auto grant = parts_.join->GrantOf(site);
   if (grant) {
     SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kJoinGrant, "join-grant", *grant));

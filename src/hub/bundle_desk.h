@@ -6,11 +6,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "crypto/age.h"
 #include "hub/desired_desk.h"
 #include "hub/ingest.h"
 #include "hub/join_desk.h"
@@ -33,7 +35,8 @@ struct BundleDeskParts {
   ModelShelf* shelf = nullptr;
   const Clock* clock = nullptr;
   CustodyList* custody = nullptr;
-  PrivateKey hub_key;  // signs what the hub tells of custody
+  PrivateKey hub_key;        // signs what the hub tells of custody
+  AgeIdentity bundle_key{};  // opens bundles that are encrypted to the hub
 };
 
 class BundleDesk {
@@ -47,7 +50,10 @@ class BundleDesk {
 
   // Grant (when the site has joined), receipt, desired state, and the models with signatures and
   // the policy that it names. For `path` see BundleWriter::Create.
-  Result<BundleReport> Export(std::string_view site, const std::filesystem::path& path);
+  Result<BundleReport> Export(std::string_view site, const std::filesystem::path& path,
+                              const std::optional<AgeRecipient>& receiver = std::nullopt);
+  // To whom bundles for the hub may be encrypted.
+  const AgeRecipient& receiver() const { return parts_.bundle_key.recipient(); }
 
   const BundleProgress& progress() const { return progress_; }
   const CustodyList& custody() const { return *parts_.custody; }

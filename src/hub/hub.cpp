@@ -242,6 +242,8 @@ Status Hub::Parts::OpenDesks() {
                                                 .program = program,
                                                 .kinds = std::move(kinds)}));
   SKERRY_ASSIGN_OR_RETURN(custody, CustodyList::Open(At("custody.jsonl")));
+  SKERRY_ASSIGN_OR_RETURN(AgeIdentity bundle_key,
+                          AgeIdentity::LoadOrCreate(At("keys") / "bundle.key"));
   bundles = std::make_unique<BundleDesk>(BundleDeskParts{.store = store.get(),
                                                          .registry = registry.get(),
                                                          .ingest = ingest.get(),
@@ -251,7 +253,8 @@ Status Hub::Parts::OpenDesks() {
                                                          .shelf = shelf.get(),
                                                          .clock = clock,
                                                          .custody = custody.get(),
-                                                         .hub_key = hub_key});
+                                                         .hub_key = hub_key,
+                                                         .bundle_key = std::move(bundle_key)});
   api = std::make_unique<HubApi>(HubApiParts{.store = store.get(),
                                              .ingest = ingest.get(),
                                              .receipts = receipts.get(),

@@ -1,15 +1,10 @@
 #include "oci/digest_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <limits>
-#include <utility>
 #include <vector>
+
+#include "oci/plain_file.h"
 
 namespace skerry {
 namespace {
@@ -18,54 +13,18 @@ constexpr std::size_t kPieceBytes = 256U << 10U;
 
 constexpr std::uint64_t kWholeFile = std::numeric_limits<std::uint64_t>::max();
 
-class OpenFile {
- public:
-  explicit OpenFile(int fd) : fd_(fd) {}
-  OpenFile(OpenFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  ~OpenFile() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-Result<OpenFile> OpenPlain(const std::filesystem::path& path) {
-  // O_NONBLOCK: opening a named pipe on hostile media must not hang.
-  OpenFile file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  struct stat facts{};
-  if (file.get() < 0 || fstat(file.get(), &facts) != 0) {
-    const int error = errno;
-    const ErrorCode code = error == ENOENT   ? ErrorCode::kNotFound
-                           : error == ELOOP  ? ErrorCode::kPermissionDenied
-                           : error == EACCES ? ErrorCode::kPermissionDenied
-                                             : ErrorCode::kInternal;
-    return Fail(code, "opening {}: {}", path.string(), std::strerror(error));
-  }
-  if (!S_ISREG(facts.st_mode))
-    return Fail(ErrorCode::kPermissionDenied, "{} is not a regular file", path.string());
-  return file;
-}
-
 // How many bytes there were, at most `bytes`.
-Result<std::uint64_t> ReadFrom(const OpenFile& file, const std::filesystem::path& path,
-                               std::uint64_t offset, std::uint64_t bytes,
+Result<std::uint64_t> ReadFrom(const PlainFile& file, std::uint64_t offset, std::uint64_t bytes,
                                const std::function<Status(std::string_view)>& sink) {
   std::vector<char> buffer(static_cast<std::size_t>(std::min<std::uint64_t>(kPieceBytes, bytes)));
   std::uint64_t done = 0;
   while (done < bytes) {
     const auto want =
         static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), bytes - done));
-    const ssize_t got = pread(file.get(), buffer.data(), want, static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0)
-      return Fail(ErrorCode::kDataLoss, "reading {}: {}", path.string(), std::strerror(errno));
+    SKERRY_ASSIGN_OR_RETURN(const std::size_t got, file.ReadAt(offset + done, buffer.data(), want));
     if (got == 0) break;
-    SKERRY_RETURN_IF_ERROR(sink(std::string_view(buffer.data(), static_cast<std::size_t>(got))));
-    done += static_cast<std::uint64_t>(got);
+    SKERRY_RETURN_IF_ERROR(sink(std::string_view(buffer.data(), got)));
+    done += got;
   }
   return done;
 }
@@ -83,9 +42,9 @@ tl::unexpected<Error> ContentDiffers(const Digest& digest, const Digest& have) {
 
 Status ReadPieces(const std::filesystem::path& path, std::uint64_t offset,
                   const std::function<Status(std::string_view)>& sink) {
-  SKERRY_ASSIGN_OR_RETURN(const OpenFile file, OpenPlain(path));
+  SKERRY_ASSIGN_OR_RETURN(const PlainFile file, PlainFile::Open(path));
   SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const std::uint64_t read,
-                          ReadFrom(file, path, offset, kWholeFile, sink));
+                          ReadFrom(file, offset, kWholeFile, sink));
   return {};
 }
 
@@ -98,9 +57,17 @@ std::uint64_t BytesOf(std::span<const Extent> extents) {
 Status ReadExtents(std::span<const Extent> extents,
                    const std::function<Status(std::string_view)>& sink) {
   for (const Extent& extent : extents) {
-    SKERRY_ASSIGN_OR_RETURN(const OpenFile file, OpenPlain(extent.file));
-    SKERRY_ASSIGN_OR_RETURN(const std::uint64_t read,
-                            ReadFrom(file, extent.file, extent.offset, extent.bytes, sink));
+    std::uint64_t read = 0;
+    if (extent.sealed) {
+      SKERRY_RETURN_IF_ERROR(
+          extent.sealed->Read(extent.offset, extent.bytes, [&](std::string_view piece) {
+            read += piece.size();
+            return sink(piece);
+          }));
+    } else {
+      SKERRY_ASSIGN_OR_RETURN(const PlainFile file, PlainFile::Open(extent.file));
+      SKERRY_ASSIGN_OR_RETURN(read, ReadFrom(file, extent.offset, extent.bytes, sink));
+    }
     if (read != extent.bytes)
       return Fail(ErrorCode::kDataLoss, "{} ends {} bytes too soon", extent.file.string(),
                   extent.bytes - read);

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "crypto/digest.h"
+#include "oci/sealed_file.h"
 
 namespace skerry {
 
@@ -26,11 +28,12 @@ Status ReadPieces(const std::filesystem::path& path, std::uint64_t offset,
                   const std::function<Status(std::string_view)>& sink);
 
 // A run of bytes of a file: content that stands in an archive, or in several files one after the
-// other.
+// other. Of a sealed file it is a run of the plain text.
 struct Extent {
   std::filesystem::path file;
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
+  std::shared_ptr<const SealedFile> sealed{};
 };
 using Extents = std::vector<Extent>;
 std::uint64_t BytesOf(std::span<const Extent> extents);

@@ -97,6 +97,12 @@ Result<LayoutWriter> LayoutWriter::Create(const fs::path& path, MediumForm form,
   return writer;
 }
 
+Result<LayoutWriter> LayoutWriter::Seal(const fs::path& path, const AgeRecipient& receiver,
+                                        MediumBounds bounds) {
+  SKERRY_ASSIGN_OR_RETURN(MediumWriter medium, MediumWriter::Seal(path, receiver, bounds));
+  return LayoutWriter(std::move(medium));
+}
+
 void LayoutWriter::SetAnnotation(std::string key, std::string value) {
   annotations_[std::move(key)] = std::move(value);
 }
@@ -141,8 +147,8 @@ Status LayoutWriter::Finish() {
   return medium_.Finish(kIndexFile, IndexOf(entries_));
 }
 
-Result<LayoutReader> LayoutReader::Open(const fs::path& path) {
-  SKERRY_ASSIGN_OR_RETURN(Medium medium, Medium::Open(path));
+Result<LayoutReader> LayoutReader::Open(const fs::path& path, const AgeIdentity* identity) {
+  SKERRY_ASSIGN_OR_RETURN(Medium medium, Medium::Open(path, identity));
   LayoutReader reader(std::move(medium));
   SKERRY_RETURN_IF_ERROR(reader.ReadIndex());
   return reader;

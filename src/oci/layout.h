@@ -33,6 +33,10 @@ class LayoutWriter {
   static Result<LayoutWriter> Create(const std::filesystem::path& path,
                                      MediumForm form = MediumForm::kDirectory,
                                      MediumBounds bounds = {});
+  // One that `receiver` alone can read (medium.h); what an interrupted writer left of one there is
+  // begun again.
+  static Result<LayoutWriter> Seal(const std::filesystem::path& path, const AgeRecipient& receiver,
+                                   MediumBounds bounds = {});
 
   // The annotations of the unfinished layout that is gone on with.
   const std::optional<Annotations>& unfinished() const { return unfinished_; }
@@ -78,8 +82,10 @@ class LayoutReader {
   // Reads `oci-layout` and `index.json`, or `contents.json` where the index is missing or damaged.
   // kNotFound when there is no layout, kFailedPrecondition when it was not finished (neither),
   // kDataLoss when they are damaged, kTooLarge over limits::kIndexBytes or kBundleEntries,
-  // kPermissionDenied when a link or device stands in.
-  static Result<LayoutReader> Open(const std::filesystem::path& path);
+  // kPermissionDenied when a link or device stands in, and for a sealed one without the `identity`
+  // of its receiver.
+  static Result<LayoutReader> Open(const std::filesystem::path& path,
+                                   const AgeIdentity* identity = nullptr);
 
   // The manifests of the index, in its order, with their annotations.
   const std::vector<Descriptor>& entries() const { return entries_; }

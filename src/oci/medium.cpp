@@ -34,8 +34,9 @@ std::string PieceName(std::string_view blob, int number) {
   return fmt::format("{}.part{:04}", blob, number);
 }
 std::string PackName(int number) { return fmt::format("packs/{:08}.tar", number); }
+std::string SealedPackName(int number) { return PackName(number) + ".age"; }
 
-Result<Medium> Medium::Open(const fs::path& path) {
+Result<Medium> Medium::Open(const fs::path& path, const AgeIdentity* identity) {
   std::error_code error;
   const fs::file_status status = fs::symlink_status(path, error);
   if (status.type() == fs::file_type::not_found)
@@ -49,19 +50,36 @@ Result<Medium> Medium::Open(const fs::path& path) {
     return Fail(ErrorCode::kPermissionDenied, "{} is neither a plain directory nor a plain file",
                 path.string());
   Medium medium(path, MediumForm::kDirectory);
-  SKERRY_RETURN_IF_ERROR(medium.AddPacks());
+  SKERRY_RETURN_IF_ERROR(medium.AddPacks(identity));
   return medium;
 }
 
-Status Medium::AddArchive(const fs::path& file) {
-  SKERRY_ASSIGN_OR_RETURN(TarTable table, ReadTarFile(file));
-  const auto number = static_cast<std::uint32_t>(archives_.size());
-  archives_.push_back(file);
+Status Medium::AddArchive(const fs::path& file, const AgeIdentity* identity) {
+  if (identity == nullptr) {
+    archives_.push_back({file});
+    SKERRY_ASSIGN_OR_RETURN(TarTable table, ReadTarFile(file));
+    return AddTable(std::move(table), file);
+  }
+  auto sealed = SealedFile::Open(file, *identity);
+  // A head that is damaged costs this pack; the others have their own.
+  if (!sealed && sealed.error().code() == ErrorCode::kDataLoss) {
+    damage_.push_back(sealed.error().message());
+    return {};
+  }
+  if (!sealed) return tl::make_unexpected(sealed.error());
+  archives_.push_back({file, *sealed});
+  SKERRY_ASSIGN_OR_RETURN(TarTable table, ReadSealedTar(**sealed));
+  return AddTable(std::move(table), file);
+}
+
+// Of the last archive.
+Status Medium::AddTable(TarTable table, const fs::path& file) {
+  const auto number = static_cast<std::uint32_t>(archives_.size() - 1);
   for (TarEntry& entry : table.entries) {
-    // A pack has blobs and nothing else to say.
+    // A pack of a directory has blobs and nothing else to say.
     const bool wanted =
         entry.name.starts_with(kBlobs) ||
-        (form_ == MediumForm::kArchive && entry.name.find('/') == std::string::npos);
+        (form_ != MediumForm::kDirectory && entry.name.find('/') == std::string::npos);
     if (!wanted) continue;
     Place place{number, entry.cut, entry.offset, entry.bytes};
     const auto [found, fresh] = places_.try_emplace(std::move(entry.name), place);
@@ -76,23 +94,37 @@ Status Medium::AddArchive(const fs::path& file) {
   return {};
 }
 
-Status Medium::AddPacks() {
+Status Medium::AddPacks(const AgeIdentity* identity) {
   const fs::path packs = path_ / kPacks;
   std::error_code error;
   if (fs::symlink_status(packs, error).type() == fs::file_type::not_found) return {};
   SKERRY_RETURN_IF_ERROR(CheckPlainDirectory(packs));
   std::vector<fs::path> files;
+  std::vector<fs::path> sealed;
   for (fs::directory_iterator entry(packs, error), end; !error && entry != end;
        entry.increment(error)) {
-    if (entry->path().extension() != ".tar") continue;
-    files.push_back(entry->path());
-    if (files.size() > limits::kPacks)
+    const fs::path& file = entry->path();
+    if (file.extension() == ".tar") files.push_back(file);
+    if (file.extension() == ".age" && file.stem().extension() == ".tar") sealed.push_back(file);
+    if (files.size() + sealed.size() > limits::kPacks)
       return Fail(ErrorCode::kTooLarge, "{} has more than {} packs (kPacks)", packs.string(),
                   limits::kPacks);
   }
   if (error) return Fail(ErrorCode::kDataLoss, "reading {}: {}", packs.string(), error.message());
+  if (!sealed.empty()) {
+    if (identity == nullptr)
+      return Fail(ErrorCode::kPermissionDenied,
+                  "{} is encrypted ({} says to whom): its receiver can read it, or who has the "
+                  "receiver's key (--identity)",
+                  path_.string(), kSealedFile);
+    form_ = MediumForm::kSealed;
+    files = std::move(sealed);
+  } else {
+    identity = nullptr;
+  }
   std::ranges::sort(files);
-  for (const fs::path& file : files) SKERRY_RETURN_IF_ERROR(AddArchive(file), file.string());
+  for (const fs::path& file : files)
+    SKERRY_RETURN_IF_ERROR(AddArchive(file, identity), file.string());
   return {};
 }
 
@@ -124,8 +156,9 @@ Result<std::optional<Extent>> Medium::FindArchived(const std::string& name) cons
   const Place& place = found->second;
   if (place.cut)
     return Fail(ErrorCode::kDataLoss, "{} is cut: {} has {} bytes of it", name,
-                archives_[place.archive].string(), place.bytes);
-  return Extent{archives_[place.archive], place.offset, place.bytes};
+                archives_[place.archive].file.string(), place.bytes);
+  const Archive& archive = archives_[place.archive];
+  return Extent{archive.file, place.offset, place.bytes, archive.sealed};
 }
 
 Result<Extents> Medium::Find(std::string_view name) const {

@@ -3,6 +3,7 @@
 //   DIR/oci-layout, contents.json, index.json, blobs/<algorithm>/<hex>     loose files
 //   DIR/packs/<8 digits>.tar                                               more of blobs/
 //   FILE.tar                                                               all of it in one archive
+//   DIR/packs/<8 digits>.tar.age, DIR/sealed.json   all of it in archives encrypted to one receiver
 // A blob of an archive that is larger than limits::kPieceBytes stands there in pieces, named
 // blobs/<algorithm>/<hex>.part0001, .part0002, ...; they are joined by Find.
 //
@@ -13,6 +14,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,24 +22,28 @@
 #include <vector>
 
 #include "base/error.h"
+#include "crypto/age.h"
 #include "crypto/digest.h"
 #include "oci/digest_file.h"
-#include "oci/tar_reader.h"
+#include "oci/tar_file.h"
 
 namespace skerry {
 
-enum class MediumForm : std::uint8_t { kDirectory, kArchive };
+enum class MediumForm : std::uint8_t { kDirectory, kArchive, kSealed };
 
 // Names within a medium.
 std::string BlobName(const Digest& digest);                // "blobs/sha256/<hex>"
 std::string PieceName(std::string_view blob, int number);  // "<blob>.part0001"
 std::string PackName(int number);                          // "packs/00000001.tar"
+std::string SealedPackName(int number);                    // "packs/00000001.tar.age"
+constexpr std::string_view kSealedFile = "sealed.json";    // written last; for people
 
 class Medium {
  public:
-  // kNotFound; kPermissionDenied for links, devices, and archives with such entries; kTooLarge over
-  // limits::kMediumEntries or kPacks.
-  static Result<Medium> Open(const std::filesystem::path& path);
+  // kNotFound; kPermissionDenied for links, devices, archives with such entries, and a sealed
+  // medium without the `identity` of its receiver; kTooLarge over limits::kMediumEntries or kPacks.
+  static Result<Medium> Open(const std::filesystem::path& path,
+                             const AgeIdentity* identity = nullptr);
 
   MediumForm form() const { return form_; }
   const std::filesystem::path& path() const { return path_; }
@@ -58,14 +64,19 @@ class Medium {
   };
 
   Medium(std::filesystem::path path, MediumForm form) : path_(std::move(path)), form_(form) {}
-  Status AddArchive(const std::filesystem::path& file);
-  Status AddPacks();
+  Status AddArchive(const std::filesystem::path& file, const AgeIdentity* identity = nullptr);
+  Status AddTable(TarTable table, const std::filesystem::path& file);
+  Status AddPacks(const AgeIdentity* identity);
   Result<std::optional<Extent>> FindLoose(std::string_view name) const;
   Result<std::optional<Extent>> FindArchived(const std::string& name) const;
 
   std::filesystem::path path_;
   MediumForm form_;
-  std::vector<std::filesystem::path> archives_;
+  struct Archive {
+    std::filesystem::path file;
+    std::shared_ptr<const SealedFile> sealed{};
+  };
+  std::vector<Archive> archives_;
   std::unordered_map<std::string, Place> places_;
   std::vector<std::string> damage_;
 };

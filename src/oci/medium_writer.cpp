@@ -6,6 +6,7 @@
 
 #include "base/ids.h"
 #include "base/limits.h"
+#include "codec/json.h"
 #include "oci/append_file.h"
 #include "storage/file.h"
 
@@ -91,6 +92,16 @@ Result<bool> IsAsGoodAsEmpty(const fs::path& directory) {
   return true;
 }
 
+// For whoever finds the medium; no reader needs it.
+std::string SealedNote(const AgeRecipient& receiver, int packs) {
+  return DumpJson(Json{{"about",
+                        "packs/ is encrypted to the receiver alone (age-encryption.org/v1); stock "
+                        "tools for OCI layouts cannot read it. skerry bundle import, at the "
+                        "receiver, takes it in"},
+                       {"receiver", receiver.ToString()},
+                       {"packs", packs}});
+}
+
 }  // namespace
 
 Result<MediumWriter> MediumWriter::Open(const fs::path& path, MediumForm form,
@@ -100,6 +111,34 @@ Result<MediumWriter> MediumWriter::Open(const fs::path& path, MediumForm form,
   SKERRY_RETURN_IF_ERROR(form == MediumForm::kDirectory ? writer.OpenDirectory(plan, index)
                                                         : writer.OpenArchive(plan));
   return writer;
+}
+
+Result<MediumWriter> MediumWriter::Seal(const fs::path& path, const AgeRecipient& receiver,
+                                        MediumBounds bounds) {
+  MediumWriter writer(path, MediumForm::kSealed, bounds);
+  writer.receiver_ = receiver;
+  SKERRY_RETURN_IF_ERROR(writer.OpenSealed());
+  return writer;
+}
+
+// What an interrupted writer left, which nobody here can read, is removed.
+Status MediumWriter::OpenSealed() {
+  SKERRY_RETURN_IF_ERROR(CreateDirectories(path_));
+  std::error_code error;
+  std::vector<fs::path> packs;
+  bool ours = true;
+  for (const auto& entry : fs::directory_iterator(path_, error))
+    ours = ours && (entry.path().filename() == "packs" ||
+                    IsTemporaryName(entry.path().filename().string()));
+  for (const auto& entry : fs::directory_iterator(path_ / "packs", error)) {
+    ours = ours && entry.path().extension() == ".age";
+    packs.push_back(entry.path());
+  }
+  if (!ours)
+    return Fail(ErrorCode::kAlreadyExists, "{} is not empty: give a new directory", path_.string());
+  for (const fs::path& pack : packs) SKERRY_RETURN_IF_ERROR(RemoveFile(pack));
+  RemoveTemporaries(path_);
+  return {};
 }
 
 fs::path MediumWriter::PartialPath() const {
@@ -198,10 +237,13 @@ Status MediumWriter::GoOnWithPacks(const Medium& medium) {
 }
 
 Status MediumWriter::WriteFile(std::string_view name, std::string_view bytes) {
-  if (form_ == MediumForm::kArchive) {
-    SKERRY_RETURN_IF_ERROR(archive_->Add(name, bytes));
-    return archive_->Sync();
-  }
+  if (form_ == MediumForm::kDirectory) return WriteLooseFile(name, bytes);
+  SKERRY_ASSIGN_OR_RETURN(TarWriter * archive, Archive());
+  SKERRY_RETURN_IF_ERROR(archive->Add(name, bytes));
+  return archive->Sync();
+}
+
+Status MediumWriter::WriteLooseFile(std::string_view name, std::string_view bytes) {
   // Not WriteFileDurably: a stick's file system may know no modes.
   const fs::path temporary = path_ / TemporaryName();
   SKERRY_ASSIGN_OR_RETURN(AppendFile file,
@@ -269,7 +311,10 @@ Result<TarWriter*> MediumWriter::Archive() {
   if (archive_ && archive_->size() >= bounds_.pack_bytes) SKERRY_RETURN_IF_ERROR(ClosePack());
   if (!archive_) {
     SKERRY_RETURN_IF_ERROR(CreateDirectories(path_ / "packs"));
-    SKERRY_ASSIGN_OR_RETURN(archive_, TarWriter::Open(path_ / PackName(++packs_), 0));
+    ++packs_;
+    SKERRY_ASSIGN_OR_RETURN(archive_,
+                            receiver_ ? TarWriter::Seal(path_ / SealedPackName(packs_), *receiver_)
+                                      : TarWriter::Open(path_ / PackName(packs_), 0));
   }
   return &*archive_;
 }
@@ -329,10 +374,13 @@ Status MediumWriter::Finish(std::string_view name, std::string_view bytes) {
     SKERRY_RETURN_IF_ERROR(archive_->Sync());
     return PublishFileDurably(PartialPath(), path_);
   }
+  if (form_ == MediumForm::kSealed) SKERRY_RETURN_IF_ERROR(WriteFile(name, bytes));
   SKERRY_RETURN_IF_ERROR(ClosePack());
   if (packs_ > 0) SKERRY_RETURN_IF_ERROR(SyncDirectory(path_ / "packs"));
+  if (form_ == MediumForm::kSealed)
+    return WriteLooseFile(kSealedFile, SealedNote(*receiver_, packs_));
   SKERRY_RETURN_IF_ERROR(RemoveStrangers());
-  return WriteFile(name, bytes);
+  return WriteLooseFile(name, bytes);
 }
 
 }  // namespace skerry

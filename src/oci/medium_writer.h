@@ -5,7 +5,9 @@
 // (archives below packs/). Each loose file is written under a temporary name, compared with its
 // digest on the way, synced and renamed; an archive is written from its end on under the name
 // FILE.partial. What was interrupted is gone on with: blobs that are whole are read and kept, an
-// archive is cut behind its last whole blob. Not thread-safe; borrows nothing.
+// archive is cut behind its last whole blob. Of a sealed medium, everything goes into encrypted
+// packs, and since only the receiver can read them an interrupted one is begun again. Not
+// thread-safe; borrows nothing.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/media_limits.h"
+#include "crypto/age.h"
 #include "crypto/digest.h"
 #include "oci/artifact.h"
 #include "oci/medium.h"
@@ -40,6 +43,9 @@ class MediumWriter {
   static Result<MediumWriter> Open(const std::filesystem::path& path, MediumForm form,
                                    std::string_view plan, std::string_view index,
                                    MediumBounds bounds);
+  // A new medium that `receiver` alone can read.
+  static Result<MediumWriter> Seal(const std::filesystem::path& path, const AgeRecipient& receiver,
+                                   MediumBounds bounds);
 
   // What an interrupted writer left of `plan`; none when the medium is new.
   const std::optional<std::string>& unfinished_plan() const { return unfinished_plan_; }
@@ -58,6 +64,8 @@ class MediumWriter {
       : path_(std::move(path)), form_(form), bounds_(bounds) {}
   Status OpenDirectory(std::string_view plan, std::string_view index);
   Status OpenArchive(std::string_view plan);
+  Status OpenSealed();
+  Status WriteLooseFile(std::string_view name, std::string_view bytes);
   using KeptNames = std::map<Digest, std::set<std::string>>;  // entries of archives, by blob
   Result<std::uint64_t> WholeBytesOf(const std::filesystem::path& archive, const Medium& medium,
                                      KeptNames& kept);
@@ -74,6 +82,7 @@ class MediumWriter {
   std::filesystem::path path_;
   MediumForm form_;
   MediumBounds bounds_;
+  std::optional<AgeRecipient> receiver_;
   std::optional<std::string> unfinished_plan_;
   std::set<Digest> here_;    // written or kept, in this run
   std::set<Digest> packed_;  // whole in archives that an interrupted writer left

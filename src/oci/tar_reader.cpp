@@ -1,14 +1,9 @@
 #include "oci/tar_reader.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "base/media_limits.h"
 
@@ -202,63 +197,8 @@ class TableReader {
   std::size_t headers_ = 0;
 };
 
-class OpenArchive {
- public:
-  explicit OpenArchive(int fd) : fd_(fd) {}
-  OpenArchive(const OpenArchive&) = delete;
-  OpenArchive& operator=(const OpenArchive&) = delete;
-  ~OpenArchive() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-Result<std::string> ReadAt(int fd, std::uint64_t offset, std::size_t bytes) {
-  std::string text(bytes, '\0');
-  std::size_t done = 0;
-  while (done < bytes) {
-    const ssize_t got =
-        pread(fd, text.data() + done, bytes - done, static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    // A sector that cannot be read is damage like any other: what stands behind it may be whole.
-    if (got < 0 && errno == EIO) return text;
-    if (got < 0) return Fail(ErrorCode::kDataLoss, "reading the archive: {}", std::strerror(errno));
-    if (got == 0) break;
-    done += static_cast<std::size_t>(got);
-  }
-  text.resize(done);
-  return text;
-}
-
 }  // namespace
 
 Result<TarTable> ReadTarTable(const TarSource& source) { return TableReader(source).Read(); }
-
-Result<TarTable> ReadTarFile(const std::filesystem::path& path) {
-  // O_NONBLOCK: a pipe must not hang.
-  const OpenArchive file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  struct stat facts{};
-  if (file.fd() < 0 || fstat(file.fd(), &facts) != 0) {
-    const int error = errno;
-    const ErrorCode code = error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kPermissionDenied;
-    return Fail(code, "opening {}: {}", path.string(), std::strerror(error));
-  }
-  if (!S_ISREG(facts.st_mode))
-    return Fail(ErrorCode::kPermissionDenied, "{} is not a regular file", path.string());
-  const TarSource source{
-      .read = [&](std::uint64_t offset,
-                  std::size_t bytes) { return ReadAt(file.fd(), offset, bytes); },
-      .next_data =
-          [&](std::uint64_t offset) {
-            const off_t next = lseek(file.fd(), static_cast<off_t>(offset), SEEK_DATA);
-            if (next >= 0) return static_cast<std::uint64_t>(next);
-            return errno == ENXIO ? static_cast<std::uint64_t>(facts.st_size) : offset;
-          },
-      .size = static_cast<std::uint64_t>(facts.st_size)};
-  return ReadTarTable(source);
-}
 
 }  // namespace skerry

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -44,7 +43,5 @@ struct TarSource {
 // kPermissionDenied: an entry that may not be there, named; kTooLarge over limits::kMediumEntries;
 // kUnimplemented: extended headers that rename or resize an entry.
 Result<TarTable> ReadTarTable(const TarSource& source);
-// Of a plain file; also kNotFound, and kPermissionDenied for a link or device.
-Result<TarTable> ReadTarFile(const std::filesystem::path& path);
 
 }  // namespace skerry

@@ -7,9 +7,13 @@
 #include <filesystem>
 #include <functional>
 #include <string_view>
+#include <utility>
+#include <variant>
 
 #include "base/error.h"
+#include "crypto/age.h"
 #include "oci/append_file.h"
+#include "oci/sealed_file.h"
 
 namespace skerry {
 
@@ -20,21 +24,26 @@ class TarWriter {
   // Makes the file, or goes on in one that is there, behind its first `keep` bytes (a multiple of
   // kTarBlock); the rest is cut off.
   static Result<TarWriter> Open(const std::filesystem::path& path, std::uint64_t keep);
+  // Makes the file, encrypted to one receiver; whole only after Close.
+  static Result<TarWriter> Seal(const std::filesystem::path& path, const AgeRecipient& recipient);
 
   // `content` gives exactly `bytes` bytes, at most 8 GiB. `name` has at most 100.
   Status Add(std::string_view name, std::uint64_t bytes, const Content& content);
   Status Add(std::string_view name, std::string_view content);
   // Writes the two blocks that end an archive.
   Status Close();
-  Status Sync() { return file_.Sync(); }
-  std::uint64_t size() const { return file_.size(); }
+  Status Sync();
+  std::uint64_t size() const;
 
  private:
-  TarWriter(std::filesystem::path path, AppendFile file)
+  using File = std::variant<AppendFile, SealedAppendFile>;
+  TarWriter(std::filesystem::path path, File file)
       : path_(std::move(path)), file_(std::move(file)) {}
+  Status Write(std::string_view bytes);
+  Status CutTo(std::uint64_t size);
 
   std::filesystem::path path_;
-  AppendFile file_;
+  File file_;
 };
 
 }  // namespace skerry

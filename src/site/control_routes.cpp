@@ -200,8 +200,9 @@ Result<Json> LookUpRows(const ControlParts& parts, const Json& body) {
 }
 
 SiteBundleParts BundleParts(const ControlParts& parts) {
-  return {parts.identity,        parts.outbox,        parts.deployer, parts.make_status,
-          parts.bundle_progress, parts.data / "sync", parts.custody,  parts.clock};
+  return {parts.identity,    parts.outbox,          parts.deployer,
+          parts.make_status, parts.bundle_progress, parts.data / "sync",
+          parts.custody,     parts.clock,           parts.bundle_key};
 }
 
 Result<std::filesystem::path> PathOf(const Json& body) {
@@ -214,7 +215,9 @@ Result<std::filesystem::path> PathOf(const Json& body) {
 
 Result<Json> ExportBundle(const ControlParts& parts, const Json& body) {
   SKERRY_ASSIGN_OR_RETURN(const std::filesystem::path path, PathOf(body));
-  SKERRY_ASSIGN_OR_RETURN(const BundleReport report, ExportSiteBundle(BundleParts(parts), path));
+  SKERRY_ASSIGN_OR_RETURN(const auto receiver, ReceiverOf(body));
+  SKERRY_ASSIGN_OR_RETURN(const BundleReport report,
+                          ExportSiteBundle(BundleParts(parts), path, receiver));
   return report.ToJson();
 }
 
@@ -225,7 +228,9 @@ Result<Json> ImportBundle(const ControlParts& parts, const Json& body) {
 }
 
 Result<Json> ListBundles(const ControlParts& parts, const Json& /*body*/) {
-  return parts.custody->ToJson();
+  Json list = parts.custody->ToJson();
+  list["receiver"] = parts.bundle_key.recipient().ToString();
+  return list;
 }
 
 Result<Json> GetBundleProgress(const ControlParts& parts, const Json& /*body*/) {

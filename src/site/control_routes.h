@@ -3,8 +3,9 @@
 //   GET  /v1/site            identity, model, desired state, policy, exchange, counters, alarms
 //   GET  /v1/outbox          backlog by stream, sizes, counters, withheld by rule
 //   POST /v1/rows/lookup     {"rows":["<row id>",...]} -> {"found","missing":[...],"fates":[...]}
-//   GET  /v1/bundles         which bundle was exported and imported by whom, when (sync/custody.h)
-//   POST /v1/bundles/export  {"path"} -> what was written        (sync/bundle.h BundleReport)
+//   GET  /v1/bundles         which bundle was exported and imported by whom, when (sync/custody.h);
+//                            "receiver": to whom bundles for this site may be encrypted
+//   POST /v1/bundles/export  {"path","receiver"?} -> what was written (sync/bundle.h BundleReport)
 //   POST /v1/bundles/import  {"path"} -> what came of each part
 //   GET  /v1/bundles/progress  how far the one under way is
 //   POST /v1/outbox/seal     every committed row into segments, and a round of the exchange
@@ -28,6 +29,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "codec/json.h"
+#include "crypto/age.h"
 #include "http/server.h"
 #include "outbox/outbox.h"
 #include "site/active_model.h"
@@ -52,6 +54,7 @@ struct ControlParts {
   Exchange* exchange = nullptr;
   BundleProgress* bundle_progress = nullptr;
   CustodyList* custody = nullptr;
+  AgeIdentity bundle_key{};
   std::filesystem::path data;
   std::string capture;
   std::function<Result<std::string>()> make_status;

@@ -97,6 +97,7 @@ struct Site::Parts {
   std::unique_ptr<Exchange> exchange;
   BundleProgress bundle_progress;
   std::unique_ptr<CustodyList> custody;
+  AgeIdentity bundle_key;
   std::optional<RunQueue> queue;
   std::unique_ptr<ScoringServer> server;
   std::unique_ptr<RpcServer> rpc;       // null without a grpc.address
@@ -184,6 +185,8 @@ Status Site::Parts::OpenDeployer() {
                           Deployer::Open(std::move(deployer_options), *identity, *active, *clock));
   deployer->Restore();
   SKERRY_ASSIGN_OR_RETURN(custody, CustodyList::Open(options.data / "custody.jsonl"));
+  SKERRY_ASSIGN_OR_RETURN(bundle_key,
+                          AgeIdentity::LoadOrCreate(options.data / "identity/bundle.key"));
   return {};
 }
 
@@ -216,6 +219,7 @@ ControlParts Site::Parts::MakeControl() {
   control_parts.exchange = exchange.get();
   control_parts.bundle_progress = &bundle_progress;
   control_parts.custody = custody.get();
+  control_parts.bundle_key = bundle_key;
   control_parts.data = options.data;
   control_parts.desk = desk.get();
   control_parts.journal = journal.get();

@@ -101,11 +101,19 @@ BundleWriter::~BundleWriter() = default;
 const BundleHeader& BundleWriter::header() const { return impl_->header; }
 
 Result<BundleWriter> BundleWriter::Create(const std::filesystem::path& path,
-                                          const BundleHeader& header, MediumBounds bounds) {
+                                          const BundleHeader& header,
+                                          const std::optional<AgeRecipient>& receiver,
+                                          MediumBounds bounds) {
   SKERRY_RETURN_IF_ERROR(CheckName("site name", header.site));
-  const MediumForm form =
-      path.extension() == ".tar" ? MediumForm::kArchive : MediumForm::kDirectory;
-  SKERRY_ASSIGN_OR_RETURN(LayoutWriter layout, LayoutWriter::Create(path, form, bounds));
+  const bool tar = path.extension() == ".tar";
+  if (tar && receiver)
+    return Fail(ErrorCode::kInvalidArgument,
+                "{}: an encrypted bundle is a directory, not one tar: give a name without .tar",
+                path.string());
+  const MediumForm form = tar ? MediumForm::kArchive : MediumForm::kDirectory;
+  SKERRY_ASSIGN_OR_RETURN(LayoutWriter layout, receiver
+                                                   ? LayoutWriter::Seal(path, *receiver, bounds)
+                                                   : LayoutWriter::Create(path, form, bounds));
   auto impl = std::make_unique<Impl>(Impl{std::move(layout), header, {}});
   const std::string direction(BundleDirectionName(header.direction));
   if (const auto& begun = impl->layout.unfinished()) {
@@ -200,8 +208,9 @@ BundleReader::BundleReader(BundleReader&&) noexcept = default;
 BundleReader& BundleReader::operator=(BundleReader&&) noexcept = default;
 BundleReader::~BundleReader() = default;
 
-Result<BundleReader> BundleReader::Open(const std::filesystem::path& path) {
-  SKERRY_ASSIGN_OR_RETURN(LayoutReader layout, LayoutReader::Open(path));
+Result<BundleReader> BundleReader::Open(const std::filesystem::path& path,
+                                        const AgeIdentity* identity) {
+  SKERRY_ASSIGN_OR_RETURN(LayoutReader layout, LayoutReader::Open(path, identity));
   BundleHeader header;
   header.id = Find(layout.annotations(), annotations::kBundle);
   header.site = Find(layout.annotations(), annotations::kSite);
@@ -305,6 +314,14 @@ Json DescribeBundle(const BundleReader& reader, bool read, BundleProgress* progr
     json["damaged"] = damaged;
   }
   return json;
+}
+
+Result<std::optional<AgeRecipient>> ReceiverOf(const Json& body) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string text,
+                          JsonObject(body, "body").StringOr("receiver", ""));
+  if (text.empty()) return std::nullopt;
+  SKERRY_ASSIGN_OR_RETURN(AgeRecipient receiver, AgeRecipient::Parse(text));
+  return receiver;
 }
 
 std::size_t BundleReport::Count(PartResult result) const {

@@ -22,12 +22,14 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "codec/json.h"
+#include "crypto/age.h"
 #include "crypto/digest.h"
 #include "oci/artifact.h"
 #include "oci/layout.h"
@@ -85,7 +87,10 @@ class BundleWriter {
  public:
   // `path` is made. A bundle of the same direction and site that was begun there and not finished
   // is gone on with, under its own id. Anything else that is there: kAlreadyExists.
+  // With a `receiver` the bundle is a directory that the receiver alone can read (oci/medium.h);
+  // one that was interrupted is begun again, under a new id.
   static Result<BundleWriter> Create(const std::filesystem::path& path, const BundleHeader& header,
+                                     const std::optional<AgeRecipient>& receiver = std::nullopt,
                                      MediumBounds bounds = {});
   BundleWriter(BundleWriter&&) noexcept;
   BundleWriter& operator=(BundleWriter&&) noexcept;
@@ -112,8 +117,10 @@ class BundleWriter {
 class BundleReader {
  public:
   // Bounded: limits::kBundleEntries, kIndexBytes, kMediumEntries. Links, devices and names that
-  // leave the bundle are refused. Missing or damaged blobs are found by Read*, part by part.
-  static Result<BundleReader> Open(const std::filesystem::path& path);
+  // leave the bundle are refused, and an encrypted one without the `identity` of its receiver
+  // (kPermissionDenied). Missing or damaged blobs are found by Read*, part by part.
+  static Result<BundleReader> Open(const std::filesystem::path& path,
+                                   const AgeIdentity* identity = nullptr);
   BundleReader(BundleReader&&) noexcept;
   BundleReader& operator=(BundleReader&&) noexcept;
   ~BundleReader();
@@ -145,6 +152,9 @@ class BundleReader {
 // "parts":[{"kind","name","digest","bytes","state":"whole"|"damaged","faults":["blob sha256:... is
 // missing"]}]}. With `read` false the blobs are not read, and the parts have no state.
 Json DescribeBundle(const BundleReader& reader, bool read, BundleProgress* progress = nullptr);
+
+// The member `receiver` of what was asked of an export; none where it is not there.
+Result<std::optional<AgeRecipient>> ReceiverOf(const Json& body);
 
 struct BundleReport {
   BundleHeader header;

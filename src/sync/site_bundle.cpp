@@ -128,12 +128,14 @@ void AddRows(const std::map<std::string, std::map<std::string, std::uint64_t>>& 
 }  // namespace
 
 Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
-                                      const std::filesystem::path& path) {
+                                      const std::filesystem::path& path,
+                                      const std::optional<AgeRecipient>& receiver) {
   SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, parts.progress->Begin("export"));
   SKERRY_ASSIGN_OR_RETURN(const std::vector<Shipment> shipments, parts.outbox->PendingShipments());
   SKERRY_ASSIGN_OR_RETURN(
       BundleWriter writer,
-      BundleWriter::Create(path, {RandomHex(16), BundleDirection::kToHub, parts.identity->site()}));
+      BundleWriter::Create(path, {RandomHex(16), BundleDirection::kToHub, parts.identity->site()},
+                           receiver));
   if (!parts.identity->joined() && parts.identity->has_token()) {
     SKERRY_ASSIGN_OR_RETURN(const JoinRequest request, parts.identity->MakeRequest());
     SKERRY_RETURN_IF_ERROR(
@@ -174,7 +176,7 @@ Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
 Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
                                       const std::filesystem::path& path) {
   SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, parts.progress->Begin("import"));
-  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(path));
+  SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(path, &parts.bundle_key));
   const std::string site = parts.identity->site();
   if (reader.header().direction != BundleDirection::kToSite)
     return Fail(ErrorCode::kInvalidArgument, "the bundle in {} is on its way to the hub",

@@ -6,9 +6,11 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
+#include "crypto/age.h"
 #include "outbox/outbox.h"
 #include "sync/bundle.h"
 #include "sync/custody.h"
@@ -26,13 +28,15 @@ struct SiteBundleParts {  // borrowed
   std::filesystem::path scratch;  // exists; for blobs that stand in archives
   CustodyList* custody = nullptr;
   const Clock* clock = nullptr;
+  AgeIdentity bundle_key{};  // opens bundles that are encrypted to this site
 };
 
 // Writes to `path` (sync/bundle.h BundleWriter::Create): the join request until this site has
 // joined, the status, every pending shipment, and who had which bundle. A shipment that cannot be
 // read is listed with its reason and the others go on.
 Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
-                                      const std::filesystem::path& path);
+                                      const std::filesystem::path& path,
+                                      const std::optional<AgeRecipient>& receiver = std::nullopt);
 
 // Applies, in this order: join grant, receipts, desired state, and then the policy and the packages
 // that it names. Each part is applied or refused by itself. kPermissionDenied for another site's
