@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "crypto/digest.h"
-#include "oci/sealed_file.h"
+#include "oci/age_file.h"
 
 namespace skerry {
 
@@ -33,7 +33,7 @@ struct Extent {
   std::filesystem::path file;
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
-  std::shared_ptr<const SealedFile> sealed{};
+  std::shared_ptr<const AgeFile> sealed{};
 };
 using Extents = std::vector<Extent>;
 std::uint64_t BytesOf(std::span<const Extent> extents);

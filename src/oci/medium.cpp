@@ -60,7 +60,7 @@ Status Medium::AddArchive(const fs::path& file, const AgeIdentity* identity) {
     SKERRY_ASSIGN_OR_RETURN(TarTable table, ReadTarFile(file));
     return AddTable(std::move(table), file);
   }
-  auto sealed = SealedFile::Open(file, *identity);
+  auto sealed = AgeFile::Open(file, *identity);
   // A head that is damaged costs this pack; the others have their own.
   if (!sealed && sealed.error().code() == ErrorCode::kDataLoss) {
     damage_.push_back(sealed.error().message());
@@ -116,7 +116,7 @@ Status Medium::AddPacks(const AgeIdentity* identity) {
       return Fail(ErrorCode::kPermissionDenied,
                   "{} is encrypted ({} says to whom): its receiver can read it, or who has the "
                   "receiver's key (--identity)",
-                  path_.string(), kSealedFile);
+                  path_.string(), kSealedNote);
     form_ = MediumForm::kSealed;
     files = std::move(sealed);
   } else {

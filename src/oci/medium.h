@@ -36,7 +36,7 @@ std::string BlobName(const Digest& digest);                // "blobs/sha256/<hex
 std::string PieceName(std::string_view blob, int number);  // "<blob>.part0001"
 std::string PackName(int number);                          // "packs/00000001.tar"
 std::string SealedPackName(int number);                    // "packs/00000001.tar.age"
-constexpr std::string_view kSealedFile = "sealed.json";    // written last; for people
+constexpr std::string_view kSealedNote = "sealed.json";    // written last; for people
 
 class Medium {
  public:
@@ -74,7 +74,7 @@ class Medium {
   MediumForm form_;
   struct Archive {
     std::filesystem::path file;
-    std::shared_ptr<const SealedFile> sealed{};
+    std::shared_ptr<const AgeFile> sealed{};
   };
   std::vector<Archive> archives_;
   std::unordered_map<std::string, Place> places_;

@@ -378,7 +378,7 @@ Status MediumWriter::Finish(std::string_view name, std::string_view bytes) {
   SKERRY_RETURN_IF_ERROR(ClosePack());
   if (packs_ > 0) SKERRY_RETURN_IF_ERROR(SyncDirectory(path_ / "packs"));
   if (form_ == MediumForm::kSealed)
-    return WriteLooseFile(kSealedFile, SealedNote(*receiver_, packs_));
+    return WriteLooseFile(kSealedNote, SealedNote(*receiver_, packs_));
   SKERRY_RETURN_IF_ERROR(RemoveStrangers());
   return WriteLooseFile(name, bytes);
 }

@@ -41,7 +41,7 @@ Result<TarTable> ReadTarFile(const std::filesystem::path& path) {
                        .size = file.size()});
 }
 
-Result<TarTable> ReadSealedTar(const SealedFile& file) {
+Result<TarTable> ReadSealedTar(const AgeFile& file) {
   // Many headers stand in one chunk, which is opened once.
   std::string chunk;
   std::uint64_t chunk_at = file.size();

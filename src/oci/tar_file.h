@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "oci/sealed_file.h"
+#include "oci/age_file.h"
 #include "oci/tar_reader.h"
 
 namespace skerry {
@@ -13,6 +13,6 @@ namespace skerry {
 // The errors of ReadTarTable; also kNotFound, and kPermissionDenied for a link or device.
 Result<TarTable> ReadTarFile(const std::filesystem::path& path);
 // Of the plain text of a sealed one; offsets are in the plain text.
-Result<TarTable> ReadSealedTar(const SealedFile& file);
+Result<TarTable> ReadSealedTar(const AgeFile& file);
 
 }  // namespace skerry

@@ -52,7 +52,7 @@ Result<TarWriter> TarWriter::Open(const std::filesystem::path& path, std::uint64
 
 Result<TarWriter> TarWriter::Seal(const std::filesystem::path& path,
                                   const AgeRecipient& recipient) {
-  SKERRY_ASSIGN_OR_RETURN(SealedAppendFile file, SealedAppendFile::Create(path, recipient));
+  SKERRY_ASSIGN_OR_RETURN(AgeAppendFile file, AgeAppendFile::Create(path, recipient));
   return TarWriter(path, std::move(file));
 }
 
@@ -67,7 +67,7 @@ std::uint64_t TarWriter::size() const {
 }
 
 Status TarWriter::CutTo(std::uint64_t size) {
-  if (auto* sealed = std::get_if<SealedAppendFile>(&file_)) return sealed->CutTo(size);
+  if (auto* sealed = std::get_if<AgeAppendFile>(&file_)) return sealed->CutTo(size);
   SKERRY_ASSIGN_OR_RETURN(TarWriter again, Open(path_, size));
   file_ = std::move(again.file_);
   return {};
@@ -101,7 +101,7 @@ Status TarWriter::Add(std::string_view name, std::string_view content) {
 
 Status TarWriter::Close() {
   SKERRY_RETURN_IF_ERROR(Write(std::string(2 * kTarBlock, '\0')));
-  auto* sealed = std::get_if<SealedAppendFile>(&file_);
+  auto* sealed = std::get_if<AgeAppendFile>(&file_);
   return sealed != nullptr ? sealed->Close() : Status();
 }
 

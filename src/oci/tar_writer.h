@@ -12,8 +12,8 @@
 
 #include "base/error.h"
 #include "crypto/age.h"
+#include "oci/age_file.h"
 #include "oci/append_file.h"
-#include "oci/sealed_file.h"
 
 namespace skerry {
 
@@ -36,7 +36,7 @@ class TarWriter {
   std::uint64_t size() const;
 
  private:
-  using File = std::variant<AppendFile, SealedAppendFile>;
+  using File = std::variant<AppendFile, AgeAppendFile>;
   TarWriter(std::filesystem::path path, File file)
       : path_(std::move(path)), file_(std::move(file)) {}
   Status Write(std::string_view bytes);

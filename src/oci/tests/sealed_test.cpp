@@ -5,9 +5,9 @@
 #include <fstream>
 #include <random>
 
+#include "oci/age_file.h"
 #include "oci/layout.h"
 #include "oci/media_types.h"
-#include "oci/sealed_file.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -29,7 +29,7 @@ class SealedTest : public testing::Test {
   fs::path Path(const std::string& name) const { return directory_.path() / name; }
 
   Result<std::string> ReadBack(const fs::path& path, std::uint64_t offset, std::uint64_t bytes) {
-    SKERRY_ASSIGN_OR_RETURN(const auto file, SealedFile::Open(path, identity_));
+    SKERRY_ASSIGN_OR_RETURN(const auto file, AgeFile::Open(path, identity_));
     std::string text;
     SKERRY_RETURN_IF_ERROR(file->Read(offset, bytes, [&](std::string_view piece) -> Status {
       text += piece;
@@ -61,7 +61,7 @@ class SealedTest : public testing::Test {
 
 TEST_F(SealedTest, AnyPlaceIsRead) {
   const std::string text = Noise(3 * kAgeChunkBytes + 100, 7);
-  auto file = SealedAppendFile::Create(Path("a"), identity_.recipient()).value();
+  auto file = AgeAppendFile::Create(Path("a"), identity_.recipient()).value();
   for (std::size_t at = 0; at < text.size(); at += 10'007)
     ASSERT_TRUE(file.Write(std::string_view(text).substr(at, 10'007)));
   EXPECT_EQ(file.size(), text.size());
@@ -76,10 +76,10 @@ TEST_F(SealedTest, FilesOfWholeChunksAndEmptyOnes) {
   for (const std::size_t bytes :
        {std::size_t{0}, std::size_t{1}, kAgeChunkBytes, 2 * kAgeChunkBytes}) {
     const fs::path path = Path(std::to_string(bytes));
-    auto file = SealedAppendFile::Create(path, identity_.recipient()).value();
+    auto file = AgeAppendFile::Create(path, identity_.recipient()).value();
     ASSERT_TRUE(file.Write(Noise(bytes, 3)));
     ASSERT_TRUE(file.Close());
-    EXPECT_EQ(SealedFile::Open(path, identity_).value()->size(), bytes);
+    EXPECT_EQ(AgeFile::Open(path, identity_).value()->size(), bytes);
     EXPECT_EQ(ReadBack(path, 0, bytes).value(), Noise(bytes, 3));
   }
 }
@@ -89,7 +89,7 @@ TEST_F(SealedTest, WhatIsTakenBackIsGone) {
   for (const std::size_t keep : {std::size_t{0}, std::size_t{5}, kAgeChunkBytes,
                                  2 * kAgeChunkBytes + 9, 3 * kAgeChunkBytes}) {
     const fs::path path = Path(std::to_string(keep));
-    auto file = SealedAppendFile::Create(path, identity_.recipient()).value();
+    auto file = AgeAppendFile::Create(path, identity_.recipient()).value();
     ASSERT_TRUE(file.Write(text));
     ASSERT_TRUE(file.CutTo(keep));
     EXPECT_EQ(file.size(), keep);
@@ -101,7 +101,7 @@ TEST_F(SealedTest, WhatIsTakenBackIsGone) {
 
 TEST_F(SealedTest, ADamagedChunkCostsItselfAlone) {
   const std::string text = Noise(4 * kAgeChunkBytes, 9);
-  auto file = SealedAppendFile::Create(Path("a"), identity_.recipient()).value();
+  auto file = AgeAppendFile::Create(Path("a"), identity_.recipient()).value();
   ASSERT_TRUE(file.Write(text));
   ASSERT_TRUE(file.Close());
   std::fstream(Path("a"), std::ios::in | std::ios::out | std::ios::binary)

@@ -1,4 +1,4 @@
-#include "oci/sealed_file.h"
+#include "oci/age_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -21,23 +21,23 @@ std::uint64_t PlainBytesOf(std::uint64_t sealed_bytes) {
 
 }  // namespace
 
-SealedFile::SealedFile(std::filesystem::path path, AgeHead head, std::uint64_t file_bytes)
+AgeFile::AgeFile(std::filesystem::path path, AgeHead head, std::uint64_t file_bytes)
     : path_(std::move(path)),
       chunks_(head.chunks),
       head_bytes_(head.bytes.size()),
       sealed_bytes_(file_bytes - head.bytes.size()),
       size_(PlainBytesOf(sealed_bytes_)) {}
 
-Result<std::shared_ptr<const SealedFile>> SealedFile::Open(const std::filesystem::path& path,
-                                                           const AgeIdentity& identity) {
+Result<std::shared_ptr<const AgeFile>> AgeFile::Open(const std::filesystem::path& path,
+                                                     const AgeIdentity& identity) {
   SKERRY_ASSIGN_OR_RETURN(const PlainFile file, PlainFile::Open(path));
   SKERRY_ASSIGN_OR_RETURN(const std::string start, file.ReadAt(0, kAgeHeadBytes));
   SKERRY_ASSIGN_OR_RETURN(AgeHead head, OpenAge(start, identity), path.string());
-  return std::shared_ptr<const SealedFile>(new SealedFile(path, std::move(head), file.size()));
+  return std::shared_ptr<const AgeFile>(new AgeFile(path, std::move(head), file.size()));
 }
 
-Status SealedFile::Read(std::uint64_t offset, std::uint64_t bytes,
-                        const std::function<Status(std::string_view)>& sink) const {
+Status AgeFile::Read(std::uint64_t offset, std::uint64_t bytes,
+                     const std::function<Status(std::string_view)>& sink) const {
   SKERRY_ASSIGN_OR_RETURN(const PlainFile file, PlainFile::Open(path_));
   const std::uint64_t end = offset >= size_ ? offset : offset + std::min(bytes, size_ - offset);
   while (offset < end) {
@@ -54,7 +54,7 @@ Status SealedFile::Read(std::uint64_t offset, std::uint64_t bytes,
   return {};
 }
 
-Result<std::string> SealedFile::Chunk(const PlainFile& file, std::uint64_t number) const {
+Result<std::string> AgeFile::Chunk(const PlainFile& file, std::uint64_t number) const {
   const std::uint64_t at = number * kSealedChunk;
   const std::uint64_t left = sealed_bytes_ - std::min(sealed_bytes_, at);
   SKERRY_ASSIGN_OR_RETURN(
@@ -68,15 +68,15 @@ Result<std::string> SealedFile::Chunk(const PlainFile& file, std::uint64_t numbe
   return plain;
 }
 
-Result<SealedAppendFile> SealedAppendFile::Create(const std::filesystem::path& path,
-                                                  const AgeRecipient& recipient) {
+Result<AgeAppendFile> AgeAppendFile::Create(const std::filesystem::path& path,
+                                            const AgeRecipient& recipient) {
   SKERRY_ASSIGN_OR_RETURN(AppendFile file, AppendFile::Open(path, AppendFile::Mode::kCreateNew));
   AgeHead head = BeginAge(recipient);
   SKERRY_RETURN_IF_ERROR(file.Write(head.bytes));
-  return SealedAppendFile(path, std::move(file), std::move(head));
+  return AgeAppendFile(path, std::move(file), std::move(head));
 }
 
-Status SealedAppendFile::Write(std::string_view bytes) {
+Status AgeAppendFile::Write(std::string_view bytes) {
   while (!bytes.empty()) {
     if (waiting_.size() == kAgeChunkBytes) {
       SKERRY_RETURN_IF_ERROR(file_.Write(head_.chunks.Seal(number_, false, waiting_)));
@@ -90,7 +90,7 @@ Status SealedAppendFile::Write(std::string_view bytes) {
   return {};
 }
 
-Status SealedAppendFile::CutTo(std::uint64_t size) {
+Status AgeAppendFile::CutTo(std::uint64_t size) {
   // The chunk that is waiting may be full.
   const std::uint64_t number = std::min(number_, size / kAgeChunkBytes);
   const std::uint64_t at = head_.bytes.size() + number * kSealedChunk;
@@ -108,6 +108,6 @@ Status SealedAppendFile::CutTo(std::uint64_t size) {
   return {};
 }
 
-Status SealedAppendFile::Close() { return file_.Write(head_.chunks.Seal(number_, true, waiting_)); }
+Status AgeAppendFile::Close() { return file_.Write(head_.chunks.Seal(number_, true, waiting_)); }
 
 }  // namespace skerry

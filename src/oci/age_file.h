@@ -17,11 +17,11 @@
 namespace skerry {
 
 // Immutable; thread-safe. Every chunk was compared with its tag before a byte of it is given out.
-class SealedFile {
+class AgeFile {
  public:
   // kNotFound; kPermissionDenied for a link, a device, or a file for another receiver; kDataLoss.
-  static Result<std::shared_ptr<const SealedFile>> Open(const std::filesystem::path& path,
-                                                        const AgeIdentity& identity);
+  static Result<std::shared_ptr<const AgeFile>> Open(const std::filesystem::path& path,
+                                                     const AgeIdentity& identity);
 
   const std::filesystem::path& path() const { return path_; }
   std::uint64_t size() const { return size_; }  // of the plain text
@@ -31,7 +31,7 @@ class SealedFile {
               const std::function<Status(std::string_view)>& sink) const;
 
  private:
-  SealedFile(std::filesystem::path path, AgeHead head, std::uint64_t file_bytes);
+  AgeFile(std::filesystem::path path, AgeHead head, std::uint64_t file_bytes);
   Result<std::string> Chunk(const PlainFile& file, std::uint64_t number) const;
 
   std::filesystem::path path_;
@@ -42,11 +42,11 @@ class SealedFile {
 };
 
 // Not thread-safe. What is written is whole only after Close.
-class SealedAppendFile {
+class AgeAppendFile {
  public:
   // Makes the file: kAlreadyExists when it is there.
-  static Result<SealedAppendFile> Create(const std::filesystem::path& path,
-                                         const AgeRecipient& recipient);
+  static Result<AgeAppendFile> Create(const std::filesystem::path& path,
+                                      const AgeRecipient& recipient);
 
   Status Write(std::string_view bytes);
   // Takes back what was written behind the first `size` bytes.
@@ -57,7 +57,7 @@ class SealedAppendFile {
   std::uint64_t size() const { return number_ * kAgeChunkBytes + waiting_.size(); }  // plain
 
  private:
-  SealedAppendFile(std::filesystem::path path, AppendFile file, AgeHead head)
+  AgeAppendFile(std::filesystem::path path, AppendFile file, AgeHead head)
       : path_(std::move(path)), file_(std::move(file)), head_(std::move(head)) {}
 
   std::filesystem::path path_;
