@@ -215,8 +215,10 @@ Status LakeWriter::CountByTime(std::string_view source, std::int64_t now_us,
   SKERRY_ASSIGN_OR_RETURN(const auto columns, ColumnsOf(source));
   const bool timed = HasColumn(columns, "event_time");
   const std::string bucket = timed
-                                 ? fmt::format("coalesce(epoch_us(event_time), {0}) // {1} * {1}",
-                                               now_us, Ledger::kCountBucketUs)
+                                 ? fmt::format(
+                                       "coalesce(CASE WHEN isfinite(event_time) THEN "
+                                       "epoch_us(event_time) END, {0}) // {1} * {1}",
+                                       now_us, Ledger::kCountBucketUs)
                                  : fmt::format("{0} // {1} * {1}", now_us, Ledger::kCountBucketUs);
   const bool has_primary = HasColumn(columns, "primary");
   SKERRY_ASSIGN_OR_RETURN(

@@ -33,6 +33,6 @@ test("a time that was corrected or bounded says so", () => {
     "2026-01-31 08:15:00 (corrected, the site wrote 1970-01-01 00:00:09)",
   );
   expect(whenText({ event_time: null, clock_correction: { how: "bounds", ...correction } })).toBe(
-    "between 2026-01-31 08:00:00 and 2026-01-31 09:00:00 (the site's clock was wrong)",
+    "between 2026-01-31 08:00:00 and 2026-01-31 09:00:00 (the site wrote 1970-01-01 00:00:09, by a clock that it did not trust)",
   );
 });

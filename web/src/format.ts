@@ -46,7 +46,7 @@ const plain = (time: string) => time.replace("T", " ").replace("Z", "");
 export function whenText(anomaly: Pick<Anomaly, "event_time" | "clock_correction">): string {
   const correction = anomaly.clock_correction;
   if (correction?.how === "bounds")
-    return `between ${plain(correction.not_before)} and ${plain(correction.not_after)} (the site's clock was wrong)`;
+    return `between ${plain(correction.not_before)} and ${plain(correction.not_after)} (the site wrote ${plain(correction.written)}, by a clock that it did not trust)`;
   const time = anomaly.event_time ? plain(anomaly.event_time) : "–";
   return correction ? `${time} (corrected, the site wrote ${plain(correction.written)})` : time;
 }

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <limits>
 #include <map>
 
 #include "hub/clock_corrector.h"
@@ -313,6 +314,28 @@ TEST_F(ClockTest, TimesThatPolicyCutStayCutAndDroppedOnesGetNothing) {
   Ship({site_.Seal({.first_seq = 11})});
   EXPECT_EQ(Corrected().size(), kRows);
   EXPECT_EQ(CorrectionFiles(), 1U);
+}
+
+TEST_F(ClockTest, TimesThatAreNoneStopNothing) {
+  const RecordPlan plan{.first_seq = 1, .rows = 4};
+  Table table = FakeSite::Records(plan, site_.instance());
+  table.columns.push_back({.name = "clock", .type = ColumnType::kText});
+  table.columns.push_back({.name = "mono_us", .type = ColumnType::kInt64});
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  table.Find("event_time")->ints = {kMost, -kMost, kStartUs + kFirstUs, 0};
+  for (const std::int64_t mono_us : {kFirstUs, kFirstUs, kMost, -kMost}) {
+    table.Find("clock")->AppendText("a word that nobody knows");
+    table.Find("mono_us")->AppendInt(mono_us);
+  }
+  const Artifact shipment = Shipment({site_.SealTable(table, plan)}, {Anchor(kHourUs / 2)});
+  EXPECT_EQ(Take(shipment).new_rows, 4U);
+  Must(corrector_->CorrectDue());
+  LakeReader reader(Corrections());
+  const auto paths =
+      Must(store_->Read([](Database& db) { return ClockLedger(db).AllCorrected(); }));
+  const Table said = Must(reader.Query("SELECT seq FROM {files} ORDER BY seq", paths));
+  // Infinite ones are no times that a correction could speak of.
+  EXPECT_THAT(said.columns.at(0).ints, ElementsAre(3, 4));
 }
 
 TEST_F(ClockTest, CountsByTimeFollowTheCorrections) {
