@@ -55,11 +55,11 @@ class Plant:
     def __init__(self, directory, package, policy=POLICY, settings=""):
         self.dir, self.package, self.policy, self.settings = directory, package, policy, settings
         self.hub_data, self.site_data = directory / "hub", directory / "site"
-        self.port, self.running, self.rng = free_port(), {}, random.Random(1)
+        self.port, self.running, self.rng, self.bundles = free_port(), {}, random.Random(1), 0
         self.site_environment = None  # of the site's process; None: this one's
 
-    def start_hub(self):
-        self.running["hub"] = Served("hub", "--data", self.hub_data, "--listen", f"127.0.0.1:{self.port}")
+    def start_hub(self, *options):
+        self.running["hub"] = Served("hub", "--data", self.hub_data, "--listen", f"127.0.0.1:{self.port}", *options)
 
     def start_site(self, name="site"):
         """The site, or a copy of it, whose data directory has that name."""
@@ -68,17 +68,28 @@ class Plant:
         self.running[name] = Served("site", "--data", self.dir / name, "--token-file", self.dir / "token", "--config", config, "--http", "127.0.0.1:0",
                                     environment=self.site_environment)
 
-    def deploy(self):
-        """Both run, and the site scores under the policy."""
+    def deploy(self, media=False):
+        """Both run, and the site scores under the policy. With `media` they meet by bundles alone."""
         self.start_hub()
         publish(self.package, self.dir, self.hub_data)
         (self.dir / "policy.yaml").write_text(self.policy)
         good("policy", "push", self.dir / "policy.yaml", "--hub", self.hub_data)
-        good("token", "north", "--hub", self.hub_data, "--out", self.dir / "token")
+        good("token", "north", "--hub", self.hub_data, "--out", self.dir / "token", *(["--media"] if media else []))
         self.start_site()
-        good("outbox", "sync", "--data", self.site_data)
+        meet = self.carry if media else lambda: good("outbox", "sync", "--data", self.site_data)
+        meet()
         good("deploy", "demo:1", "--policy", "demo:1", "--sites", "north", "--hub", self.hub_data)
-        good("outbox", "sync", "--data", self.site_data)
+        meet()
+
+    def carry(self):
+        """What the site has goes to the hub and what the hub has for it comes back, by two bundles; the hub's report."""
+        self.bundles += 1
+        out, back = self.dir / f"bundle-{self.bundles}-out", self.dir / f"bundle-{self.bundles}-back"
+        good("bundle", "export", out, "--data", self.site_data)
+        report = json.loads(good("bundle", "import", out, "--hub", self.hub_data, "--json"))
+        good("bundle", "export", back, "--hub", self.hub_data, "--site", "north")
+        good("bundle", "import", back, "--data", self.site_data)
+        return report
 
     def kill(self, name):
         """SIGKILL, as a crash."""

@@ -153,6 +153,19 @@ std::string CustodyText(const Json& list) {
   return rows.size() == 1 ? "no bundle yet\n" : RenderColumns(rows);
 }
 
+// What the hub had signed for and has lost, range by range.
+std::string LostText(const Json& facts) {
+  const Json lost = facts.value("lost", Json::array());
+  if (lost.empty()) return "";
+  std::vector<std::vector<std::string>> rows{{"lost by the hub", "class", "first seq", "last seq",
+                                              "records", "primary rows", "hub knows"}};
+  for (const Json& range : lost)
+    rows.push_back({Cell(range, "epoch").substr(0, kIdChars), Cell(range, "class"),
+                    Number(range, "first_seq"), Number(range, "last_seq"), Number(range, "rows"),
+                    Number(range, "primary_rows"), range.value("told", false) ? "yes" : "not yet"});
+  return RenderColumns(rows);
+}
+
 std::string OutboxText(const Json& facts) {
   const Json counters = facts.value("counters", Json::object());
   std::string out = fmt::format(
@@ -166,9 +179,13 @@ std::string OutboxText(const Json& facts) {
   out += fmt::format("{} bytes of segments and {} of database, of {} allowed\n",
                      Number(facts, "segment_bytes"), Number(facts, "database_bytes"),
                      Number(facts, "quota_bytes"));
+  if (facts.value("grace_segments", 0) > 0)
+    out += fmt::format("{} bytes of {} segments that the hub has are kept while there is room\n",
+                       Number(facts, "grace_bytes"), Number(facts, "grace_segments"));
   out += RatesText(facts);
   for (const Json& alarm : facts.value("alarms", Json::array()))
     out += "ALARM " + alarm.get<std::string>() + "\n";
+  out += LostText(facts);
   const Json streams = facts.value("streams", Json::array());
   if (streams.empty()) return out;
   std::vector<std::vector<std::string>> rows{
@@ -233,9 +250,9 @@ std::string ReplayText(const Json& facts) {
 }
 
 std::string ReconciliationText(const std::vector<Json>& sites) {
-  static constexpr std::array kTerms{"scored",       "received",    "withheld",
-                                     "not_selected", "shed",        "recalled",
-                                     "not_captured", "quarantined", "pending"};
+  static constexpr std::array kTerms{"scored", "received", "withheld",     "not_selected",
+                                     "shed",   "recalled", "not_captured", "quarantined",
+                                     "lost",   "pending"};
   std::vector<std::vector<std::string>> rows(sites.size() + 1);
   rows[0].emplace_back("site");
   for (std::size_t i = 0; i < sites.size(); ++i) rows[i + 1].push_back(Cell(sites[i], "site"));

@@ -78,6 +78,10 @@ CommandRun DeclareHub(CLI::App& app) {
   app.add_flag("--plain-http", args->options.plain_http, "no TLS; on loopback only");
   app.add_flag("--open-registry", args->options.open_registry,
                "anyone may push and pull; on loopback only, for tests of tools");
+  app.add_flag(
+      "--restored", args->options.restored,
+      "the data directory was restored from a back-up: at this start the hub asks its sites "
+      "for what it has lost (docs/outbox.md)");
   AddTrainingOptions(app, args->options.training);
   return [args]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(args->listen));

@@ -25,6 +25,7 @@ const HubApi::ApiRoute HubApi::kRoutes[] = {
     {"POST", "/v1/sites/{site}/rows/lookup", Access::kAdmin, &HubApi::LookupRows},
     {"POST", "/v1/sites/{site}/status", Access::kSite, &HubApi::PostStatus},
     {"GET", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::GetReceipt},
+    {"POST", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::PostReceipt},
     {"GET", "/v1/sites/{site}/desired", Access::kSite, &HubApi::GetDesired},
     {"PUT", "/v1/sites/{site}/desired", Access::kAdmin, &HubApi::PutDesired},
 

@@ -93,6 +93,7 @@ class HubApi {
   Result<HttpResponse> GetReconciliation(const HttpRequest& request);
   Result<HttpResponse> PostStatus(const HttpRequest& request);
   Result<HttpResponse> GetReceipt(const HttpRequest& request);
+  Result<HttpResponse> PostReceipt(const HttpRequest& request);
   Result<HttpResponse> GetDesired(const HttpRequest& request);
   Result<HttpResponse> PutDesired(const HttpRequest& request);
   Result<HttpResponse> ListBundles(const HttpRequest& request);

@@ -3,7 +3,9 @@
 
 #include "base/ids.h"
 #include "base/limits.h"
+#include "http/status.h"
 #include "hub/api.h"
+#include "hub/incarnation.h"
 #include "hub/ledger.h"
 #include "hub/reconciliation.h"
 #include "hub/site_directory.h"
@@ -80,6 +82,20 @@ Result<Json> Recount(HubStore& store, LakeReader& lake, std::string_view site) {
     distinct_rows += static_cast<std::uint64_t>(table.columns[2].ints[0]);
   }
   return Json{{"rows", rows}, {"primary_rows", primary_rows}, {"duplicates", rows - distinct_rows}};
+}
+
+struct ReceiptPosition {
+  std::string incarnation;
+  std::uint64_t counter = 0;
+};
+
+// How far the site's receipts are.
+Result<ReceiptPosition> PositionOf(HubStore& store, std::string_view site) {
+  return store.Read([&](Database& db) -> Result<ReceiptPosition> {
+    SKERRY_ASSIGN_OR_RETURN(const SiteRecord record, SiteDirectory(db).Find(site));
+    SKERRY_ASSIGN_OR_RETURN(HubIncarnation incarnation, ReadIncarnation(db));
+    return ReceiptPosition{std::move(incarnation.id), record.receipt_counter};
+  });
 }
 
 }  // namespace
@@ -184,10 +200,14 @@ Result<HttpResponse> HubApi::PostStatus(const HttpRequest& request) {
   const std::string& site = request.Param("site");
   SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const bool newer,
                           parts_.ingest->TakeStatus(site, request.body, Road::kLink));
-  SKERRY_ASSIGN_OR_RETURN(const SiteRecord record, parts_.store->Read([&](Database& db) {
-    return SiteDirectory(db).Find(site);
-  }));
-  return JsonResponse({{"receipt_counter", record.receipt_counter}});
+  SKERRY_ASSIGN_OR_RETURN(const ReceiptPosition position, PositionOf(*parts_.store, site));
+  return JsonResponse(
+      {{"hub_incarnation", position.incarnation}, {"receipt_counter", position.counter}});
+}
+
+Result<HttpResponse> HubApi::PostReceipt(const HttpRequest& request) {
+  SKERRY_RETURN_IF_ERROR(parts_.ingest->TakeReceipt(request.Param("site"), request.body));
+  return GetReceipt(request);
 }
 
 Result<HttpResponse> HubApi::GetReceipt(const HttpRequest& request) {
@@ -196,8 +216,16 @@ Result<HttpResponse> HubApi::GetReceipt(const HttpRequest& request) {
 }
 
 Result<HttpResponse> HubApi::GetDesired(const HttpRequest& request) {
-  SKERRY_ASSIGN_OR_RETURN(std::string envelope, parts_.desired->Envelope(request.Param("site")));
-  return EnvelopeResponse(std::move(envelope));
+  const std::string& site = request.Param("site");
+  auto envelope = parts_.desired->Envelope(site);
+  HttpResponse response =
+      envelope ? EnvelopeResponse(std::move(*envelope)) : ErrorResponse(envelope.error());
+  // The first answer of a round of the exchange says how far the hub's receipts are: a site that
+  // holds a later one knows at once that the hub was restored.
+  if (const auto position = PositionOf(*parts_.store, site); position)
+    response.SetHeader("Skerry-Receipt",
+                       fmt::format("{}-{}", position->incarnation, position->counter));
+  return response;
 }
 
 Result<HttpResponse> HubApi::PutDesired(const HttpRequest& request) {

@@ -107,6 +107,11 @@ Result<bool> BundleDesk::ApplyPart(const BundleReader& reader, const BundlePart&
                               reader.ReadDocument(part, limits::kStatementBytes));
       return parts_.ingest->TakeStatus(site, envelope, Road::kMedia);
     }
+    case BundleKind::kReceipt: {
+      SKERRY_ASSIGN_OR_RETURN(const std::string envelope,
+                              reader.ReadDocument(part, limits::kReceiptBytes));
+      return parts_.ingest->TakeReceipt(site, envelope);
+    }
     case BundleKind::kShipment: return ApplyShipment(reader, part, outcome);
     case BundleKind::kCustody: return ApplyCustody(reader, part);
     default:

@@ -19,9 +19,11 @@
 #include "http/server.h"
 #include "http/url.h"
 #include "hub/api.h"
+#include "hub/audit_log.h"
 #include "hub/bundle_desk.h"
 #include "hub/clock_corrector.h"
 #include "hub/desired_desk.h"
+#include "hub/incarnation.h"
 #include "hub/ingest.h"
 #include "hub/join_desk.h"
 #include "hub/lake.h"
@@ -134,6 +136,7 @@ struct Hub::Parts {
   Status CheckOptions() const;
   Status OpenSecrets();
   Status OpenStore();
+  Status BeginAnotherIncarnation();
   Status OpenRegistry();
   Status OpenDesks();
   Status Listen();
@@ -172,8 +175,17 @@ Status Hub::Parts::OpenSecrets() {
   return {};
 }
 
+Status Hub::Parts::BeginAnotherIncarnation() {
+  LogWarning("hub begins another incarnation, as it was told that it was restored");
+  return store->Write([this](Database& db) -> Status {
+    SKERRY_RETURN_IF_ERROR(BeginIncarnation(db, 0));
+    return AuditLog(db).Append(clock->UtcMicros(), "admin", "hub.restored", "hub");
+  });
+}
+
 Status Hub::Parts::OpenStore() {
   SKERRY_ASSIGN_OR_RETURN(store, HubStore::Open(At("hub.db")));
+  if (options.restored) SKERRY_RETURN_IF_ERROR(BeginAnotherIncarnation());
   SKERRY_ASSIGN_OR_RETURN(lake_writer, LakeWriter::Open(At("lake")));
   lake_reader = std::make_unique<LakeReader>(At("lake"));
   SKERRY_ASSIGN_OR_RETURN(const auto files,

@@ -45,6 +45,7 @@ struct HubOptions {
   std::uint16_t listen_port = 8443;  // 0: the kernel's choice
   bool plain_http = false;           // no TLS; on loopback only
   bool open_registry = false;        // anyone may use /v2; on loopback only, for tests of tools
+  bool restored = false;             // the directory is a back-up's: another incarnation begins
   int http_loops = 1;
   int http_workers = 4;
   // skerry, started for runs; empty: this executable.

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "hub/audit_log.h"
+#include "hub/incarnation.h"
 #include "oci/media_types.h"
 #include "outbox/receipt.h"
 #include "outbox/site_status.h"
@@ -329,6 +330,14 @@ Status Ingest::Commit(const ArrivedShipment& shipment, Plan& plan) {
     for (const GapEntry& gap : plan.statement.gaps) {
       SKERRY_ASSIGN_OR_RETURN(const bool added, ledger.AddGap(shipment.site, gap));
       plan.outcome.new_gaps += added ? 1 : 0;
+      if (added && gap.reason == kGapLost)
+        plan.set_aside.push_back(
+            {shipment.site, "lost", plan.statement_digest.ToString(),
+             fmt::format("{}/{} {}-{}", gap.epoch.Short(), RecordClassName(gap.cls), gap.first_seq,
+                         gap.last_seq),
+             "this hub had signed for these records and lost them when it was "
+             "restored; the site has them no more",
+             gap.rows, now_us});
     }
     for (const SetAside& item : plan.set_aside) {
       SKERRY_ASSIGN_OR_RETURN(const bool added, ledger.AddSetAside(item));
@@ -372,11 +381,61 @@ Result<bool> Ingest::TakeStatus(std::string_view site, std::string_view envelope
   return newer;
 }
 
+namespace {
+
+// Whether a receipt of this hub says more than the ledger does.
+Result<bool> SaysMore(Database& db, const Receipt& receipt) {
+  SKERRY_ASSIGN_OR_RETURN(const HubIncarnation own, ReadIncarnation(db));
+  // What was lost before a present incarnation began is no news.
+  if (receipt.hub_restores < own.restores) return false;
+  if (receipt.hub_incarnation != own.id) return true;
+  SKERRY_ASSIGN_OR_RETURN(const SiteRecord record, SiteDirectory(db).Find(receipt.site));
+  if (receipt.counter > record.receipt_counter) return true;
+  // A restored hub may have gone on and counted as far.
+  Ledger ledger(db);
+  for (const StreamReceipt& stream : receipt.streams) {
+    SKERRY_ASSIGN_OR_RETURN(const IntervalSet held,
+                            ledger.Held(receipt.site, {stream.epoch, stream.cls}));
+    for (const auto& [first, last] : stream.received.intervals())
+      if (!held.Covers(first, last)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<bool> Ingest::TakeReceipt(std::string_view site, std::string_view envelope) {
+  const PublicKey key = parts_.hub_key.public_key();
+  SKERRY_ASSIGN_OR_RETURN(const Receipt receipt, VerifyReceipt(envelope, std::span(&key, 1)));
+  if (receipt.site != site)
+    return Fail(ErrorCode::kPermissionDenied, "the receipt is for the site {}, not for {}",
+                receipt.site, site);
+  bool restored = false;
+  Status written = parts_.store->Write([&](Database& db) -> Status {
+    SKERRY_ASSIGN_OR_RETURN(restored, SaysMore(db, receipt));
+    if (!restored) return {};
+    SKERRY_RETURN_IF_ERROR(BeginIncarnation(db, receipt.hub_restores));
+    return AuditLog(db).Append(
+        parts_.clock->UtcMicros(), fmt::format("site:{}", site), "hub.restored", site,
+        {{"shown_incarnation", receipt.hub_incarnation}, {"shown_counter", receipt.counter}});
+  });
+  SKERRY_RETURN_IF_ERROR(std::move(written));
+  if (restored)
+    LogWarning(
+        "hub has signed for more than it holds, so it was restored from a back-up: another "
+        "incarnation begins shown_by={} counter={}",
+        site, receipt.counter);
+  return restored;
+}
+
 Result<IssuedReceipt> Ingest::MakeReceipt(std::string_view site) {
   Receipt receipt;
   const Status read = parts_.store->Read([&](Database& db) -> Status {
     SKERRY_ASSIGN_OR_RETURN(const SiteRecord record, SiteDirectory(db).Find(site));
     receipt.counter = record.receipt_counter;
+    SKERRY_ASSIGN_OR_RETURN(HubIncarnation incarnation, ReadIncarnation(db));
+    receipt.hub_incarnation = std::move(incarnation.id);
+    receipt.hub_restores = incarnation.restores;
     SKERRY_ASSIGN_OR_RETURN(auto streams, Ledger(db).Streams(site));
     for (StreamHoldings& holdings : streams)
       receipt.streams.push_back({holdings.stream.epoch, holdings.stream.cls,
@@ -384,7 +443,6 @@ Result<IssuedReceipt> Ingest::MakeReceipt(std::string_view site) {
     return {};
   });
   if (!read) return tl::make_unexpected(read.error());
-  receipt.hub_incarnation = parts_.store->incarnation();
   receipt.site = std::string(site);
   receipt.issued_at_us = parts_.clock->UtcMicros();
   SKERRY_ASSIGN_OR_RETURN(std::string envelope, SignReceipt(receipt, parts_.hub_key));

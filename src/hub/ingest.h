@@ -94,6 +94,11 @@ class Ingest {
   // nothing). kPermissionDenied.
   Result<bool> TakeStatus(std::string_view site, std::string_view envelope, Road road);
 
+  // A receipt of this hub that the site holds. When it says more than the hub knows, the hub was
+  // restored from a back-up: another incarnation begins, durably, and true is returned.
+  // kPermissionDenied: no receipt of this hub, or another site's.
+  Result<bool> TakeReceipt(std::string_view site, std::string_view envelope);
+
   // The site's receipt as of now (ReceiptShelf keeps it). kNotFound for an unknown site.
   Result<IssuedReceipt> MakeReceipt(std::string_view site);
 

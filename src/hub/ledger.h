@@ -38,6 +38,8 @@ struct StreamHoldings {
   std::uint64_t rows = 0;                      // in the lake, counted from the Parquet files
   std::uint64_t primary_rows = 0;              // in the lake, counted from the Parquet files
   std::uint64_t quarantined_primary_rows = 0;  // set aside, and damage gaps that nothing else holds
+  IntervalSet lost;  // of the gaps: receipted, lost by this hub, and not at the site any more
+  std::uint64_t lost_primary_rows = 0;
 };
 
 // kLake: its new rows are in the lake. kQuarantined: its content is not what its statement says;
@@ -68,7 +70,8 @@ struct SegmentRecord {
 // Something that was not taken, and why.
 struct SetAside {
   std::string site;
-  std::string kind;  // "statement", "shipment", "segment", "conflict", "status", "join-request"
+  // "statement", "shipment", "segment", "conflict", "fork", "lost", "status", "join-request"
+  std::string kind;
   std::string digest;
   std::string name;  // tag, stream and range, ...: for people
   std::string reason;
@@ -135,6 +138,7 @@ class Ledger {
   Status NoteSealed(std::string_view site, const StreamKey& stream, std::uint64_t last_seq);
   Result<std::vector<std::string>> Paths(SqlStatement& select);
   Status FillStream(std::string_view site, StreamHoldings& holdings);
+  Status FillGaps(std::string_view site, StreamHoldings& holdings);
 
   Database* db_;
 };

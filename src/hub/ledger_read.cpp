@@ -118,17 +118,37 @@ Status Ledger::FillStream(std::string_view site, StreamHoldings& holdings) {
     holdings.primary_rows = Unsigned(sums.Int(1));
     holdings.quarantined_primary_rows = Unsigned(sums.Int(2));
   }
+  return FillGaps(site, holdings);
+}
+
+// Of the gaps, those that the hub counts itself. What arrived here, before the site lost it or
+// after all, is received.
+Status Ledger::FillGaps(std::string_view site, StreamHoldings& holdings) {
   SKERRY_ASSIGN_OR_RETURN(
-      SqlStatement damage,
-      db_->Prepare("SELECT first_seq, last_seq, primary_rows FROM gaps WHERE site = ? AND "
-                   "epoch = ? AND class = ? AND reason = ?"));
-  BindStream(damage, site, holdings.stream).Bind(4, kGapDamage);
+      SqlStatement gaps,
+      db_->Prepare("SELECT first_seq, last_seq, primary_rows, reason FROM gaps WHERE site = ? AND "
+                   "epoch = ? AND class = ? AND reason IN (?, ?)"));
+  BindStream(gaps, site, holdings.stream).Bind(4, kGapDamage).Bind(5, kGapLost);
   while (true) {
-    SKERRY_ASSIGN_OR_RETURN(const bool more, damage.Step());
+    SKERRY_ASSIGN_OR_RETURN(const bool more, gaps.Step());
     if (!more) return {};
-    // What was damaged at the site after it had arrived here is received, not quarantined.
-    if (!holdings.held.Covers(Unsigned(damage.Int(0)), Unsigned(damage.Int(1))))
-      holdings.quarantined_primary_rows += Unsigned(damage.Int(2));
+    const std::uint64_t first = Unsigned(gaps.Int(0));
+    const std::uint64_t last = Unsigned(gaps.Int(1));
+    const std::uint64_t primary_rows = Unsigned(gaps.Int(2));
+    const auto missing = holdings.held.Missing(first, last);
+    if (missing.empty()) continue;
+    if (gaps.Text(3) == kGapDamage) {
+      holdings.quarantined_primary_rows += primary_rows;
+      continue;
+    }
+    // A part of a lost range may have come by a late stick; a range of which not every row is
+    // primary is a segment of its own, and comes whole.
+    std::uint64_t rows = 0;
+    for (const auto& [from, to] : missing) {
+      holdings.lost.Add(from, to);
+      rows += to - from + 1;
+    }
+    holdings.lost_primary_rows += primary_rows == last - first + 1 ? rows : primary_rows;
   }
 }
 

@@ -47,9 +47,11 @@ Json StreamJson(const Reconciliation::Stream& stream) {
           {"sealed_through", holdings.sealed_through},
           {"received", holdings.held.ToJson()},
           {"gaps", holdings.gaps.ToJson()},
+          {"lost", holdings.lost.ToJson()},
           {"rows", holdings.rows},
           {"primary_rows", holdings.primary_rows},
           {"quarantined_primary_rows", holdings.quarantined_primary_rows},
+          {"lost_primary_rows", holdings.lost_primary_rows},
           {"unexplained", stream.unexplained}};
 }
 
@@ -66,6 +68,7 @@ Result<Reconciliation> Reconcile(const ReconciliationInput& input) {
     holdings[stream.stream] = &stream;
     out.received += stream.primary_rows;
     out.quarantined += stream.quarantined_primary_rows;
+    out.lost += stream.lost_primary_rows;
     out.streams.push_back({stream, Unexplained(stream, input.status)});
     out.unexplained_gaps += out.streams.back().unexplained;
   }
@@ -86,7 +89,8 @@ Result<Reconciliation> Reconcile(const ReconciliationInput& input) {
     out.status_age_us = input.status_age_us;
   }
   const std::uint64_t sum = out.received + out.withheld + out.not_selected + out.shed +
-                            out.recalled + out.not_captured + out.quarantined + out.pending;
+                            out.recalled + out.not_captured + out.quarantined + out.lost +
+                            out.pending;
   out.difference = static_cast<std::int64_t>(out.scored - sum);
   return out;
 }
@@ -105,6 +109,7 @@ Json Reconciliation::ToJson() const {
             {"recalled", recalled},
             {"not_captured", not_captured},
             {"quarantined", quarantined},
+            {"lost", lost},
             {"pending", pending}}},
           {"balanced", balanced()},
           {"difference", difference},

@@ -1,7 +1,8 @@
 // Whether the numbers of a site add up: scored = received + withheld + not selected + shed +
-// recalled + not captured + quarantined + pending (design, invariant 8).
+// recalled + not captured + quarantined + lost + pending (design, invariant 8; ADR 0019).
 //
-// No term is computed from the others. `received` and `quarantined` are what the hub itself holds
+// No term is computed from the others. `received` and `quarantined` are what the hub itself holds,
+// `lost` what it has signed for, lost, and accepted as a gap since
 // (received counted from the Parquet files when they were ingested); the counters are the site's
 // own signed ones; `pending` is what the site's status lists, less what the hub has by now. A
 // difference is shown, never hidden. Pure function; thread-safe.
@@ -49,6 +50,7 @@ struct Reconciliation {
   std::uint64_t recalled = 0;
   std::uint64_t not_captured = 0;
   std::uint64_t quarantined = 0;
+  std::uint64_t lost = 0;
   std::uint64_t pending = 0;
   std::int64_t difference = 0;  // scored less the sum of the others
   std::uint64_t unexplained_gaps = 0;

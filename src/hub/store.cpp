@@ -118,25 +118,16 @@ Result<std::unique_ptr<HubStore>> HubStore::Open(const std::filesystem::path& fi
   SKERRY_ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::Open(file));
   SKERRY_RETURN_IF_ERROR(database->Migrate(kSchema));
   std::unique_ptr<HubStore> store(new HubStore(std::move(database)));
-  SKERRY_RETURN_IF_ERROR(store->LoadIncarnation());
+  SKERRY_RETURN_IF_ERROR(store->KeepIncarnation());
   return store;
 }
 
-Status HubStore::LoadIncarnation() {
-  Status written = Write([](Database& db) -> Status {
+Status HubStore::KeepIncarnation() {
+  return Write([](Database& db) -> Status {
     SKERRY_ASSIGN_OR_RETURN(
         SqlStatement insert,
         db.Prepare("INSERT OR IGNORE INTO meta(key, value) VALUES('incarnation', ?)"));
     return insert.Bind(1, RandomHex(16)).Run();
-  });
-  SKERRY_RETURN_IF_ERROR(std::move(written));
-  return Read([this](Database& db) -> Status {
-    SKERRY_ASSIGN_OR_RETURN(SqlStatement select,
-                            db.Prepare("SELECT value FROM meta WHERE key = 'incarnation'"));
-    SKERRY_ASSIGN_OR_RETURN(const bool found, select.Step());
-    if (!found) return Fail(ErrorCode::kDataLoss, "the hub's store has no incarnation");
-    incarnation_ = std::string(select.Text(0));
-    return {};
   });
 }
 

@@ -30,9 +30,6 @@ class HubStore {
   // kFailedPrecondition for one that a newer version wrote.
   static Result<std::unique_ptr<HubStore>> Open(const std::filesystem::path& file);
 
-  // Drawn when the store was made: a hub that lost its store is another hub to its sites.
-  const std::string& incarnation() const { return incarnation_; }
-
   // Runs `work(Database&) -> Status` in a transaction; an error rolls everything back. `work` must
   // not call the store again.
   template <typename Work>
@@ -52,11 +49,12 @@ class HubStore {
 
  private:
   explicit HubStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
-  Status LoadIncarnation();
+  // Drawn when the store is made (incarnation.h): a hub that lost its store is another hub to its
+  // sites.
+  Status KeepIncarnation();
 
   std::mutex mutex_;  // guards *database_
   std::unique_ptr<Database> database_;
-  std::string incarnation_;
 };
 
 }  // namespace skerry

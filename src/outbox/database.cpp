@@ -76,7 +76,25 @@ constexpr std::string_view kSchemaBoots = R"sql(
 CREATE TABLE boots(id INTEGER PRIMARY KEY, instance BLOB NOT NULL UNIQUE, boot TEXT NOT NULL);
 )sql";
 
-constexpr std::array<std::string_view, 2> kMigrations = {kSchemaV1, kSchemaBoots};
+// What receipts have covered, a row a segment, in the order of the receipts. While `file` is not
+// empty the segment is kept for a grace. What had been covered before this step is known by its
+// ranges and its sum alone.
+constexpr std::string_view kSchemaReceipted = R"sql(
+CREATE TABLE receipted(
+  id INTEGER PRIMARY KEY, stream INTEGER NOT NULL REFERENCES streams, first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL, primary_rows INTEGER NOT NULL, bytes INTEGER NOT NULL DEFAULT 0,
+  digest TEXT NOT NULL DEFAULT '', file TEXT NOT NULL DEFAULT '', policy TEXT NOT NULL DEFAULT '',
+  models TEXT NOT NULL DEFAULT '', oldest_utc_us INTEGER NOT NULL DEFAULT 0,
+  shipment INTEGER NOT NULL DEFAULT 0, receipted_us INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX receipted_in_grace ON receipted(id) WHERE file != '';
+INSERT INTO receipted(stream, first_seq, last_seq, primary_rows)
+  SELECT s.id, json_extract(r.value, '$[0]'), json_extract(r.value, '$[1]'), 0
+  FROM streams s, json_each(s.received) r;
+UPDATE receipted SET primary_rows = (SELECT receipted FROM state)
+  WHERE id = (SELECT MIN(id) FROM receipted);
+)sql";
+
+constexpr std::array<std::string_view, 3> kMigrations = {kSchemaV1, kSchemaBoots, kSchemaReceipted};
 
 constexpr const char* kStateColumns =
     "scored, withheld, not_selected, shed, recalled, not_captured, receipted, damaged, "
@@ -116,6 +134,23 @@ unsigned FateBit(RecordClass cls) {
 
 std::uint64_t U64(const SqlStatement& row, int column) {
   return static_cast<std::uint64_t>(row.Int(column));
+}
+
+Result<std::vector<SegmentRow>> ReadSegmentsOf(Database& database, std::string_view table,
+                                               std::string_view where) {
+  SKERRY_ASSIGN_OR_RETURN(
+      auto query,
+      database.Prepare(fmt::format("SELECT id, stream, first_seq, last_seq, primary_rows, bytes, "
+                                   "digest, file, policy, models, shipment FROM {} WHERE {}",
+                                   table, where)));
+  std::vector<SegmentRow> rows;
+  while (true) {
+    SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return rows;
+    rows.push_back({query.Int(0), query.Int(1), U64(query, 2), U64(query, 3), U64(query, 4),
+                    U64(query, 5), std::string(query.Text(6)), std::string(query.Text(7)),
+                    std::string(query.Text(8)), std::string(query.Text(9)), U64(query, 10)});
+  }
 }
 
 }  // namespace
@@ -164,19 +199,11 @@ Result<std::vector<StreamRow>> ReadStreams(Database& database) {
 }
 
 Result<std::vector<SegmentRow>> ReadSegments(Database& database, std::string_view where) {
-  SKERRY_ASSIGN_OR_RETURN(
-      auto query,
-      database.Prepare(fmt::format("SELECT id, stream, first_seq, last_seq, primary_rows, bytes, "
-                                   "digest, file, policy, models, shipment FROM segments WHERE {}",
-                                   where)));
-  std::vector<SegmentRow> rows;
-  while (true) {
-    SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) return rows;
-    rows.push_back({query.Int(0), query.Int(1), U64(query, 2), U64(query, 3), U64(query, 4),
-                    U64(query, 5), std::string(query.Text(6)), std::string(query.Text(7)),
-                    std::string(query.Text(8)), std::string(query.Text(9)), U64(query, 10)});
-  }
+  return ReadSegmentsOf(database, "segments", where);
+}
+
+Result<std::vector<SegmentRow>> ReadReceipted(Database& database, std::string_view where) {
+  return ReadSegmentsOf(database, "receipted", where);
 }
 
 Result<std::vector<GapRow>> ReadGaps(Database& database, std::string_view where) {

@@ -68,6 +68,9 @@ struct SegmentRow {
 };
 // `where` is SQL after WHERE, with ORDER BY where order matters.
 Result<std::vector<SegmentRow>> ReadSegments(Database& database, std::string_view where);
+// What receipts have covered. With a `file` it is still here; without one only the range and its
+// primary rows are known, and neighbours may have been merged (grace.cpp).
+Result<std::vector<SegmentRow>> ReadReceipted(Database& database, std::string_view where);
 
 struct GapRow {
   std::int64_t id = 0;
@@ -85,6 +88,11 @@ Result<std::vector<GapRow>> ReadGaps(Database& database, std::string_view where)
 // SQL on a table with a column `stream`: whether IsUrgent(its class).
 constexpr std::string_view kOfUrgentStream = "stream IN (SELECT id FROM streams WHERE cls <= 1)";
 static_assert(IsUrgent(static_cast<RecordClass>(1)) && !IsUrgent(static_cast<RecordClass>(2)));
+
+// Primary rows of the gaps of reason kGapLost.
+constexpr std::string_view kLostPrimaryRows =
+    "SELECT SUM(primary_rows) FROM gaps WHERE reason = 'lost'";
+static_assert(kGapLost == "lost");
 
 // One number, 0 when the query gives no row.
 Result<std::uint64_t> ReadNumber(Database& database, std::string_view sql);

@@ -41,9 +41,9 @@ Result<std::vector<std::string>> NamesIn(const std::filesystem::path& directory)
 }
 
 // In the order in which rows refer to each other.
-constexpr std::array<std::string_view, 12> kTables = {
-    "state",     "instances", "streams",  "batches",    "segments",  "gaps",
-    "shipments", "ledger",    "receipts", "quarantine", "decisions", "boots"};
+constexpr std::array<std::string_view, 13> kTables = {
+    "state",  "instances", "streams",    "batches",   "segments", "gaps",     "shipments",
+    "ledger", "receipts",  "quarantine", "decisions", "boots",    "receipted"};
 
 enum class Direction { kForward, kBackward };
 
@@ -90,8 +90,14 @@ Status CopyTable(Database& from, Database& to, std::string_view table,
 Status CopyReadable(Database& from, Database& to, std::vector<std::string>& lost) {
   SKERRY_RETURN_IF_ERROR(to.Execute("PRAGMA foreign_keys=OFF"));
   SKERRY_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(to));
-  for (const std::string_view table : kTables)
-    SKERRY_RETURN_IF_ERROR(CopyTable(from, to, table, lost));
+  for (const std::string_view table : kTables) {
+    // A generation of an earlier version has fewer.
+    SKERRY_ASSIGN_OR_RETURN(
+        const std::uint64_t there,
+        ReadNumber(from,
+                   fmt::format("SELECT COUNT(*) FROM sqlite_master WHERE name = '{}'", table)));
+    if (there > 0) SKERRY_RETURN_IF_ERROR(CopyTable(from, to, table, lost));
+  }
   // Has no rowid to go by; the rules' counts are told in summary alone.
   SKERRY_ASSIGN_OR_RETURN(
       auto rules, from.Prepare("SELECT rule, reason, policy, rows, reported FROM withheld"));
@@ -143,6 +149,33 @@ Status GapsForTheMissing(Database& database, std::uint64_t primary_rows) {
   return {};
 }
 
+// What receipts cover and no row of `receipted` knows of any more gets one, and what is known of a
+// stream that is lost is forgotten. How many primary rows each range had is not known any more.
+Status KnowTheReceiptedAgain(Database& database, std::uint64_t receipted) {
+  SKERRY_RETURN_IF_ERROR(
+      database.Execute("DELETE FROM receipted WHERE stream NOT IN (SELECT id FROM streams)"));
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t known,
+                          ReadNumber(database, "SELECT SUM(primary_rows) FROM receipted"));
+  std::uint64_t rest = receipted - std::min(receipted, known);
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<StreamRow> streams, ReadStreams(database));
+  SKERRY_ASSIGN_OR_RETURN(auto insert,
+                          database.Prepare("INSERT INTO receipted(stream, first_seq, last_seq, "
+                                           "primary_rows) VALUES(?, ?, ?, ?)"));
+  for (const StreamRow& stream : streams) {
+    SKERRY_ASSIGN_OR_RETURN(const std::vector<SegmentRow> rows,
+                            ReadReceipted(database, fmt::format("stream = {}", stream.id)));
+    IntervalSet missing = stream.received;
+    for (const SegmentRow& row : rows) missing.Remove(row.first_seq, row.last_seq);
+    for (const auto& [first, last] : missing.intervals())
+      SKERRY_RETURN_IF_ERROR(insert.Bind(1, stream.id)
+                                 .Bind(2, first)
+                                 .Bind(3, last)
+                                 .Bind(4, std::exchange(rest, 0))
+                                 .Run());
+  }
+  return {};
+}
+
 // The sums of what is left, and the rest as damage.
 Status AddUpAgain(Database& database) {
   SKERRY_ASSIGN_OR_RETURN(OutboxState state, ReadState(database));
@@ -170,13 +203,15 @@ Status AddUpAgain(Database& database) {
                           ReadNumber(database, "SELECT SUM(primary_rows) FROM batches"));
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t sealed,
                           ReadNumber(database, "SELECT SUM(primary_rows) FROM segments"));
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t gone, ReadNumber(database, kLostPrimaryRows));
   const std::uint64_t missing =
       rest(counters.scored, counters.withheld + counters.not_selected + counters.shed +
                                 counters.recalled + counters.not_captured + state.receipted +
-                                state.damaged + unsealed + sealed);
+                                state.damaged + gone + unsealed + sealed);
   state.damaged += missing;
   SKERRY_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database));
   SKERRY_RETURN_IF_ERROR(GapsForTheMissing(database, missing));
+  SKERRY_RETURN_IF_ERROR(KnowTheReceiptedAgain(database, state.receipted));
   // A segment whose statement is lost is told of by a new one.
   SKERRY_RETURN_IF_ERROR(database.Execute(
       "UPDATE segments SET shipment = 0 WHERE shipment NOT IN (SELECT number FROM shipments); "

@@ -141,6 +141,7 @@ std::string_view RowPlaceName(RowPlace place) {
     case RowPlace::kShed: return "shed";
     case RowPlace::kRecalled: return "recalled";
     case RowPlace::kDamaged: return "damaged";
+    case RowPlace::kLost: return "lost";
   }
   return "unknown";
 }
@@ -217,6 +218,15 @@ std::vector<std::string> Outbox::Alarms() {
     alarms.push_back(fmt::format(
         "the outbox is over its quota: {} records were shed that the hub does not know of yet",
         *shed));
+  const auto lost =
+      ReadNumber(**reader, fmt::format("SELECT SUM(last_seq - first_seq + 1) FROM gaps WHERE "
+                                       "reason = '{}'",
+                                       kGapLost));
+  if (lost && *lost > 0)
+    alarms.push_back(fmt::format(
+        "the hub was restored from a back-up and has lost {} records that it had signed for; they "
+        "are not here any more, 'skerry outbox status' names them",
+        *lost));
   return alarms;
 }
 
@@ -259,11 +269,19 @@ Result<ReceiptOutcome> Outbox::ApplyReceipt(std::string_view envelope_json,
                 receipt.site, impl_->options.site);
   ReceiptOutcome outcome;
   SKERRY_RETURN_IF_ERROR(impl_->OnWriter([&](OutboxStore& store) -> Status {
-    SKERRY_ASSIGN_OR_RETURN(outcome, store.ApplyReceipt(receipt, envelope_json));
+    SKERRY_ASSIGN_OR_RETURN(outcome, store.ApplyReceipt(receipt, envelope_json, hub_keys));
     return {};
   }));
-  impl_->meter.Add({.bytes_out = outcome.bytes_deleted});
+  impl_->meter.Add({.bytes_out = outcome.bytes_covered});
   return outcome;
+}
+
+Result<std::optional<HeldReceipt>> Outbox::NewestReceipt() {
+  return impl_->Mending([this]() -> Result<std::optional<HeldReceipt>> {
+    const std::scoped_lock lock(impl_->read_mutex);
+    SKERRY_ASSIGN_OR_RETURN(Database * reader, impl_->Reader());
+    return ReadNewestReceipt(*reader);
+  });
 }
 
 Status Outbox::QuarantineSegment(const Digest& digest, std::string_view reason) {

@@ -52,6 +52,10 @@
 
 namespace skerry {
 
+namespace limits {
+constexpr std::size_t kLostRangesShown = 1'000;  // of OutboxFacts
+}
+
 // What one class may take. 0: no rule.
 struct ClassLimits {
   std::uint64_t quota_bytes = 0;         // beyond it the class sheds its oldest
@@ -67,6 +71,10 @@ struct OutboxOptions {
   InstanceId epoch;                                     // the process' instance; none: a random one
   std::uint64_t quota_bytes = std::uint64_t{4} << 30U;  // database and segment files together
   std::map<RecordClass, ClassLimits> classes;
+  // Segments that a receipt covers are kept for a hub that loses them: so many bytes of what the
+  // quota and the disk leave, the first to go for anything else. 0: none.
+  std::uint64_t grace_bytes = 0;
+  std::chrono::milliseconds grace_age{0};  // and no longer, while the clock is trusted; 0: no rule
   std::uint64_t segment_rows = limits::kSegmentRows;
   std::chrono::milliseconds segment_age{30'000};  // unsealed rows wait no longer than this
   std::chrono::milliseconds urgent_age{2'000};    // labels and anomalies no longer than this
@@ -93,13 +101,18 @@ enum class ShipmentPick {
 };
 
 struct ReceiptOutcome {
-  // kOlder: of a counter below, or of an incarnation before, the one known; nothing changed.
+  // kOlder: of a counter below, or of an incarnation before, the one known, or of another hub from
+  // the same back-up (hub_restores); nothing changed.
   enum class Kind { kApplied, kOlder };
   Kind kind = Kind::kApplied;
   bool new_incarnation = false;  // the hub was restored: it may have lost what it once received
-  std::uint64_t segments_deleted = 0;
-  std::uint64_t bytes_deleted = 0;
+  std::uint64_t segments_covered = 0;  // out of the backlog: deleted, or kept for a grace
+  std::uint64_t bytes_covered = 0;
   std::uint64_t gaps_closed = 0;
+  // Of what earlier receipts covered and this one does not: the hub was restored.
+  std::uint64_t segments_offered_again = 0;
+  std::uint64_t gaps_told_again = 0;
+  std::uint64_t records_lost = 0;  // they are no more here either
   // Ranges that the receipt covers though they were never offered: kept, and worth an alarm.
   std::uint64_t never_offered = 0;
 };
@@ -113,8 +126,9 @@ enum class RowPlace {
   kShed,
   kRecalled,
   kDamaged,
+  kLost,  // received, then lost by the hub, and not here any more
 };
-// "nothing-leaves", "unsealed", "sealed", "received", "shed", "recalled", "damaged".
+// "nothing-leaves", "unsealed", "sealed", "received", "shed", "recalled", "damaged", "lost".
 std::string_view RowPlaceName(RowPlace place);
 
 struct RowFate {
@@ -140,6 +154,23 @@ struct StreamBacklog {
   std::uint64_t sealed_bytes = 0;
 };
 
+// Records that the hub had signed for and has lost, and that are not here any more.
+struct LostRange {
+  InstanceId epoch;
+  RecordClass cls = RecordClass::kSample;
+  std::uint64_t first_seq = 0;
+  std::uint64_t last_seq = 0;
+  std::uint64_t primary_rows = 0;
+  bool told = false;  // the hub has accepted it as a gap
+};
+
+// The receipt on which this outbox has deleted last.
+struct HeldReceipt {
+  std::string incarnation;
+  std::uint64_t counter = 0;
+  std::string envelope;
+};
+
 // Over the last minutes of this process (limits::kRateWindow), a second.
 struct OutboxRates {
   double rows_in = 0;    // captured
@@ -162,8 +193,12 @@ struct OutboxFacts {
   std::uint64_t ledger_rows = 0;
   std::uint64_t database_bytes = 0;
   std::uint64_t segment_bytes = 0;
+  std::uint64_t grace_segments = 0;  // receipts cover them; in no other count
+  std::uint64_t grace_bytes = 0;
   std::uint64_t quota_bytes = 0;
   std::uint64_t open_gaps = 0;
+  std::uint64_t lost_primary_rows = 0;
+  std::vector<LostRange> lost;  // at most limits::kLostRangesShown
   std::uint64_t last_statement = 0;
   std::string receipt_incarnation;  // "" before the first receipt
   std::uint64_t receipt_counter = 0;
@@ -209,10 +244,14 @@ class Outbox {
   Result<std::vector<Shipment>> PendingShipments(ShipmentPick pick = ShipmentPick::kAll);
   // Whether there are sealed urgent records that no receipt covers. Quick: one look into the index.
   Result<bool> UrgentWaits();
-  // Verifies against `hub_keys`, deletes what is covered, gives the space back. kPermissionDenied:
-  // no signature by a hub key; kInvalidArgument: another site's, or no receipt.
+  // Verifies against `hub_keys`, deletes what is covered, gives the space back. What an earlier
+  // receipt covered and this one does not, the hub has lost: it is offered again where its files
+  // are still here, and else becomes a gap of reason "lost". kPermissionDenied: no signature by a
+  // hub key; kInvalidArgument: another site's, or no receipt.
   Result<ReceiptOutcome> ApplyReceipt(std::string_view envelope_json,
                                       std::span<const PublicKey> hub_keys);
+  // The newest receipt that was applied; none before the first.
+  Result<std::optional<HeldReceipt>> NewestReceipt();
   // Takes a sealed segment out of the way that turned out unreadable: its file moves to
   // quarantine/, its range becomes a gap of reason "damage". kNotFound when there is none.
   Status QuarantineSegment(const Digest& digest, std::string_view reason);

@@ -66,6 +66,7 @@ Result<RowPlace> PlaceOf(Database& database, const std::vector<StreamRow>& strea
                                      stream->id, fate.seq, fate.seq)));
   if (!gaps.empty() && gaps.front().reason == kGapQuota) return RowPlace::kShed;
   if (!gaps.empty() && gaps.front().reason == kGapPolicy) return RowPlace::kRecalled;
+  if (!gaps.empty() && gaps.front().reason == kGapLost) return RowPlace::kLost;
   return RowPlace::kDamaged;
 }
 
@@ -94,6 +95,25 @@ Result<std::optional<RowFate>> ReadFate(Database& database, SqlStatement& query,
     if (FateHas(static_cast<std::uint8_t>(fates[i]), cls)) ++fate.seq;
   SKERRY_ASSIGN_OR_RETURN(fate.place, PlaceOf(database, streams, fate));
   return fate;
+}
+
+Status ReadLost(Database& database, OutboxFacts& facts) {
+  SKERRY_ASSIGN_OR_RETURN(
+      auto query,
+      database.Prepare(fmt::format(
+          "SELECT s.epoch, s.cls, g.first_seq, g.last_seq, g.primary_rows, g.closed FROM gaps g "
+          "JOIN streams s ON s.id = g.stream WHERE g.reason = '{}' ORDER BY s.cls, s.id, "
+          "g.first_seq",
+          kGapLost)));
+  while (true) {
+    SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return {};
+    facts.lost_primary_rows += U64(query, 4);
+    if (facts.lost.size() < limits::kLostRangesShown)
+      facts.lost.push_back({InstanceFromBytes(query.BlobAt(0)),
+                            static_cast<RecordClass>(query.Int(1)), U64(query, 2), U64(query, 3),
+                            U64(query, 4), query.Int(5) != 0});
+  }
 }
 
 Status ReadBacklog(Database& database, OutboxFacts& facts) {
@@ -135,7 +155,8 @@ Result<std::vector<Shipment>> ReadPendingShipments(Database& database,
           "SELECT g.shipment AS number, s.cls FROM segments g JOIN streams s ON s.id = g.stream "
           "UNION ALL SELECT g.shipment, s.cls FROM gaps g JOIN streams s ON s.id = g.stream WHERE "
           "g.closed = 0 UNION ALL SELECT g.origin, s.cls FROM gaps g JOIN streams s ON s.id = "
-          "g.stream WHERE g.closed = 0) WHERE number > 0 {} GROUP BY number ORDER BY best, number "
+          "g.stream WHERE g.closed = 0 AND g.origin IN (SELECT number FROM shipments)) WHERE "
+          "number > 0 {} GROUP BY number ORDER BY best, number "
           "LIMIT {}",
           pick == ShipmentPick::kUrgent ? "AND cls <= 1" : "", limits::kShipmentsOffered)));
   std::vector<Shipment> shipments;
@@ -166,6 +187,15 @@ Result<std::vector<std::optional<RowFate>>> ReadFates(Database& database,
   return fates;
 }
 
+Result<std::optional<HeldReceipt>> ReadNewestReceipt(Database& database) {
+  SKERRY_ASSIGN_OR_RETURN(auto query,
+                          database.Prepare("SELECT incarnation, counter, envelope FROM receipts "
+                                           "ORDER BY id DESC LIMIT 1"));
+  SKERRY_ASSIGN_OR_RETURN(const bool found, query.Step());
+  if (!found) return std::nullopt;
+  return HeldReceipt{std::string(query.Text(0)), U64(query, 1), std::string(query.BlobAt(2))};
+}
+
 Result<OutboxFacts> ReadFacts(Database& database) {
   SKERRY_ASSIGN_OR_RETURN(const ReadSnapshot snapshot, ReadSnapshot::Begin(database));
   OutboxFacts facts;
@@ -191,6 +221,11 @@ Result<OutboxFacts> ReadFacts(Database& database) {
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t page_bytes, ReadNumber(database, "PRAGMA page_size"));
   facts.database_bytes = pages * page_bytes;
   SKERRY_RETURN_IF_ERROR(ReadBacklog(database, facts));
+  SKERRY_RETURN_IF_ERROR(ReadLost(database, facts));
+  SKERRY_ASSIGN_OR_RETURN(facts.grace_segments,
+                          ReadNumber(database, "SELECT COUNT(*) FROM receipted WHERE file != ''"));
+  SKERRY_ASSIGN_OR_RETURN(
+      facts.grace_bytes, ReadNumber(database, "SELECT SUM(bytes) FROM receipted WHERE file != ''"));
   SKERRY_ASSIGN_OR_RETURN(auto receipt,
                           database.Prepare("SELECT incarnation, counter FROM receipts ORDER BY id "
                                            "DESC LIMIT 1"));

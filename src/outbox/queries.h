@@ -19,6 +19,7 @@ Result<std::vector<Shipment>> ReadPendingShipments(Database& database,
 // All from one snapshot.
 Result<std::vector<std::optional<RowFate>>> ReadFates(Database& database,
                                                       std::span<const RowId> rows);
+Result<std::optional<HeldReceipt>> ReadNewestReceipt(Database& database);
 // Fills in what the database knows; of one snapshot.
 Result<OutboxFacts> ReadFacts(Database& database);
 

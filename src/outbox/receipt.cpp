@@ -48,6 +48,15 @@ void IntervalSet::Add(const IntervalSet& other) {
   for (const auto& [first, last] : other.intervals_) Add(first, last);
 }
 
+void IntervalSet::Remove(std::uint64_t first, std::uint64_t last) {
+  std::vector<Interval> left;
+  for (const auto& [from, to] : intervals_) {
+    if (from < first) left.emplace_back(from, std::min(to, first - 1));
+    if (to > last) left.emplace_back(std::max(from, last + 1), to);
+  }
+  intervals_ = std::move(left);
+}
+
 bool IntervalSet::Covers(std::uint64_t first, std::uint64_t last) const {
   const auto found = std::lower_bound(
       intervals_.begin(), intervals_.end(), first,
@@ -120,12 +129,11 @@ std::string Receipt::ToJson() const {
                     {"class", RecordClassName(stream.cls)},
                     {"received", stream.received.ToJson()},
                     {"accepted_gaps", stream.accepted_gaps.ToJson()}});
-  return DumpJson({{"format", kReceiptFormat},
-                   {"hub_incarnation", hub_incarnation},
-                   {"counter", counter},
-                   {"site", site},
-                   {"streams", std::move(list)},
-                   {"issued_at_us", issued_at_us}});
+  Json document = {{"format", kReceiptFormat},   {"hub_incarnation", hub_incarnation},
+                   {"counter", counter},         {"site", site},
+                   {"streams", std::move(list)}, {"issued_at_us", issued_at_us}};
+  if (hub_restores != 0) document["hub_restores"] = hub_restores;
+  return DumpJson(document);
 }
 
 Result<Receipt> Receipt::FromJson(std::string_view json) {
@@ -150,6 +158,7 @@ Result<Receipt> Receipt::FromJson(std::string_view json) {
     receipt.streams.push_back(std::move(stream));
   }
   SKERRY_ASSIGN_OR_RETURN(receipt.issued_at_us, object.Int("issued_at_us"));
+  SKERRY_ASSIGN_OR_RETURN(receipt.hub_restores, object.UintOr("hub_restores", 0));
   return receipt;
 }
 

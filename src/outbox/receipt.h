@@ -28,6 +28,7 @@ class IntervalSet {
 
   void Add(std::uint64_t first, std::uint64_t last);  // requires 1 <= first <= last
   void Add(const IntervalSet& other);
+  void Remove(std::uint64_t first, std::uint64_t last);
   bool Contains(std::uint64_t value) const { return Covers(value, value); }
   // Every number of [first, last] is in the set.
   bool Covers(std::uint64_t first, std::uint64_t last) const;
@@ -63,6 +64,9 @@ struct Receipt {
   std::string site;
   std::vector<StreamReceipt> streams;
   std::int64_t issued_at_us = 0;
+  // How often the hub has begun another incarnation: that of the higher number is the later one.
+  // Two of one number are two hubs from one back-up, and neither is believed beside the other.
+  std::uint64_t hub_restores = 0;
 
   std::string ToJson() const;
   // kInvalidArgument names the member; kUnimplemented for another major version of the format.

@@ -201,7 +201,7 @@ Status Sealer::WriteChunk(const Stream& stream, Chunk& chunk) {
     bool dropped = false;
     SKERRY_RETURN_IF_ERROR(RemoveFile(temporary));
     SKERRY_RETURN_IF_ERROR(on_writer_([&](OutboxStore& store) -> Status {
-      dropped = store.DropBallast();
+      dropped = store.GiveSpace();
       return {};
     }));
     if (dropped) done = write();

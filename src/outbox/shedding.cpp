@@ -42,6 +42,8 @@ Result<OutboxStore::BytesByClass> OutboxStore::ReadBytesByClass() {
 Status OutboxStore::EnforceQuota(EnforceWhen when) {
   if (when == EnforceWhen::kNow) ballast_.Keep();
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t used, UsedBytes());
+  if (when == EnforceWhen::kNow || used + grace_bytes_ > QuotaOfRecords())
+    SKERRY_RETURN_IF_ERROR(TrimGrace(when));
   const auto now = std::chrono::steady_clock::now();
   // Rules of a class are looked at now and then under load, since that reads a line for each batch.
   const bool classes_due =

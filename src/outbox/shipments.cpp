@@ -157,17 +157,17 @@ Result<SiteStatus> OutboxStore::ReadStatus() {
   };
   SKERRY_ASSIGN_OR_RETURN(const std::vector<SegmentRow> segments,
                           ReadSegments(*database_, "1 ORDER BY stream, first_seq"));
-  SKERRY_ASSIGN_OR_RETURN(
-      const std::vector<GapRow> damage,
-      ReadGaps(*database_, fmt::format("reason = '{}' AND closed = 0", kGapDamage)));
-  if (segments.size() + damage.size() > limits::kStatusPending)
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<GapRow> untold,
+                          ReadGaps(*database_, fmt::format("reason IN ('{}', '{}') AND closed = 0",
+                                                           kGapDamage, kGapLost)));
+  if (segments.size() + untold.size() > limits::kStatusPending)
     return Fail(ErrorCode::kTooLarge, "{} pending segments are more than a status of {} can name",
-                segments.size() + damage.size(), limits::kStatusPending);
+                segments.size() + untold.size(), limits::kStatusPending);
   for (const SegmentRow& row : segments) {
     add(row);
     status.backlog_bytes += row.bytes;
   }
-  for (const GapRow& row : damage) add(row);
+  for (const GapRow& row : untold) add(row);
   SKERRY_ASSIGN_OR_RETURN(status.unsealed_primary_rows,
                           ReadNumber(*database_, "SELECT SUM(primary_rows) FROM batches"));
   SKERRY_RETURN_IF_ERROR(Commit(work));

@@ -78,9 +78,11 @@ Result<GapEntry> GapFromJson(const JsonObject& object) {
   GapEntry gap;
   SKERRY_RETURN_IF_ERROR(ReadEntry(object, gap));
   SKERRY_ASSIGN_OR_RETURN(gap.reason, object.String("reason"));
-  if (gap.reason != kGapQuota && gap.reason != kGapPolicy && gap.reason != kGapDamage)
-    return Fail(ErrorCode::kInvalidArgument, "{}.reason: '{}' is none of quota, policy, damage",
-                object.path(), gap.reason);
+  if (gap.reason != kGapQuota && gap.reason != kGapPolicy && gap.reason != kGapDamage &&
+      gap.reason != kGapLost)
+    return Fail(ErrorCode::kInvalidArgument,
+                "{}.reason: '{}' is none of quota, policy, damage, lost", object.path(),
+                gap.reason);
   return gap;
 }
 

@@ -57,8 +57,8 @@ struct SegmentEntry {
 };
 
 // Records of a stream that will not come. `primary_rows` are counted by the site as shed (quota) or
-// recalled (policy); those of damage the hub counts as quarantined once it has accepted the gap,
-// and until then they stand in the status as pending.
+// recalled (policy); those of damage the hub counts as quarantined and those that it lost itself as
+// lost, once it has accepted the gap, and until then they stand in the status as pending.
 struct GapEntry {
   RecordClass cls = RecordClass::kSample;
   InstanceId epoch;
@@ -66,12 +66,15 @@ struct GapEntry {
   std::uint64_t last_seq = 0;
   std::uint64_t rows = 0;
   std::uint64_t primary_rows = 0;
-  std::string reason;  // kGapQuota, kGapPolicy, kGapDamage
+  std::string reason;  // kGapQuota, kGapPolicy, kGapDamage, kGapLost
   bool operator==(const GapEntry&) const = default;
 };
 constexpr std::string_view kGapQuota = "quota";
 constexpr std::string_view kGapPolicy = "policy";
 constexpr std::string_view kGapDamage = "damage";
+// A receipt had covered it, a later one of a hub that was restored does not, and it is no more at
+// the site.
+constexpr std::string_view kGapLost = "lost";
 
 // The same moment on an instance's monotonic clock and in UTC.
 struct ClockAnchor {

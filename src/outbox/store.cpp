@@ -21,6 +21,8 @@ OutboxStore::OutboxStore(const OutboxOptions& options, InstanceId epoch)
       key_(options.key),
       clock_(options.clock),
       quota_bytes_(options.quota_bytes),
+      grace_quota_bytes_(options.grace_bytes),
+      grace_age_(options.grace_age),
       class_limits_(options.classes),
       ledger_rows_(options.ledger_rows),
       boot_(ReadBootId()),
@@ -102,18 +104,33 @@ Status OutboxStore::LoadCaches() {
   SKERRY_ASSIGN_OR_RETURN(const std::vector<StreamRow> streams, ReadStreams(*database_));
   for (const StreamRow& stream : streams)
     if (stream.epoch == epoch_) streams_[stream.cls] = stream;
+  return CountBytes();
+}
+
+Status OutboxStore::CountBytes() {
   SKERRY_ASSIGN_OR_RETURN(segment_bytes_,
                           ReadNumber(*database_, "SELECT SUM(bytes) FROM segments"));
+  SKERRY_ASSIGN_OR_RETURN(
+      grace_bytes_, ReadNumber(*database_, "SELECT SUM(bytes) FROM receipted WHERE file != ''"));
+  SKERRY_ASSIGN_OR_RETURN(
+      grace_segments_, ReadNumber(*database_, "SELECT COUNT(*) FROM receipted WHERE file != ''"));
   return {};
 }
 
 // A file without a row is what an interrupted seal left behind, or one whose deletion was
 // interrupted; or its row was lost with a part of the database, and then it is kept aside. A row
-// without its file is damage.
+// without its file is damage, or the end of a grace where a receipt covers it.
 Status OutboxStore::CheckSegmentFiles() {
   SKERRY_ASSIGN_OR_RETURN(const std::vector<SegmentRow> segments, ReadSegments(*database_, "1"));
   std::set<std::string> known;
   for (const SegmentRow& segment : segments) known.insert(segment.file);
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<SegmentRow> receipted,
+                          ReadReceipted(*database_, "file != ''"));
+  std::vector<SegmentRow> ended;
+  for (const SegmentRow& segment : receipted) {
+    known.insert(segment.file);
+    if (grace_quota_bytes_ == 0 || !HasWholeFile(segment)) ended.push_back(segment);
+  }
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(segments_directory(), error)) {
     if (known.contains(entry.path().filename().string())) continue;
@@ -135,7 +152,10 @@ Status OutboxStore::CheckSegmentFiles() {
     SKERRY_RETURN_IF_ERROR(
         QuarantineSegment(digest, error ? "its file is missing" : "its file has another length"));
   }
-  return {};
+  const Status done = EndGrace(ended);
+  // A full disk keeps no site from starting; the rows tell of files that are not there meanwhile.
+  if (!done && done.error().code() == ErrorCode::kResourceExhausted) return {};
+  return done;
 }
 
 Result<OutboxStore::Work> OutboxStore::Begin() {

@@ -71,7 +71,9 @@ class OutboxStore {
   // Signs statements for the segments and gaps that are in none; with kUrgent for urgent segments
   // alone.
   Status MakeStatements(ShipmentPick pick);
-  Result<ReceiptOutcome> ApplyReceipt(const Receipt& receipt, std::string_view envelope);
+  // `receipt` is what `envelope` says, verified against `hub_keys`.
+  Result<ReceiptOutcome> ApplyReceipt(const Receipt& receipt, std::string_view envelope,
+                                      std::span<const PublicKey> hub_keys);
   Result<SiteStatus> ReadStatus();
   // Sheds until database and segments fit the quotas, lowest value and oldest first.
   Status EnforceQuota(EnforceWhen when);
@@ -84,15 +86,17 @@ class OutboxStore {
   // The change before failed so that the database cannot be trusted any more. Best effort: tells
   // the next start.
   void Distrust();
-  // Space for changes that give space back, such as a receipt, on a full disk. False: there is
-  // none.
-  bool DropBallast() { return ballast_.Drop(); }
+  // Space for changes that give space back, such as a receipt, on a full disk: what is kept for a
+  // grace, then the ballast. False: there is none.
+  bool GiveSpace() { return DropGrace() || ballast_.Drop(); }
+  // Everything that is kept for a grace goes. False: there was nothing. Best effort.
+  bool DropGrace();
   // After that: a new generation of the database. True when the change is there after all.
   Result<bool> Recover();
 
   Database& database() { return *database_; }
   const OutboxState& state() const { return state_; }
-  std::uint64_t segment_bytes() const { return segment_bytes_; }
+  std::uint64_t segment_bytes() const { return segment_bytes_; }  // what waits, without the grace
   std::filesystem::path segments_directory() const { return directory_ / "segments"; }
   // Of the present generation; from any thread.
   std::filesystem::path database_path() const {
@@ -117,6 +121,7 @@ class OutboxStore {
   // Nothing of the database can be read: everything goes to quarantine/, and an empty one begins.
   Status StartAnew(const Error& why);
   Status LoadCaches();
+  Status CountBytes();
   Status CheckSegmentFiles();
   Result<Work> Begin();
   Status Commit(Work& work);
@@ -162,9 +167,28 @@ class OutboxStore {
                        const std::unordered_map<std::int64_t, StreamRow>& streams,
                        std::vector<ClockAnchor> anchors);
   Status ApplyStream(Work& work, StreamRow& stream, const StreamReceipt& receipt,
-                     ReceiptOutcome& outcome, std::vector<SegmentRow>& deleted);
+                     ReceiptOutcome& outcome, std::vector<SegmentRow>& covered);
   Status ApplyToGaps(Work& work, StreamRow& stream, const StreamReceipt& receipt,
                      ReceiptOutcome& outcome);
+  // The hub holds [first, last] of the gap after all; `rest` are its other parts.
+  Status TakeOutOfGap(Work& work, StreamRow& stream, const GapRow& gap,
+                      const std::vector<IntervalSet::Interval>& rest);
+  // grace.cpp
+  // A covered segment, out of the backlog; its file stays while grace is on.
+  Status MoveToReceipted(const SegmentRow& segment);
+  Status NoteReceipted(std::int64_t stream, std::uint64_t first_seq, std::uint64_t last_seq,
+                       std::uint64_t primary_rows, std::uint64_t shipment);
+  // What earlier receipts covered of the stream and this one does not: offered again, or lost.
+  Status TakeBack(Work& work, StreamRow& stream, const StreamReceipt& receipt,
+                  ReceiptOutcome& outcome);
+  Status OfferAgain(const SegmentRow& row);
+  Status Lose(Work& work, StreamRow& stream, const SegmentRow& row, const IntervalSet& lost,
+              ReceiptOutcome& outcome);
+  Status MergeReceipted();
+  Result<std::uint64_t> GraceAllowed();
+  Status TrimGrace(EnforceWhen when);
+  Status EndGrace(std::span<const SegmentRow> rows);
+  bool HasWholeFile(const SegmentRow& segment) const;
 
   const std::filesystem::path directory_;
   const std::string site_;
@@ -172,6 +196,8 @@ class OutboxStore {
   const PrivateKey key_;
   const Clock* const clock_;
   const std::uint64_t quota_bytes_;
+  const std::uint64_t grace_quota_bytes_;
+  const std::chrono::milliseconds grace_age_;
   const std::map<RecordClass, ClassLimits> class_limits_;
   const std::uint64_t ledger_rows_;
   const std::string boot_;  // ReadBootId
@@ -184,6 +210,9 @@ class OutboxStore {
   std::map<RecordClass, StreamRow> streams_;
   std::unordered_map<InstanceId, std::int64_t> instances_;
   std::uint64_t segment_bytes_ = 0;
+  std::uint64_t grace_bytes_ = 0;  // of segments that receipts have covered
+  std::uint64_t grace_segments_ = 0;
+  std::uint64_t receipted_since_merge_ = 1'000'000;  // so that the first receipt looks
   std::chrono::steady_clock::time_point classes_checked_;
   SummaryWindows windows_;
   std::shared_ptr<const CompiledPolicy> last_policy_;

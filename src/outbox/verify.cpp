@@ -40,6 +40,25 @@ Status CheckBatches(Database& database, std::int64_t stream, std::vector<Range>&
   }
 }
 
+// Each range that receipts have covered has one row that knows of it.
+Status CheckReceipted(Database& database, const StreamRow& stream, Findings& findings) {
+  SKERRY_ASSIGN_OR_RETURN(
+      const auto rows,
+      ReadReceipted(database, fmt::format("stream = {} ORDER BY first_seq", stream.id)));
+  IntervalSet known;
+  for (const SegmentRow& row : rows) {
+    if (known.Overlaps(row.first_seq, row.last_seq))
+      Note(findings, "receipted {}-{} of stream {}/{} is there twice", row.first_seq, row.last_seq,
+           RecordClassName(stream.cls), stream.epoch.Short());
+    known.Add(row.first_seq, row.last_seq);
+  }
+  if (known != stream.received)
+    Note(findings, "stream {}/{}: receipts cover {} and {} is known of",
+         RecordClassName(stream.cls), stream.epoch.Short(), DumpJson(stream.received.ToJson()),
+         DumpJson(known.ToJson()));
+  return {};
+}
+
 // Every number from 1 to the last one given out stands in exactly one place.
 void CheckRanges(const StreamRow& stream, std::vector<Range> ranges, Findings& findings) {
   for (const auto& [first, last] : stream.received.intervals())
@@ -92,6 +111,7 @@ Status CheckStreams(Database& database, Database& now, const std::filesystem::pa
       ranges.push_back({gap.first_seq, gap.last_seq,
                         fmt::format("gap {}-{} ({})", gap.first_seq, gap.last_seq, gap.reason)});
     CheckRanges(stream, std::move(ranges), findings);
+    SKERRY_RETURN_IF_ERROR(CheckReceipted(database, stream, findings));
   }
   return {};
 }
@@ -161,9 +181,15 @@ Status CheckSums(Database& database, const OutboxState& state, Findings& finding
                           ReadNumber(database, "SELECT SUM(primary_rows) FROM batches"));
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t sealed,
                           ReadNumber(database, "SELECT SUM(primary_rows) FROM segments"));
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t lost, ReadNumber(database, kLostPrimaryRows));
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t receipted,
+                          ReadNumber(database, "SELECT SUM(primary_rows) FROM receipted"));
+  if (receipted > state.receipted)
+    Note(findings, "receipted rows: {} are known of and {} were counted", receipted,
+         state.receipted);
   expect("all terms of the reconciliation together",
          counters.withheld + counters.not_selected + counters.shed + counters.recalled +
-             counters.not_captured + state.receipted + state.damaged + unsealed + sealed,
+             counters.not_captured + state.receipted + state.damaged + lost + unsealed + sealed,
          counters.scored);
   return {};
 }

@@ -159,6 +159,8 @@ Status OutboxWriter::CommitRows(const std::vector<Submission>& submissions, std:
     return Fail(ErrorCode::kUnavailable, "the outbox's database cannot be written");
   }
   Status done = store_->CommitRows(submissions, owed_rows_);
+  if (!done && done.error().code() == ErrorCode::kResourceExhausted && store_->DropGrace())
+    done = store_->CommitRows(submissions, owed_rows_);
   if (done) {
     owed_rows_ = 0;
     return done;
@@ -207,8 +209,7 @@ void OutboxWriter::RunChanges(const std::vector<Change*>& changes) {
     if (EnsureStore()) {
       result = (*change->run)(*store_);
       // What is asked for may give space back, and needs some to do so.
-      if (!result && result.error().code() == ErrorCode::kResourceExhausted &&
-          store_->DropBallast())
+      if (!result && result.error().code() == ErrorCode::kResourceExhausted && store_->GiveSpace())
         result = (*change->run)(*store_);
       if (!result) NoteFailure(result.error());
     }

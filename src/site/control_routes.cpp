@@ -138,6 +138,15 @@ Result<Json> GetOutbox(const ControlParts& parts, const Json& /*body*/) {
                            {"sealed_segments", stream.sealed_segments},
                            {"sealed_rows", stream.sealed_rows},
                            {"sealed_bytes", stream.sealed_bytes}});
+  Json lost = Json::array();
+  for (const LostRange& range : facts.lost)
+    lost.push_back(Json{{"epoch", range.epoch.ToString()},
+                        {"class", RecordClassName(range.cls)},
+                        {"first_seq", range.first_seq},
+                        {"last_seq", range.last_seq},
+                        {"rows", range.last_seq - range.first_seq + 1},
+                        {"primary_rows", range.primary_rows},
+                        {"told", range.told}});
   Json withheld = Json::object();
   for (const auto& [rule, rows] : facts.withheld_by_rule) withheld[rule] = rows;
   return Json{
@@ -147,12 +156,17 @@ Result<Json> GetOutbox(const ControlParts& parts, const Json& /*body*/) {
       {"unsealed_primary_rows", facts.unsealed_primary_rows},
       {"sealed_primary_rows", facts.sealed_primary_rows},
       {"damaged_primary_rows", facts.damaged_primary_rows},
+      {"lost_primary_rows", facts.lost_primary_rows},
+      {"lost", std::move(lost)},
       {"queued_rows", facts.queued_rows},
       {"database_bytes", facts.database_bytes},
       {"segment_bytes", facts.segment_bytes},
+      {"grace_segments", facts.grace_segments},
+      {"grace_bytes", facts.grace_bytes},
       {"quota_bytes", facts.quota_bytes},
       {"open_gaps", facts.open_gaps},
       {"last_statement", facts.last_statement},
+      {"receipt_incarnation", facts.receipt_incarnation},
       {"receipt_counter", facts.receipt_counter},
       {"oldest_pending",
        facts.oldest_pending_us == 0 ? Json(nullptr) : Json(FormatUtc(facts.oldest_pending_us))},

@@ -148,6 +148,8 @@ Status Site::Parts::OpenOutbox() {
   outbox_options.clock = clock;
   outbox_options.epoch = row_numbers.instance();
   outbox_options.quota_bytes = options.quota_bytes;
+  outbox_options.grace_bytes = options.grace_bytes;
+  outbox_options.grace_age = options.grace_age;
   outbox_options.segment_rows = options.segment_rows;
   outbox_options.segment_age = options.segment_age;
   outbox_options.urgent_age = options.urgent_age;

@@ -57,6 +57,9 @@ struct SiteOptions {
   RunQueueOptions queue;  // of slow models, and of all where requests are batched
   std::chrono::milliseconds drain{limits::kSiteDrain};  // of scoring, after Stop
   std::uint64_t quota_bytes = std::uint64_t{4} << 30U;  // the outbox's
+  // What receipts have covered is kept for a hub that loses it, where there is room (outbox.h).
+  std::uint64_t grace_bytes = std::uint64_t{1} << 30U;
+  std::chrono::milliseconds grace_age{std::chrono::hours(7 * 24)};
   std::uint64_t segment_rows = limits::kSegmentRows;
   std::chrono::milliseconds segment_age{30'000};
   std::chrono::milliseconds urgent_age{2'000};

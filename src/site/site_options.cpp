@@ -44,6 +44,7 @@ struct ConfigBinding {
         grpc_port(options.grpc_port),
         loops(options.http_loops),
         quota_bytes(static_cast<std::int64_t>(options.quota_bytes)),
+        grace_bytes(static_cast<std::int64_t>(options.grace_bytes)),
         segment_rows(static_cast<std::int64_t>(options.segment_rows)),
         smoke_memory_bytes(static_cast<std::int64_t>(options.smoke_memory_bytes)),
         upload_chunk_bytes(static_cast<std::int64_t>(options.upload_chunk_bytes)),
@@ -52,6 +53,7 @@ struct ConfigBinding {
         batch_delay_us(options.queue.batch_delay.count()),
         inline_limit_us(options.queue.inline_limit.count()),
         threads(options.queue.threads),
+        grace_age(options.grace_age),
         segment_age(options.segment_age),
         urgent_age(options.urgent_age),
         interval(options.sync_interval),
@@ -117,6 +119,11 @@ struct ConfigBinding {
              "Rows that are older are removed from it; 0 sets no limit of age.")
         .Add("outbox.quota_bytes", &quota_bytes, "bytes",
              "What the outbox may occupy; beyond it the least valuable records become a gap.")
+        .Add("outbox.grace_bytes", &grace_bytes, "bytes",
+             "What the hub has received is kept in so much of the space that is left, for a hub "
+             "that is restored from a back-up; 0 keeps nothing.")
+        .Add("outbox.grace_age", &grace_age, "duration",
+             "And no longer than this, while the clock is trusted. 0s sets no limit of age.")
         .Add("outbox.segment_rows", &segment_rows, "rows", "Seal a segment at this size.")
         .Add("outbox.segment_age", &segment_age, "duration", "Seal a segment at this age.")
         .Add("outbox.urgent_age", &urgent_age, "duration",
@@ -184,9 +191,9 @@ struct ConfigBinding {
   std::string tls_cert, tls_key, client_ca, api_keys;
   bool plain_http;
   std::string allow_origins;
-  std::int64_t port, grpc_port, loops, quota_bytes, segment_rows, smoke_memory_bytes,
+  std::int64_t port, grpc_port, loops, quota_bytes, grace_bytes, segment_rows, smoke_memory_bytes,
       upload_chunk_bytes, queue_limit, batch_rows, batch_delay_us, inline_limit_us, threads;
-  std::chrono::milliseconds segment_age, urgent_age, interval, drain;
+  std::chrono::milliseconds grace_age, segment_age, urgent_age, interval, drain;
   struct ClassSettings {
     std::int64_t quota_bytes = 0, reserve_bytes = 0;
     std::chrono::milliseconds max_age{0};
@@ -249,6 +256,13 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
             config.api_keys, config.plain_http, AtCommas(config.allow_origins)};
   capture = mode;
   quota_bytes = static_cast<std::uint64_t>(config.quota_bytes);
+  SKERRY_RETURN_IF_ERROR(
+      CheckRange("outbox.grace_bytes", config.grace_bytes, 0, std::int64_t{1} << 50),
+      file.string());
+  if (config.grace_age.count() < 0)
+    return Fail(ErrorCode::kInvalidArgument, "{}: outbox.grace_age is below 0", file.string());
+  grace_bytes = static_cast<std::uint64_t>(config.grace_bytes);
+  grace_age = config.grace_age;
   segment_rows = static_cast<std::uint64_t>(config.segment_rows);
   smoke_memory_bytes = static_cast<std::uint64_t>(config.smoke_memory_bytes);
   segment_age = config.segment_age;

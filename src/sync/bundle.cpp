@@ -31,7 +31,7 @@ constexpr std::array<KindFacts, 10> kKinds{{
      ""},
     {BundleKind::kJoinGrant, "join-grant", BundleDirection::kToSite,
      media_types::kJoinGrantArtifact, media_types::kJoinGrantLayer},
-    {BundleKind::kReceipt, "receipt", BundleDirection::kToSite, media_types::kReceiptArtifact,
+    {BundleKind::kReceipt, "receipt", std::nullopt, media_types::kReceiptArtifact,
      media_types::kReceiptLayer},
     {BundleKind::kDesiredState, "desired-state", BundleDirection::kToSite,
      media_types::kDesiredStateArtifact, media_types::kDesiredStateLayer},

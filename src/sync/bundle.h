@@ -42,7 +42,7 @@ enum class BundleKind : std::uint8_t {
   kStatus,        // document (DSSE), to the hub
   kShipment,      // artifact, to the hub
   kJoinGrant,     // document (DSSE), to the site
-  kReceipt,       // document (DSSE), to the site
+  kReceipt,       // document (DSSE), to the site; and back, for a hub that was restored
   kDesiredState,  // document (DSSE), to the site
   kPolicy,        // artifact, to the site
   kModel,         // artifact, to the site

@@ -190,8 +190,8 @@ Status Exchange::Round() {
   while (again) {
     first = {};
     for (Status (Exchange::*step)() :
-         {&Exchange::JoinIfNeeded, &Exchange::FollowDesired, &Exchange::ShipUrgent,
-          &Exchange::ShipRest, &Exchange::Report}) {
+         {&Exchange::JoinIfNeeded, &Exchange::FollowDesired, &Exchange::TellOfRestore,
+          &Exchange::ShipUrgent, &Exchange::ShipRest, &Exchange::Report}) {
       Status done = (this->*step)();
       if (done) continue;
       const bool of_the_link = IsOfTheLink(done.error());
@@ -362,8 +362,7 @@ Status Exchange::Report() {
 }
 
 Status Exchange::PostStatus(const std::string& status) {
-  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t counter,
-                          hub_->PostStatus(parts_.identity->site(), status));
+  SKERRY_RETURN_IF_ERROR(hub_->PostStatus(parts_.identity->site(), status));
   NoteContact();
   {
     const std::lock_guard turn(turn_mutex_);
@@ -371,13 +370,35 @@ Status Exchange::PostStatus(const std::string& status) {
     moved_at_report_ = budget_->facts().bytes_in_all;
     reported_at_ = std::chrono::steady_clock::now();
   }
-  if (counter == 0 || counter == receipt_counter_) return {};
-  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> receipt,
-                          hub_->Receipt(parts_.identity->site()));
-  if (receipt)
-    SKERRY_RETURN_IF_ERROR(parts_.outbox->ApplyReceipt(*receipt, parts_.identity->hub_keys()));
-  receipt_counter_ = counter;
-  return {};
+  return FollowReceipts(ReceiptWanted::kIfDifferent);
+}
+
+// Before anything is sent: a receipt that a restored hub gives before it knows that it was one
+// would be of the incarnation before.
+Status Exchange::TellOfRestore() { return FollowReceipts(ReceiptWanted::kIfBehind); }
+
+Status Exchange::FollowReceipts(ReceiptWanted wanted) {
+  const std::optional<ReceiptPosition>& hub = hub_->position();
+  if (!hub) return {};
+  SKERRY_ASSIGN_OR_RETURN(const std::optional<HeldReceipt> held, parts_.outbox->NewestReceipt());
+  const bool same = held && held->incarnation == hub->incarnation;
+  if (held ? same && held->counter == hub->counter : hub->counter == 0) return {};
+  std::optional<std::string> receipt;
+  const bool show = held && (!same || held->counter > hub->counter);
+  if (show) {
+    auto shown = hub_->ShowReceipt(parts_.identity->site(), held->envelope);
+    if (shown)
+      receipt = std::move(*shown);
+    else if (shown.error().code() != ErrorCode::kPermissionDenied)
+      return tl::make_unexpected(shown.error());
+  }
+  // A hub of other keys has not signed what is held here.
+  if (!receipt && (show || wanted == ReceiptWanted::kIfDifferent)) {
+    SKERRY_ASSIGN_OR_RETURN(receipt, hub_->Receipt(parts_.identity->site()));
+  }
+  if (!receipt) return {};
+  const auto applied = parts_.outbox->ApplyReceipt(*receipt, parts_.identity->hub_keys());
+  return applied ? Status() : tl::make_unexpected(applied.error());
 }
 
 void Exchange::NoteContact() {

@@ -1,8 +1,9 @@
 // The site's side of the link: one thread that keeps site and hub up to date while there is one.
 //
 // Role: a round is
-//   join (until joined) -> desired state -> policy and packages (Deployer) -> urgent shipments ->
-//   the other shipments (Shipper) -> signed status -> the newest receipt.
+//   join (until joined) -> desired state -> policy and packages (Deployer) -> the hub's last
+//   receipt, where the hub knows less than it says -> urgent shipments -> the other shipments
+//   (Shipper) -> signed status -> the newest receipt.
 // A refusal in one step does not keep the later ones from being done; a link that is away ends the
 // round. Rounds come at `interval`, when woken, or within limits::kUrgentLook when an urgent record
 // is sealed; after a failed one with exponential back-off (limits::kBackoffLeast to kBackoffMost,
@@ -117,11 +118,16 @@ class Exchange {
   Status Round();
   Status JoinIfNeeded();
   Status FollowDesired();
+  Status TellOfRestore();
   Status ShipUrgent();
   Status ShipRest();
   Status Report();
   Result<std::optional<std::string>> AskDesired();
   Status PostStatus(const std::string& status);
+  // From what the hub says of its receipts: one that knows less than its own receipt here says, or
+  // is of another incarnation, is shown that one and answers with its newest.
+  enum class ReceiptWanted { kIfBehind, kIfDifferent };
+  Status FollowReceipts(ReceiptWanted wanted);
   void Connect();
   void NoteTrustedTimes();
   Lane MakeLane(TransferKind kind, const HttpClientOptions& options);
@@ -158,7 +164,6 @@ class Exchange {
   Lane talk_;
   std::unique_ptr<HubClient> hub_;
   std::string desired_seen_;
-  std::uint64_t receipt_counter_ = 0;
   bool deploying_ = false;  // written by the thread alone, while there are no lanes
   // That of whoever holds turn_mutex_.
   Lane urgent_lane_;

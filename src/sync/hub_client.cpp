@@ -1,5 +1,7 @@
 #include "sync/hub_client.h"
 
+#include <charconv>
+
 #include "base/limits.h"
 #include "codec/json.h"
 
@@ -8,6 +10,17 @@ namespace {
 
 std::string SitePath(std::string_view site, std::string_view what) {
   return fmt::format("/v1/sites/{}/{}", site, what);
+}
+
+// "<incarnation>-<counter>"
+std::optional<ReceiptPosition> ParsePosition(std::string_view text) {
+  const std::size_t dash = text.rfind('-');
+  if (dash == std::string_view::npos) return std::nullopt;
+  ReceiptPosition position{std::string(text.substr(0, dash)), 0};
+  const char* const end = text.data() + text.size();
+  const auto read = std::from_chars(text.data() + dash + 1, end, position.counter);
+  if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
+  return position;
 }
 
 }  // namespace
@@ -33,6 +46,7 @@ Result<HttpReply> HubClient::Send(std::string method, const std::string& path, s
 Result<std::optional<std::string>> HubClient::GetDocument(const std::string& path,
                                                           std::uint64_t max_reply_bytes) {
   SKERRY_ASSIGN_OR_RETURN(HttpReply reply, Send("GET", path, "", max_reply_bytes));
+  if (auto told = ParsePosition(reply.Header("Skerry-Receipt"))) position_ = std::move(told);
   if (reply.status == 404) return std::optional<std::string>();
   if (reply.status != 200) return tl::make_unexpected(ErrorOfReply(reply, "GET " + path));
   return std::optional<std::string>(std::move(reply.body));
@@ -50,17 +64,34 @@ Result<std::string> HubClient::Join(const JoinRequest& request) {
 }
 
 Result<std::optional<std::string>> HubClient::Desired(std::string_view site) {
+  position_.reset();
   return GetDocument(SitePath(site, "desired"), limits::kDesiredStateBytes);
 }
 
-Result<std::uint64_t> HubClient::PostStatus(std::string_view site, std::string_view envelope) {
+Status HubClient::PostStatus(std::string_view site, std::string_view envelope) {
   SKERRY_ASSIGN_OR_RETURN(
       const HttpReply reply,
       Send("POST", SitePath(site, "status"), std::string(envelope), limits::kSmallReplyBytes));
   if (reply.status / 100 != 2)
     return tl::make_unexpected(ErrorOfReply(reply, "sending the status"));
   SKERRY_ASSIGN_OR_RETURN(const Json json, ParseJson(reply.body), "the answer to the status");
-  return JsonObject(json, "answer").Uint("receipt_counter");
+  const JsonObject answer(json, "answer");
+  ReceiptPosition position;
+  SKERRY_ASSIGN_OR_RETURN(position.counter, answer.Uint("receipt_counter"));
+  SKERRY_ASSIGN_OR_RETURN(position.incarnation, answer.StringOr("hub_incarnation", ""));
+  if (position.incarnation.empty())
+    position_.reset();  // a hub that does not say; its receipts come with its other answers
+  else
+    position_ = std::move(position);
+  return {};
+}
+
+Result<std::string> HubClient::ShowReceipt(std::string_view site, std::string_view envelope) {
+  SKERRY_ASSIGN_OR_RETURN(HttpReply reply, Send("POST", SitePath(site, "receipt"),
+                                                std::string(envelope), limits::kReceiptBytes));
+  if (reply.status / 100 != 2)
+    return tl::make_unexpected(ErrorOfReply(reply, "showing the hub its receipt"));
+  return std::move(reply.body);
 }
 
 Result<std::optional<std::string>> HubClient::Receipt(std::string_view site) {

@@ -16,6 +16,12 @@
 
 namespace skerry {
 
+// How far the hub's receipts for a site are, as far as the hub knows.
+struct ReceiptPosition {
+  std::string incarnation;
+  std::uint64_t counter = 0;
+};
+
 class HubClient {
  public:
   HubClient(std::string base_url, HttpClient& client)
@@ -25,10 +31,15 @@ class HubClient {
   Result<std::string> Join(const JoinRequest& request);
   // GET /v1/sites/{site}/desired -> the envelope; none until the hub has set one.
   Result<std::optional<std::string>> Desired(std::string_view site);
-  // POST /v1/sites/{site}/status -> the counter of the newest receipt.
-  Result<std::uint64_t> PostStatus(std::string_view site, std::string_view envelope);
+  // POST /v1/sites/{site}/status
+  Status PostStatus(std::string_view site, std::string_view envelope);
   // GET /v1/sites/{site}/receipt -> the envelope; none while nothing was received.
   Result<std::optional<std::string>> Receipt(std::string_view site);
+  // POST /v1/sites/{site}/receipt: one that the hub has given, so that a hub that was restored from
+  // a back-up finds out -> the envelope of the newest, of another incarnation then.
+  Result<std::string> ShowReceipt(std::string_view site, std::string_view envelope);
+  // As the latest answer to Desired or PostStatus said it; none where it did not.
+  const std::optional<ReceiptPosition>& position() const { return position_; }
 
  private:
   Result<HttpReply> Send(std::string method, const std::string& path, std::string body,
@@ -38,6 +49,7 @@ class HubClient {
 
   std::string base_url_;
   HttpClient* client_;
+  std::optional<ReceiptPosition> position_;
 };
 
 }  // namespace skerry

@@ -35,9 +35,10 @@ PartOutcome ApplyReceipt(const SiteBundleParts& parts, const BundlePart& part,
                          const std::string& envelope) {
   const auto outcome = parts.outbox->ApplyReceipt(envelope, parts.identity->hub_keys());
   if (!outcome) return Failed(part, outcome.error());
-  const bool changed =
-      outcome->kind == ReceiptOutcome::Kind::kApplied &&
-      (outcome->segments_deleted > 0 || outcome->gaps_closed > 0 || outcome->new_incarnation);
+  const bool changed = outcome->kind == ReceiptOutcome::Kind::kApplied &&
+                       (outcome->segments_covered > 0 || outcome->gaps_closed > 0 ||
+                        outcome->new_incarnation || outcome->segments_offered_again > 0 ||
+                        outcome->gaps_told_again > 0 || outcome->records_lost > 0);
   return OutcomeOf(part, changed ? PartResult::kApplied : PartResult::kRepeated);
 }
 
@@ -144,6 +145,10 @@ Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
   // After the shipments were listed, so that its counters cover every one of them.
   SKERRY_ASSIGN_OR_RETURN(const std::string status, parts.make_status());
   SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kStatus, "status", status));
+  // By its own receipt a hub that was restored from a back-up finds out.
+  SKERRY_ASSIGN_OR_RETURN(const std::optional<HeldReceipt> held, parts.outbox->NewestReceipt());
+  if (held)
+    SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kReceipt, "receipt", held->envelope));
   std::vector<PartOutcome> failed;
   std::map<std::string, std::map<std::string, std::uint64_t>> rows;  // by tag
   for (const Shipment& shipment : shipments) {

@@ -32,8 +32,8 @@ struct SiteBundleParts {  // borrowed
 };
 
 // Writes to `path` (sync/bundle.h BundleWriter::Create): the join request until this site has
-// joined, the status, every pending shipment, and who had which bundle. A shipment that cannot be
-// read is listed with its reason and the others go on.
+// joined, the status, every pending shipment, the newest receipt, and who had which bundle. A
+// shipment that cannot be read is listed with its reason and the others go on.
 Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
                                       const std::filesystem::path& path,
                                       const std::optional<AgeRecipient>& receiver = std::nullopt);

@@ -22,6 +22,7 @@ export const termNames = [
   "recalled",
   "not_captured",
   "quarantined",
+  "lost",
   "pending",
 ] as const;
 export type TermName = (typeof termNames)[number];

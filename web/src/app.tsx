@@ -80,6 +80,8 @@ function concerns(picture: Picture): string[] {
       found.push(`${facts.site}: ${count(facts.unexplained_gaps)} unexplained gaps`);
     if (facts.terms.quarantined > 0)
       found.push(`${facts.site}: ${count(facts.terms.quarantined)} rows in quarantine`);
+    if (facts.terms.lost > 0)
+      found.push(`${facts.site}: ${count(facts.terms.lost)} rows were received and lost by this hub`);
   }
   for (const { site, drift } of picture.drifts)
     for (const field of newestWindow(drift)?.fields ?? [])

@@ -25,7 +25,7 @@ std::string TermsLine(const Json& terms) {
   std::string line = fmt::format("{} scored = ", WithThousands(terms.at("scored")));
   bool first = true;
   for (const char* term : {"received", "withheld", "not_selected", "shed", "recalled",
-                           "not_captured", "quarantined", "pending"}) {
+                           "not_captured", "quarantined", "lost", "pending"}) {
     line += fmt::format("{}{} {}", first ? "" : " + ", WithThousands(terms.at(term)), term);
     first = false;
   }
@@ -35,7 +35,7 @@ std::string TermsLine(const Json& terms) {
 std::uint64_t SumOfTerms(const Json& terms) {
   std::uint64_t sum = 0;
   for (const char* term : {"received", "withheld", "not_selected", "shed", "recalled",
-                           "not_captured", "quarantined", "pending"})
+                           "not_captured", "quarantined", "lost", "pending"})
     sum += terms.at(term).get<std::uint64_t>();
   return sum;
 }

@@ -68,6 +68,7 @@ TEST(ReportText, ReconciliationShowsTheTermsThatCount) {
                     {"recalled", 0},
                     {"not_captured", 0},
                     {"quarantined", 0},
+                    {"lost", 0},
                     {"pending", 0}}},
                   {"duplicates_ignored", 0},
                   {"unexplained_gaps", 0},

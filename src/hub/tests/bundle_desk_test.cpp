@@ -50,6 +50,28 @@ TEST_F(HubBundleTest, SameBundleThreeTimesIsTakenOnce) {
   EXPECT_EQ(AdminJson("GET", "/v1/sites/north")["last_road"], "media");
 }
 
+TEST_F(HubBundleTest, AReceiptThatTellsMoreThanThisHubHoldsBeginsAnotherIncarnationOnce) {
+  StartHub();
+  JoinSite(north_);
+  const fs::path backup = directory_.path() / "backup";
+  hub_.reset();
+  fs::copy(Data(), backup, fs::copy_options::recursive);
+  StartHub();
+  const std::string held = PushShipment(north_, "a", north_.Ship({north_.Seal({})}));
+  hub_.reset();
+  fs::remove_all(Data());
+  fs::rename(backup, Data());
+  StartHub();
+  const fs::path path = directory_.path() / "b1";
+  BundleWriter writer = Must(BundleWriter::Create(path, {"b1", BundleDirection::kToHub, "north"}));
+  Must(writer.AddDocument(BundleKind::kReceipt, "receipt", held));
+  Must(writer.Finish());
+  EXPECT_EQ(Import(path)["applied"], 1);
+  EXPECT_EQ(Import(path)["repeated"], 1);
+  const HttpReply now = Call(SiteOptions(north_), "GET", "/v1/sites/north/receipt");
+  EXPECT_EQ(OpenReceipt(now.body, grants_.at("north")).hub_restores, 1U);
+}
+
 TEST_F(HubBundleTest, FlippedBitInABundleLeavesTheOtherParts) {
   StartHub();
   const TestSegment segment = north_.Seal({.rows = 10});

@@ -295,6 +295,38 @@ TEST_F(HubTest, EverythingIsThereAfterARestart) {
   EXPECT_EQ(after.streams, before.streams);
 }
 
+TEST_F(HubTest, ARestoredHubIsTheLaterOneOfTwoAndSaysSoInItsFirstAnswer) {
+  StartHub();
+  JoinSite(north_);
+  const fs::path backup = directory_.path() / "backup";
+  hub_->Stop();
+  hub_.reset();
+  fs::copy(Data(), backup, fs::copy_options::recursive);
+  StartHub();
+  const std::string held = PushShipment(north_, "a", north_.Ship({north_.Seal({})}));
+  const Receipt before = OpenReceipt(held, grants_.at("north"));
+  hub_->Stop();
+  hub_.reset();
+  fs::remove_all(Data());
+  fs::rename(backup, Data());
+  StartHub();
+  const HttpReply desired = Call(SiteOptions(north_), "GET", "/v1/sites/north/desired");
+  EXPECT_EQ(desired.Header("Skerry-Receipt"), before.hub_incarnation + "-0");
+  const HttpReply shown = Call(SiteOptions(north_), "POST", "/v1/sites/north/receipt", held);
+  ASSERT_EQ(shown.status, 200) << shown.body;
+  const Receipt after = OpenReceipt(shown.body, grants_.at("north"));
+  EXPECT_EQ(after.hub_restores, 1U);
+  EXPECT_NE(after.hub_incarnation, before.hub_incarnation);
+  EXPECT_TRUE(after.streams.empty());
+  EXPECT_EQ(Call(SiteOptions(north_), "POST", "/v1/sites/north/receipt", "{}").status / 100, 4);
+
+  hub_->Stop();
+  hub_.reset();
+  StartHub({.restored = true});
+  const HttpReply told = Call(SiteOptions(north_), "GET", "/v1/sites/north/receipt");
+  EXPECT_EQ(OpenReceipt(told.body, grants_.at("north")).hub_restores, 2U);
+}
+
 TEST_F(HubTest, StartPageHasAStrictPolicy) {
   StartHub();
   const HttpReply page = Call(NobodyOptions(), "GET", "/");

@@ -289,5 +289,70 @@ TEST_F(IngestTest, StatusOfAnotherKeyOrSiteIsRefused) {
             ErrorCode::kPermissionDenied);
 }
 
+class RestoredHubTest : public IngestTest {
+ protected:
+  // A receipt of this hub, of a time that it does not remember.
+  std::string Signed(std::uint64_t counter, const SegmentEntry& held) {
+    Receipt receipt = ReceiptNow();
+    receipt.counter = counter;
+    receipt.streams = {{held.epoch, held.cls, {}, {}}};
+    receipt.streams[0].received.Add(held.first_seq, held.last_seq);
+    return Must(SignReceipt(receipt, hub_key_));
+  }
+};
+
+TEST_F(RestoredHubTest, AReceiptOfALaterTimeBeginsAnotherIncarnationOnce) {
+  const TestSegment segment = site_.Seal({.rows = 10});
+  Take(site_.Ship({segment}));
+  const Receipt before = ReceiptNow();
+  EXPECT_FALSE(Must(ingest_->TakeReceipt("north", Must(ingest_->MakeReceipt("north")).envelope)));
+  const std::string later = Signed(before.counter + 1, segment.entry);
+  EXPECT_TRUE(Must(ingest_->TakeReceipt("north", later)));
+  const Receipt after = ReceiptNow();
+  EXPECT_NE(after.hub_incarnation, before.hub_incarnation);
+  EXPECT_EQ(after.hub_restores, 1U);
+  EXPECT_EQ(after.streams, before.streams);
+  EXPECT_FALSE(Must(ingest_->TakeReceipt("north", later)));
+  EXPECT_EQ(ReceiptNow().hub_incarnation, after.hub_incarnation);
+}
+
+TEST_F(RestoredHubTest, AHubThatHasCountedAsFarIsFoundOutByWhatItHolds) {
+  Take(site_.Ship({site_.Seal({.rows = 10})}));
+  const TestSegment lost = site_.Seal({.first_seq = 11, .rows = 5});
+  EXPECT_TRUE(Must(ingest_->TakeReceipt("north", Signed(1, lost.entry))));
+}
+
+TEST_F(RestoredHubTest, OnlyItsOwnReceiptsOfThatSiteCount) {
+  const TestSegment segment = site_.Seal({.rows = 10});
+  Take(site_.Ship({segment}));
+  Receipt receipt = ReceiptNow();
+  receipt.counter = 99;
+  const std::string stranger = Must(SignReceipt(receipt, Must(PrivateKey::Generate())));
+  EXPECT_EQ(ingest_->TakeReceipt("north", stranger).error().code(), ErrorCode::kPermissionDenied);
+  receipt.site = "south";
+  const std::string foreign = Must(SignReceipt(receipt, hub_key_));
+  EXPECT_EQ(ingest_->TakeReceipt("north", foreign).error().code(), ErrorCode::kPermissionDenied);
+  EXPECT_FALSE(ingest_->TakeReceipt("north", "{}"));
+  EXPECT_EQ(ReceiptNow().hub_restores, 0U);
+}
+
+TEST_F(RestoredHubTest, WhatTheSiteCallsLostIsNamedUntilItArrivesAfterAll) {
+  const TestSegment segment = site_.Seal({.rows = 10, .primary_of_two = 1});
+  const SegmentEntry& entry = segment.entry;
+  const GapEntry gap{entry.cls,  entry.epoch,        entry.first_seq,      entry.last_seq,
+                     entry.rows, entry.primary_rows, std::string(kGapLost)};
+  Take(site_.Ship({}, {gap}));
+  EXPECT_EQ(Stream().lost_primary_rows, 5U);
+  EXPECT_EQ(Stream().quarantined_primary_rows, 0U);
+  EXPECT_EQ(Stream().lost.count(), 10U);
+  ASSERT_EQ(SetAsides().size(), 1U);
+  EXPECT_EQ(SetAsides()[0].kind, "lost");
+  EXPECT_EQ(SetAsides()[0].rows, 10U);
+  Take(site_.Ship({segment}));
+  EXPECT_EQ(Stream().lost_primary_rows, 0U);
+  EXPECT_TRUE(Stream().lost.empty());
+  EXPECT_EQ(Stream().primary_rows, 5U);
+}
+
 }  // namespace
 }  // namespace skerry

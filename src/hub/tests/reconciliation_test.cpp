@@ -62,6 +62,14 @@ TEST_F(ReconciliationTest, ADifferenceIsShownWithItsSign) {
   EXPECT_EQ(Run().difference, -2);
 }
 
+TEST_F(ReconciliationTest, WhatThisHubLostIsATermOfItsOwn) {
+  input_.streams[0].lost_primary_rows = 4;
+  input_.status->counters.scored = 104;
+  const Reconciliation sum = Run();
+  EXPECT_EQ(sum.lost, 4U);
+  EXPECT_TRUE(sum.balanced()) << sum.difference;
+}
+
 TEST_F(ReconciliationTest, SeqsOfWhichNobodySpeaksAreUnexplained) {
   input_.status->pending.pop_back();
   EXPECT_EQ(Run().unexplained_gaps, 30U);

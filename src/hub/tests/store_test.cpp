@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "hub/audit_log.h"
+#include "hub/incarnation.h"
 #include "hub/label_store.h"
 #include "hub/ledger.h"
 #include "hub/run_store.h"
@@ -43,10 +44,24 @@ class StoreTest : public testing::Test {
 };
 
 TEST_F(StoreTest, KeepsItsIncarnation) {
-  const std::string before = store_->incarnation();
-  EXPECT_EQ(before.size(), 32U);
+  const HubIncarnation before = Must(store_->Read(&ReadIncarnation));
+  EXPECT_EQ(before.id.size(), 32U);
+  EXPECT_EQ(before.restores, 0U);
   store_.reset();
-  EXPECT_EQ(Must(HubStore::Open(directory_.path() / "hub.db"))->incarnation(), before);
+  store_ = Must(HubStore::Open(directory_.path() / "hub.db"));
+  EXPECT_EQ(Must(store_->Read(&ReadIncarnation)).id, before.id);
+}
+
+TEST_F(StoreTest, AnotherIncarnationIsLaterThanTheOneBeforeAndThanAllThatWereSeen) {
+  const HubIncarnation first = Must(store_->Read(&ReadIncarnation));
+  Must(store_->Write([](Database& db) { return BeginIncarnation(db, 0); }));
+  const HubIncarnation second = Must(store_->Read(&ReadIncarnation));
+  EXPECT_NE(second.id, first.id);
+  EXPECT_EQ(second.restores, 1U);
+  Must(store_->Write([](Database& db) { return BeginIncarnation(db, 7); }));
+  store_.reset();
+  store_ = Must(HubStore::Open(directory_.path() / "hub.db"));
+  EXPECT_EQ(Must(store_->Read(&ReadIncarnation)).restores, 8U);
 }
 
 TEST_F(StoreTest, FailedWorkLeavesNothingBehind) {

@@ -111,7 +111,7 @@ class OutboxTest : public ::testing::Test {
     return whole;
   }
   std::string HubReceipt() {
-    Receipt receipt{incarnation_, ++receipt_counter_, "north", {}, clock_.UtcMicros()};
+    Receipt receipt{incarnation_, ++receipt_counter_, "north", {}, clock_.UtcMicros(), restores_};
     for (auto& [stream, told] : hub_) {
       told.epoch = stream.first;
       told.cls = stream.second;
@@ -146,6 +146,7 @@ class OutboxTest : public ::testing::Test {
   std::map<std::pair<InstanceId, RecordClass>, StreamReceipt> hub_;
   std::string incarnation_ = "first";
   std::uint64_t receipt_counter_ = 0;
+  std::uint64_t restores_ = 0;
   std::unique_ptr<Outbox> outbox_;
 };
 

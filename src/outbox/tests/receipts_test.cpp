@@ -71,7 +71,7 @@ TEST_F(ReceiptTest, AReceiptDeletesWhatItCoversAndNothingElse) {
   HubTakes(shipment);
   ExpectBalanced(Status_(), 0, 0);
   const ReceiptOutcome outcome = Apply(HubReceipt());
-  EXPECT_EQ(outcome.segments_deleted, 1U);
+  EXPECT_EQ(outcome.segments_covered, 1U);
   EXPECT_FALSE(outcome.new_incarnation);
   EXPECT_EQ(SegmentFiles(), 1U);
   EXPECT_EQ(Fate(5).place, RowPlace::kReceived);
@@ -91,8 +91,8 @@ TEST_F(ReceiptTest, RepeatedReceiptsAreHarmlessAndOlderOnesChangeNothing) {
   PutAndSeal(10);
   HubTakes(Pending().back());
   const std::string current = HubReceipt();
-  EXPECT_EQ(Apply(current).segments_deleted, 2U);
-  EXPECT_EQ(Apply(current).segments_deleted, 0U);
+  EXPECT_EQ(Apply(current).segments_covered, 2U);
+  EXPECT_EQ(Apply(current).segments_covered, 0U);
   EXPECT_EQ(Apply(old).kind, ReceiptOutcome::Kind::kOlder);
   EXPECT_EQ(Facts().receipt_counter, 2U);
   EXPECT_EQ(Facts().receipted_primary_rows, 20U);
@@ -106,11 +106,12 @@ TEST_F(ReceiptTest, ANewIncarnationIsTakenAndTheOneBeforeIsNotBelievedAgain) {
   Apply(before);
   hub_.clear();
   incarnation_ = "second";
+  restores_ = 1;
   receipt_counter_ = 0;
   PutAndSeal(10);
   EXPECT_TRUE(Apply(HubReceipt()).new_incarnation);
   EXPECT_EQ(Apply(before).kind, ReceiptOutcome::Kind::kOlder);
-  EXPECT_EQ(Pending().size(), 1U);
+  EXPECT_EQ(Pending().back().segments.size(), 1U);
   ExpectSound();
 }
 

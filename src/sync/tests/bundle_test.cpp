@@ -94,7 +94,7 @@ TEST_F(BundleTest, WhatIsWrittenIsReadInTheOrderOfItsUse) {
 TEST_F(BundleTest, PartsThatGoTheOtherWayAreNotWritten) {
   BundleWriter writer =
       BundleWriter::Create(Path("b"), {"1", BundleDirection::kToHub, "north"}).value();
-  EXPECT_EQ(writer.AddDocument(BundleKind::kReceipt, "receipt", "x").error().code(),
+  EXPECT_EQ(writer.AddDocument(BundleKind::kDesiredState, "desired-state", "x").error().code(),
             ErrorCode::kInvalidArgument);
   EXPECT_FALSE(BundleReader::Open(Path("b"))) << "not finished: no bundle";
 }

@@ -209,6 +209,49 @@ TEST_F(ExchangeTest, OlderDesiredStateOfARestoredHubIsRefusedAndShippingGoesOn) 
   EXPECT_EQ(hub.primary_rows(), 300U);
 }
 
+// The first answer of the round says that the hub is behind: it hears of that before anything is
+// sent, and the same round brings everything.
+TEST_F(ExchangeTest, ARestoredHubIsShownItsReceiptBeforeAnythingIsSent) {
+  grace_bytes_ = 1U << 20U;
+  OpenSite();
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  Must(identity_->TakeToken(hub.MakeToken("north", hub.url())));
+  DesiredState state;
+  state.version = 3;
+  state.active = hub.Publish(MakePackage("one"), "milling", "1");
+  state.policy = hub.PublishPolicy("milling", "1", OpenPolicyYaml());
+  hub.SetDesired(state);
+  Capture(800);
+  StartExchange(hub.url());
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(Must(outbox_->NewestReceipt())->incarnation, "test");
+  EXPECT_EQ(PendingRows(), 0U);
+
+  hub.GoBack();
+  Capture(200);
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(Must(outbox_->NewestReceipt())->incarnation, "restored-1");
+  EXPECT_EQ(hub.primary_rows(), 1'000U);
+  EXPECT_EQ(PendingRows(), 0U);
+  EXPECT_EQ(hub.conflicts(), 0U);
+}
+
+// Without a desired state it is the answer to the status that says so.
+TEST_F(ExchangeTest, ARestoredHubWithoutADesiredStateIsFoundOutByTheStatus) {
+  grace_bytes_ = 1U << 20U;
+  OpenSite();
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  Must(identity_->TakeToken(hub.MakeToken("north", hub.url())));
+  Capture(800);
+  StartExchange(hub.url());
+  EXPECT_EQ(SyncError(), "no error");
+  hub.GoBack();
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(Must(outbox_->NewestReceipt())->incarnation, "restored-1");
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(hub.primary_rows(), 800U);
+}
+
 TEST_F(ExchangeTest, ReceiptThatCameByNoAnswerIsFetchedWithTheStatus) {
   TestHub hub(Path("hub"), TestHub::Transport::kPlain, clock_);
   const auto proxy = TcpProxy::Start(hub.port()).value();

@@ -63,6 +63,7 @@ void SiteFixture::OpenSite(const std::string& name) {
   options.key = identity_->key();
   options.clock = &clock_;
   options.segment_rows = 500;
+  options.grace_bytes = grace_bytes_;
   options.metrics = &metrics_;
   outbox_ = Must(Outbox::Open(std::move(options)));
   DeployerOptions deploying;

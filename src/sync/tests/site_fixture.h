@@ -71,6 +71,7 @@ class SiteFixture : public testing::Test {
   std::shared_ptr<const ModelPackage> package_;
   std::shared_ptr<const CompiledPolicy> policy_, anomaly_policy_;
   std::uint64_t next_n_ = 1;
+  std::uint64_t grace_bytes_ = 0;  // of the outbox, from the next OpenSite on
 
  private:
   void CaptureBy(const std::shared_ptr<const CompiledPolicy>& policy, std::size_t rows,

@@ -176,7 +176,8 @@ void TestHub::TakeSegment(const SegmentEntry& segment) {
 
 std::string TestHub::SignedReceipt() {
   Receipt receipt;
-  receipt.hub_incarnation = "test";
+  receipt.hub_incarnation = incarnation_;
+  receipt.hub_restores = restores_;
   receipt.counter = receipt_counter_;
   receipt.site = site_;
   receipt.issued_at_us = clock_->UtcMicros();
@@ -197,7 +198,26 @@ Result<HttpResponse> TestHub::Join(const HttpRequest& request) {
 Result<HttpResponse> TestHub::PostStatus(const HttpRequest& request) {
   const std::lock_guard lock(mutex_);
   SKERRY_ASSIGN_OR_RETURN(status_, VerifyStatus(request.body, site_keys_));
-  return HttpResponse::JsonText(200, DumpJson(Json{{"receipt_counter", receipt_counter_}}));
+  return HttpResponse::JsonText(200, DumpJson(Json{{"hub_incarnation", incarnation_},
+                                                   {"receipt_counter", receipt_counter_}}));
+}
+
+// As the product's hub, by the counter alone.
+Result<HttpResponse> TestHub::PostReceipt(const HttpRequest& request) {
+  const std::lock_guard lock(mutex_);
+  const PublicKey key = key_.public_key();
+  SKERRY_ASSIGN_OR_RETURN(const Receipt shown, VerifyReceipt(request.body, std::span(&key, 1)));
+  if (shown.hub_incarnation == incarnation_ && shown.counter > receipt_counter_)
+    incarnation_ = fmt::format("restored-{}", ++restores_);
+  return HttpResponse::JsonText(200, SignedReceipt());
+}
+
+void TestHub::GoBack() {
+  const std::lock_guard lock(mutex_);
+  streams_.clear();
+  segments_.clear();
+  primary_rows_ = 0;
+  receipt_counter_ = 0;
 }
 
 std::vector<Route> TestHub::Routes() {
@@ -217,8 +237,12 @@ std::vector<Route> TestHub::Routes() {
       pooled("GET", "/v1/sites/{site}/desired", [this](HttpRequest&) -> Result<HttpResponse> {
         const std::lock_guard lock(mutex_);
         if (desired_.empty()) return Fail(ErrorCode::kNotFound, "none is set");
-        return HttpResponse::JsonText(200, desired_);
+        HttpResponse answer = HttpResponse::JsonText(200, desired_);
+        answer.SetHeader("Skerry-Receipt", fmt::format("{}-{}", incarnation_, receipt_counter_));
+        return answer;
       }));
+  routes.push_back(pooled("POST", "/v1/sites/{site}/receipt",
+                          [this](HttpRequest& r) { return PostReceipt(r); }));
   routes.push_back(
       pooled("GET", "/v1/sites/{site}/receipt", [this](HttpRequest&) -> Result<HttpResponse> {
         return HttpResponse::JsonText(200, CurrentReceipt());

@@ -63,6 +63,9 @@ class TestHub {
   std::string SetDesired(DesiredState state);  // fills in site, times and keys; the envelope
   std::string CurrentReceipt();
 
+  // Becomes what it was before it had received anything, and does not know that.
+  void GoBack();
+
   // Refuses the manifest when it returns an error; called before anything is taken.
   using Refusal = std::function<Status(const ShipmentStatement&)>;
   void Refuse(Refusal refusal);
@@ -86,6 +89,7 @@ class TestHub {
   std::vector<Route> Routes();
   Result<HttpResponse> Join(const HttpRequest& request);
   Result<HttpResponse> PostStatus(const HttpRequest& request);
+  Result<HttpResponse> PostReceipt(const HttpRequest& request);
 
   SystemClock system_clock_;  // what TLS judges certificates by
   const Clock* clock_;        // what documents carry
@@ -106,6 +110,8 @@ class TestHub {
   std::string desired_;
   std::map<Stream, StreamReceipt> streams_;
   std::map<std::pair<Stream, std::uint64_t>, Digest> segments_;  // by first seq
+  std::string incarnation_ = "test";
+  std::uint64_t restores_ = 0;
   std::uint64_t receipt_counter_ = 0;
   std::uint64_t primary_rows_ = 0;
   std::uint64_t repeated_ = 0;
