@@ -29,6 +29,13 @@ int clock_gettime(clockid_t id, struct timespec *now) {
   return 0;
 }
 
+time_t time(time_t *into) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (into != NULL) *into = now.tv_sec;
+  return now.tv_sec;
+}
+
 int adjtimex(struct timex *state) {
   long long off_s;
   int synced;

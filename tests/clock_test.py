@@ -2,16 +2,13 @@
 as it can be. Prints "N passed, N failed, N skipped"."""
 import datetime
 import os
-import pathlib
-import subprocess
 import time
 
-from plant import POLICY, PlantCase
+from plant import POLICY, PlantCase, build_clock_shim
 from skerry_process import run_tests
 
 ALL_ANOMALIES = POLICY.replace("classes:\n", "classes:\n  anomaly: {when: \"a > -1000\"}\n")
 YEAR_2106 = 4_300_000_000  # in April
-SHIM = pathlib.Path(__file__).resolve().parent / "clock_shim.c"
 
 
 def seconds(text):
@@ -23,8 +20,7 @@ class ClockTest(PlantCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.shim = cls.root / "clock_shim.so"
-        subprocess.run(["cc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", cls.shim, SHIM, "-ldl"], check=True)
+        cls.shim = build_clock_shim(cls.root)
 
     def set_clock(self, off_seconds, synced):
         new = self.plant.dir / "clock.new"

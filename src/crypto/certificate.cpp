@@ -120,6 +120,7 @@ struct LeafProfile {
   std::string_view common_name;
   const char* extended_key_usage;
   std::int64_t days;
+  std::int64_t at_least_until_us = 0;
 };
 
 // Version 3, random serial, subject, key and times; no issuer, extensions or signature yet.
@@ -134,7 +135,8 @@ Result<CertificatePtr> StartCertificate(const PublicKey& key, const LeafProfile&
       SetCommonName(X509_get_subject_name(certificate.get()), profile.common_name));
   const std::time_t now = clock.UtcMicros() / kMicrosPerSecond;
   std::time_t from = now - kBackdateSeconds;
-  std::time_t to = now + profile.days * kDaySeconds;
+  std::time_t to = std::max<std::time_t>(now + profile.days * kDaySeconds,
+                                         profile.at_least_until_us / kMicrosPerSecond);
   if (X509_set_pubkey(certificate.get(), key.handle()) != 1 ||
       X509_time_adj_ex(X509_getm_notBefore(certificate.get()), 0, 0, &from) == nullptr ||
       X509_time_adj_ex(X509_getm_notAfter(certificate.get()), 0, 0, &to) == nullptr)
@@ -312,13 +314,15 @@ Result<CertificateAuthority> CertificateAuthority::LoadOrCreate(
   return CertificateAuthority(std::move(key), facts.pem, &clock);
 }
 
-Result<std::string> CertificateAuthority::IssueServer(
-    const PublicKey& key, std::span<const std::string> dns_or_ip) const {
+Result<std::string> CertificateAuthority::IssueServer(const PublicKey& key,
+                                                      std::span<const std::string> dns_or_ip,
+                                                      std::int64_t at_least_until_us) const {
   if (dns_or_ip.empty())
     return Fail(ErrorCode::kInvalidArgument, "a server's certificate needs at least one name");
   SKERRY_ASSIGN_OR_RETURN(
       const CertificatePtr leaf,
-      StartLeaf(key, {dns_or_ip.front(), "serverAuth", kLeafDays}, certificate_pem_, *clock_));
+      StartLeaf(key, {dns_or_ip.front(), "serverAuth", kLeafDays, at_least_until_us},
+                certificate_pem_, *clock_));
   SKERRY_RETURN_IF_ERROR(AddAlternativeNames(leaf.get(), dns_or_ip));
   return SignCertificate(leaf.get(), key_);
 }

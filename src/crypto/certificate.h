@@ -52,9 +52,10 @@ class CertificateAuthority {
 
   // For a TLS server: serverAuth; every name is a DNS name or an IP address (v4, v6) and becomes a
   // subject alternative name, the first also the common name. kInvalidArgument without names or
-  // for one that is neither. PEM.
-  Result<std::string> IssueServer(const PublicKey& key,
-                                  std::span<const std::string> dns_or_ip) const;
+  // for one that is neither. It lasts a year, or until `at_least_until_us` where that is later.
+  // PEM.
+  Result<std::string> IssueServer(const PublicKey& key, std::span<const std::string> dns_or_ip,
+                                  std::int64_t at_least_until_us = 0) const;
   // For a site: clientAuth, common name = the site's name. PEM.
   Result<std::string> IssueSite(const PublicKey& key, std::string_view site) const;
 

@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <ctime>
 #include <mutex>
 
 #include "codec/json.h"
@@ -158,10 +161,14 @@ struct HttpClient::Impl {
   CURL* easy = nullptr;
   std::uint64_t sent_body_bytes = 0;
   std::uint64_t connections = 0;
+  std::int64_t server_expires_us = 0;
 
   ~Impl() { curl_easy_cleanup(easy); }
   void SetConnection();
   void SetTls();
+  // OpenSSL's callbacks: of a new context, and instead of its verification of a chain.
+  static CURLcode OnTlsContext(CURL* easy, void* context, void* impl);
+  static int VerifyChain(X509_STORE_CTX* store, void* impl);
   void SetBody(Transfer& transfer);
   // What the finished call has moved.
   void Count(const Transfer& transfer);
@@ -192,6 +199,10 @@ void HttpClient::Impl::SetTls() {
     // Nobody else: not the system's store beside it.
     curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
   }
+  if (options.certificate_time_us) {
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, &OnTlsContext);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, this);
+  }
   if (options.client_certificate_pem.empty()) return;
   curl_blob certificate = BlobOf(options.client_certificate_pem);
   curl_blob key = BlobOf(options.client_key_pem);
@@ -199,6 +210,24 @@ void HttpClient::Impl::SetTls() {
   curl_easy_setopt(easy, CURLOPT_SSLCERTTYPE, "PEM");
   curl_easy_setopt(easy, CURLOPT_SSLKEY_BLOB, &key);
   curl_easy_setopt(easy, CURLOPT_SSLKEYTYPE, "PEM");
+}
+
+CURLcode HttpClient::Impl::OnTlsContext(CURL* /*easy*/, void* context, void* impl) {
+  auto* tls = static_cast<SSL_CTX*>(context);
+  X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(tls), X509_V_FLAG_NO_CHECK_TIME);
+  SSL_CTX_set_cert_verify_callback(tls, &VerifyChain, impl);
+  return CURLE_OK;
+}
+
+int HttpClient::Impl::VerifyChain(X509_STORE_CTX* store, void* impl) {
+  if (X509_verify_cert(store) != 1) return 0;
+  auto& self = *static_cast<Impl*>(impl);
+  std::tm end{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(X509_STORE_CTX_get0_cert(store)), &end) != 1) return 0;
+  self.server_expires_us = std::int64_t{timegm(&end)} * 1'000'000;
+  if (self.server_expires_us > self.options.certificate_time_us()) return 1;
+  X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_HAS_EXPIRED);
+  return 0;
 }
 
 curl_slist* HttpClient::Impl::MakeHeaders(const HttpCall& call) const {
@@ -261,6 +290,7 @@ HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
 HttpClient::~HttpClient() = default;
 std::uint64_t HttpClient::sent_body_bytes() const { return impl_->sent_body_bytes; }
 std::uint64_t HttpClient::connections() const { return impl_->connections; }
+std::int64_t HttpClient::server_certificate_expires_us() const { return impl_->server_expires_us; }
 
 Result<HttpReply> HttpClient::Send(const HttpCall& call) {
   CURL* easy = impl_->easy;

@@ -33,6 +33,10 @@ class TransferGate {
 
 struct HttpClientOptions {
   std::string ca_pem;  // whom to trust; empty: the system's store
+  // Microseconds UTC, asked at each handshake. With it the server's certificate is judged by this
+  // time instead of the machine's clock, which may be wrong: it is refused when it had expired
+  // then, and never for being too new or for the times of its authority, which is pinned.
+  std::function<std::int64_t()> certificate_time_us{};
   std::string client_certificate_pem, client_key_pem;
   std::string bearer_token;
   std::string basic_user, basic_password;
@@ -77,6 +81,9 @@ class HttpClient {
   Result<HttpReply> Send(const HttpCall& call);
   // Body bytes handed to the network since construction, of calls that failed too.
   std::uint64_t sent_body_bytes() const;
+  // When the server's certificate expires, as of the last handshake with `certificate_time_us`;
+  // 0 before.
+  std::int64_t server_certificate_expires_us() const;
   // Connections opened since construction: kept ones are used again.
   std::uint64_t connections() const;
 

@@ -171,7 +171,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options,
   auto impl = std::make_unique<Impl>();
   ServerShared& shared = *impl->shared;
   if (options.tls) {
-    SKERRY_ASSIGN_OR_RETURN(shared.tls, http_detail::MakeTls(*options.tls));
+    SKERRY_ASSIGN_OR_RETURN(auto tls, http_detail::MakeTls(*options.tls));
+    shared.SetTls(std::move(tls));
   }
   shared.options = std::move(options);
   SKERRY_ASSIGN_OR_RETURN(shared.router, Router::Make(std::move(routes)));
@@ -196,6 +197,14 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options,
     impl->threads.emplace_back([loop = impl->loops[i]] { loop->io.run(); });
   }
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+Status HttpServer::ReplaceTls(const TlsServerOptions& options) {
+  if (impl_->shared->tls() == nullptr)
+    return Fail(ErrorCode::kFailedPrecondition, "this server speaks plain HTTP");
+  SKERRY_ASSIGN_OR_RETURN(auto tls, http_detail::MakeTls(options));
+  impl_->shared->SetTls(std::move(tls));
+  return {};
 }
 
 void HttpServer::Drain(std::chrono::milliseconds longest) {

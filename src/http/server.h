@@ -111,6 +111,10 @@ struct Route {
 // handshake.
 enum class ClientCertificates : std::uint8_t { kAccepted, kRequired };
 
+// Who judges the times of a client's certificate: the handshake, by the machine's clock, or the
+// handler.
+enum class ClientTimes : std::uint8_t { kHandshake, kHandler };
+
 struct TlsServerOptions {
   std::string certificate_pem;  // chain, the server's own first
   std::string key_pem;
@@ -118,6 +122,7 @@ struct TlsServerOptions {
   // fails the handshake. Empty: none is asked for.
   std::string client_ca_pem;
   ClientCertificates client_certificates = ClientCertificates::kAccepted;
+  ClientTimes client_times = ClientTimes::kHandshake;
 };
 // What Start would say about them: kInvalidArgument names the text that is wrong.
 Status CheckTls(const TlsServerOptions& options);
@@ -156,6 +161,9 @@ class HttpServer {
   ~HttpServer();  // Drain(0)
 
   std::uint16_t port() const;
+  // For the connections that come from now on; those that are there go on as they are. Any thread.
+  // kInvalidArgument as CheckTls, kFailedPrecondition for a server of plain HTTP: nothing changes.
+  Status ReplaceTls(const TlsServerOptions& options);
   // Accepts nothing more, lets requests under way finish, closes what is left after `longest`, and
   // joins every thread. Repeats are harmless.
   void Drain(std::chrono::milliseconds longest);

@@ -666,10 +666,11 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
 
 std::shared_ptr<SessionBase> MakeSession(Tcp::socket socket, std::shared_ptr<ServerShared> shared,
                                          std::shared_ptr<Loop> loop) {
-  if (shared->tls == nullptr)
+  const std::shared_ptr<asio::ssl::context> tls = shared->tls();
+  if (tls == nullptr)
     return std::make_shared<Session<PlainStream>>(PlainStream(std::move(socket)), std::move(shared),
                                                   std::move(loop));
-  TlsStream stream(std::move(socket), *shared->tls);
+  TlsStream stream(std::move(socket), *tls);
   return std::make_shared<Session<TlsStream>>(std::move(stream), std::move(shared),
                                               std::move(loop));
 }

@@ -50,11 +50,21 @@ struct ServerShared {
   std::vector<RouteMetrics> route_metrics;  // one a route, the last for requests without one
   Gauge* connections_gauge = nullptr;
   Counter* refused_connections = nullptr;
-  std::unique_ptr<asio::ssl::context> tls;
   // Two, so that peers who send a long body slowly keep no thread from the other routes.
   std::unique_ptr<HandlerPool> pool, stream_pool;
   std::atomic<std::size_t> connections{0};
   std::atomic<bool> draining{false};
+
+  // Null: plain HTTP. Shared with the connection that is being made, since another may take its
+  // place meanwhile; a connection's own TLS object keeps what it needs of it.
+  std::shared_ptr<asio::ssl::context> tls() {
+    const std::lock_guard lock(tls_mutex_);
+    return tls_;
+  }
+  void SetTls(std::shared_ptr<asio::ssl::context> tls) {
+    const std::lock_guard lock(tls_mutex_);
+    tls_ = std::move(tls);
+  }
 
   void NoteConnections() { connections_gauge->Set(static_cast<double>(connections.load())); }
   void NoteAnswer(std::size_t route, int status, double seconds) {
@@ -62,6 +72,10 @@ struct ServerShared {
     metrics.by_class[static_cast<std::size_t>(std::clamp(status / 100, 1, 5) - 1)]->Add();
     metrics.seconds->Observe(seconds);
   }
+
+ private:
+  std::mutex tls_mutex_;
+  std::shared_ptr<asio::ssl::context> tls_;
 };
 
 class SessionBase;

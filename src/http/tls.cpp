@@ -51,6 +51,9 @@ Result<std::unique_ptr<asio::ssl::context>> MakeTls(const TlsServerOptions& opti
   const bool required = options.client_certificates == ClientCertificates::kRequired;
   context->set_verify_mode(
       asio::ssl::verify_peer | (required ? asio::ssl::verify_fail_if_no_peer_cert : 0), error);
+  if (options.client_times == ClientTimes::kHandler)
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context->native_handle()),
+                                X509_V_FLAG_NO_CHECK_TIME);
   static constexpr std::string_view kSessionContext = "skerry";
   SSL_CTX_set_session_id_context(context->native_handle(),
                                  reinterpret_cast<const unsigned char*>(kSessionContext.data()),

@@ -9,7 +9,8 @@
 
 namespace skerry::http_detail {
 
-// TLS 1.2 and newer; with a client CA it asks for a certificate and verifies what comes.
+// TLS 1.2 and newer; with a client CA it asks for a certificate and verifies what comes, its
+// times included unless the handler does that.
 // kInvalidArgument says which of the texts is wrong.
 Result<std::unique_ptr<boost::asio::ssl::context>> MakeTls(const TlsServerOptions& options);
 

@@ -23,6 +23,9 @@ const HubApi::ApiRoute HubApi::kRoutes[] = {
     {"GET", "/v1/sites/{site}", Access::kAdmin, &HubApi::GetSite},
     {"GET", "/v1/sites/{site}/reconciliation", Access::kAdmin, &HubApi::GetReconciliation},
     {"POST", "/v1/sites/{site}/rows/lookup", Access::kAdmin, &HubApi::LookupRows},
+    // Proves itself by its signature, so a certificate that has expired is none too few.
+    {"POST", "/v1/sites/{site}/certificate", Access::kOpen, &HubApi::RenewCertificate},
+    {"POST", "/v1/sites/{site}/revoke", Access::kAdmin, &HubApi::RevokeSite},
     {"POST", "/v1/sites/{site}/status", Access::kSite, &HubApi::PostStatus},
     {"GET", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::GetReceipt},
     {"POST", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::PostReceipt},
@@ -102,13 +105,19 @@ bool HubApi::IsAdmin(const HttpRequest& request) const {
 }
 
 Result<std::string> HubApi::SiteOf(const HttpRequest& request) {
-  // The server has verified the chain; what is left is whether the key is still this site's.
+  // The server has verified the chain; what is left is whether the key is still this site's, and
+  // the end. A certificate of ours that is too new says that our clock is behind, and nothing else.
   if (!request.peer.certificate_pem.empty()) {
     SKERRY_ASSIGN_OR_RETURN(const CertificateFacts facts,
                             ParseCertificate(request.peer.certificate_pem));
     SKERRY_ASSIGN_OR_RETURN(const bool known, parts_.store->Read([&](Database& db) {
       return SiteDirectory(db).HasKey(facts.common_name, facts.key.key_id());
     }));
+    if (known && facts.not_after_us <= parts_.clock->UtcMicros())
+      return Fail(ErrorCode::kUnauthenticated,
+                  "the certificate of the site {} expired on {}: renew it with POST "
+                  "/v1/sites/{}/certificate or by a bundle",
+                  facts.common_name, FormatUtc(facts.not_after_us), facts.common_name);
     if (known) return facts.common_name;
   }
   return Fail(ErrorCode::kUnauthenticated,

@@ -77,7 +77,8 @@ class HubApi {
   static const ApiRoute kRoutes[];
 
   bool IsAdmin(const HttpRequest& request) const;
-  // The site whose current certificate came with the request; kUnauthenticated.
+  // The site whose certificate came with the request, when that has not expired and its key is
+  // still the site's; kUnauthenticated.
   Result<std::string> SiteOf(const HttpRequest& request);
   Status Authorize(const HttpRequest& request, Access access);
   void Answer(HttpRequest& request, Responder responder, const ApiRoute& route);
@@ -88,6 +89,8 @@ class HubApi {
   // api_sites.cpp
   Result<HttpResponse> CreateToken(const HttpRequest& request);
   Result<HttpResponse> Join(const HttpRequest& request);
+  Result<HttpResponse> RenewCertificate(const HttpRequest& request);
+  Result<HttpResponse> RevokeSite(const HttpRequest& request);
   Result<HttpResponse> ListSites(const HttpRequest& request);
   Result<HttpResponse> GetSite(const HttpRequest& request);
   Result<HttpResponse> GetReconciliation(const HttpRequest& request);

@@ -174,6 +174,9 @@ Result<HttpResponse> HubApi::Overview(const HttpRequest&) {
       SKERRY_ASSIGN_OR_RETURN(const auto items,
                               Ledger(db).SetAsides(record.site, limits::kListItems));
       for (Json& alarm : AlarmsOf(record, items)) alarms.push_back(std::move(alarm));
+      if (const Json& certificate = site["certificate"];
+          certificate.is_object() && !certificate["alarm"].is_null())
+        alarms.push_back({{"site", record.site}, {"from", "hub"}, {"text", certificate["alarm"]}});
       sites.push_back(std::move(site));
     }
     return {};

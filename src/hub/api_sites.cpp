@@ -10,6 +10,7 @@
 #include "hub/reconciliation.h"
 #include "hub/site_directory.h"
 #include "outbox/site_status.h"
+#include "trust/certificate_times.h"
 #include "trust/join.h"
 
 namespace skerry {
@@ -19,6 +20,18 @@ constexpr std::string_view kDsseContentType = "application/vnd.dsse.envelope.v1+
 
 HttpResponse EnvelopeResponse(std::string envelope) {
   return HttpResponse::Text(200, std::move(envelope), std::string(kDsseContentType));
+}
+
+// Of the certificate that the site would call with; null when its keys are revoked.
+Result<Json> CertificateJson(Database& db, std::string_view site, std::int64_t now_us) {
+  const auto pem = SiteDirectory(db).NewestCertificate(site);
+  if (!pem && pem.error().code() == ErrorCode::kNotFound) return Json();
+  if (!pem) return tl::make_unexpected(pem.error());
+  SKERRY_ASSIGN_OR_RETURN(const CertificateFacts facts, ParseCertificate(*pem));
+  const std::string alarm = ExpiryAlarm("the site", facts.not_after_us, now_us);
+  return Json{{"expires_us", facts.not_after_us},
+              {"days_left", DaysLeft(facts.not_after_us, now_us)},
+              {"alarm", alarm.empty() ? Json() : Json(alarm)}};
 }
 
 Json SetAsideJson(const SetAside& item) {
@@ -120,14 +133,32 @@ Result<HttpResponse> HubApi::Join(const HttpRequest& request) {
   return EnvelopeResponse(std::move(answer.grant));
 }
 
+Result<HttpResponse> HubApi::RenewCertificate(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body, limits::kJoinDocumentBytes));
+  const JsonObject object(body, "renewal");
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"csr_pem"}));
+  SKERRY_ASSIGN_OR_RETURN(const std::string csr_pem, object.String("csr_pem"));
+  SKERRY_ASSIGN_OR_RETURN(JoinDesk::Answer answer,
+                          parts_.join->Renew(request.Param("site"), csr_pem, Road::kLink));
+  return EnvelopeResponse(std::move(answer.grant));
+}
+
+Result<HttpResponse> HubApi::RevokeSite(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t keys, parts_.join->Revoke(request.Param("site")));
+  return JsonResponse({{"site", request.Param("site")}, {"revoked_keys", keys}});
+}
+
 Result<Json> HubApi::SiteJson(Database& db, const SiteRecord& record) {
   Json status;
   if (!record.status_json.empty()) {
     SKERRY_ASSIGN_OR_RETURN(status, ParseJson(record.status_json));
-    // Long, and told better by the reconciliation.
+    // Long, and told better by the reconciliation; and what was for us alone.
     status.erase("pending");
+    status.erase("certificate_request");
   }
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t set_aside, Ledger(db).CountSetAside(record.site));
+  SKERRY_ASSIGN_OR_RETURN(Json certificate,
+                          CertificateJson(db, record.site, parts_.clock->UtcMicros()));
   const std::int64_t last_us = std::max(record.last_link_us, record.last_media_us);
   return Json{{"site", record.site},
               {"created_us", record.created_us},
@@ -138,6 +169,7 @@ Result<Json> HubApi::SiteJson(Database& db, const SiteRecord& record) {
                                                              : Road::kMedia))},
               {"last_link_us", record.last_link_us},
               {"last_media_us", record.last_media_us},
+              {"certificate", std::move(certificate)},
               {"receipt_counter", record.receipt_counter},
               {"status_us", record.status_us},
               {"status", std::move(status)},

@@ -10,6 +10,7 @@
 #include "hub/site_directory.h"
 #include "oci/digest_file.h"
 #include "oci/manifest.h"
+#include "outbox/site_status.h"
 
 namespace skerry {
 namespace {
@@ -102,11 +103,7 @@ Result<bool> BundleDesk::ApplyPart(const BundleReader& reader, const BundlePart&
                               parts_.join->Join(request, Road::kMedia));
       return !answer.repeated;
     }
-    case BundleKind::kStatus: {
-      SKERRY_ASSIGN_OR_RETURN(const std::string envelope,
-                              reader.ReadDocument(part, limits::kStatementBytes));
-      return parts_.ingest->TakeStatus(site, envelope, Road::kMedia);
-    }
+    case BundleKind::kStatus: return ApplyStatus(reader, part, outcome);
     case BundleKind::kReceipt: {
       SKERRY_ASSIGN_OR_RETURN(const std::string envelope,
                               reader.ReadDocument(part, limits::kReceiptBytes));
@@ -118,6 +115,24 @@ Result<bool> BundleDesk::ApplyPart(const BundleReader& reader, const BundlePart&
       return Fail(ErrorCode::kInvalidArgument, "a {} does not go to a hub",
                   BundleKindName(part.kind));
   }
+}
+
+Result<bool> BundleDesk::ApplyStatus(const BundleReader& reader, const BundlePart& part,
+                                     PartOutcome& outcome) {
+  const std::string& site = reader.header().site;
+  SKERRY_ASSIGN_OR_RETURN(const std::string envelope,
+                          reader.ReadDocument(part, limits::kStatementBytes));
+  SKERRY_ASSIGN_OR_RETURN(const bool newer,
+                          parts_.ingest->TakeStatus(site, envelope, Road::kMedia));
+  // Of the newest status, whether or not it came with this bundle: asking twice is harmless.
+  SKERRY_ASSIGN_OR_RETURN(const SiteRecord record, parts_.store->Read([&](Database& db) {
+    return SiteDirectory(db).Find(site);
+  }));
+  SKERRY_ASSIGN_OR_RETURN(const SiteStatus status, SiteStatus::FromJson(record.status_json));
+  if (status.certificate_request.empty()) return newer;
+  const auto renewed = parts_.join->Renew(site, status.certificate_request, Road::kMedia);
+  if (!renewed) outcome.reason = "no new certificate: " + renewed.error().message();
+  return newer;
 }
 
 Result<bool> BundleDesk::ApplyCustody(const BundleReader& reader, const BundlePart& part) {

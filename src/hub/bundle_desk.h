@@ -61,6 +61,9 @@ class BundleDesk {
  private:
   Result<PartOutcome> Apply(const BundleReader& reader, const BundlePart& part);
   Result<bool> ApplyPart(const BundleReader& reader, const BundlePart& part, PartOutcome& outcome);
+  // A certificate that it asks for is issued too, and goes to the site with the next bundle.
+  Result<bool> ApplyStatus(const BundleReader& reader, const BundlePart& part,
+                           PartOutcome& outcome);
   Result<bool> ApplyShipment(const BundleReader& reader, const BundlePart& part,
                              PartOutcome& outcome);
   Result<bool> ApplyCustody(const BundleReader& reader, const BundlePart& part);

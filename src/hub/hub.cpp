@@ -31,6 +31,7 @@
 #include "hub/model_shelf.h"
 #include "hub/retrain_kind.h"
 #include "hub/run_desk.h"
+#include "hub/server_certificate.h"
 #include "hub/store.h"
 #include "hub/train_kind.h"
 #include "oci/registry.h"
@@ -127,6 +128,7 @@ struct Hub::Parts {
   std::unique_ptr<CustodyList> custody;
   std::unique_ptr<BundleDesk> bundles;
   std::unique_ptr<HubApi> api;
+  std::unique_ptr<ServerCertificate> certificate;  // null with plain HTTP
   std::unique_ptr<HttpServer> server;
   std::string url;
   bool stopped = false;
@@ -291,17 +293,16 @@ Status Hub::Parts::Listen() {
                          .workers = options.http_workers,
                          .tls = std::nullopt};
   if (!options.plain_http) {
-    SKERRY_ASSIGN_OR_RETURN(const PrivateKey key,
-                            PrivateKey::LoadOrCreate(At("keys") / "server.key"));
-    SKERRY_ASSIGN_OR_RETURN(
-        const std::string certificate,
-        authority->IssueServer(key.public_key(), ServerNames(options.listen_address)));
-    SKERRY_ASSIGN_OR_RETURN(const std::string key_pem, key.ToPem());
-    http.tls = TlsServerOptions{certificate, key_pem, authority->certificate_pem()};
+    SKERRY_ASSIGN_OR_RETURN(certificate,
+                            ServerCertificate::Open(At("keys"), ServerNames(options.listen_address),
+                                                    *authority, *clock));
+    http.tls = certificate->options();
   }
   std::vector<Route> routes = api->Routes();
   for (Route& route : registry->Routes()) routes.push_back(std::move(route));
   SKERRY_ASSIGN_OR_RETURN(server, HttpServer::Start(std::move(http), std::move(routes), metrics));
+  if (certificate)
+    certificate->Start([this](const TlsServerOptions& tls) { return server->ReplaceTls(tls); });
   const bool any = IsAnyAddress(options.listen_address);
   url = MakeUrl(options, any ? "localhost" : options.listen_address, server->port());
   api->SetUrl(any ? MakeUrl(options, HostName(), server->port()) : url);
@@ -343,6 +344,7 @@ std::string Hub::ca_pem() const {
 
 void Hub::Stop() {
   if (std::exchange(parts_->stopped, true)) return;
+  if (parts_->certificate) parts_->certificate->Stop();
   parts_->server->Drain(kDrainTime);
   parts_->runs->Stop();
   parts_->clocks->Stop();

@@ -11,6 +11,7 @@
 //   keys/hub.key           0600; signs receipts, grants and desired states
 //   keys/model.key         0600; signs model packages (cosign bundles)
 //   keys/server.key        0600; of the TLS server
+//   keys/server.pem        its certificate (server_certificate.h)
 //   ca/ca.key 0600, ca.pem the hub's own CA: server and site certificates
 //   registry/              the OCI registry (oci/registry.h)
 //   lake/                  released records as Parquet (lake.h, docs/formats/lake.md)

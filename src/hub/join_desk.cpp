@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "hub/audit_log.h"
+#include "trust/certificate_times.h"
 
 namespace skerry {
 namespace {
@@ -49,6 +50,48 @@ Result<JoinDesk::Answer> JoinDesk::Join(const JoinRequest& request, Road road) {
   return Answer{std::move(grant), entry.repeated};
 }
 
+Result<JoinDesk::Answer> JoinDesk::Renew(std::string_view site, std::string_view csr_pem,
+                                         Road road) {
+  SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
+  SKERRY_ASSIGN_OR_RETURN(const PublicKey key, VerifyCertificateRequest(csr_pem, site));
+  SKERRY_ASSIGN_OR_RETURN(const std::string issued, authority_->IssueSite(key, site));
+  Entry entry;
+  Status written = store_->Write([&](Database& db) -> Status {
+    SiteDirectory sites(db);
+    SKERRY_ASSIGN_OR_RETURN(const bool known, sites.HasKey(site, key.key_id()));
+    if (!known)
+      return Fail(ErrorCode::kPermissionDenied,
+                  "the key {} is not one of the site {}, or was revoked; join with a new token",
+                  key.key_id(), site);
+    const std::int64_t now_us = clock_->UtcMicros();
+    SKERRY_ASSIGN_OR_RETURN(entry.certificate_pem, sites.CertificateOf(key.key_id()));
+    SKERRY_ASSIGN_OR_RETURN(const CertificateFacts held, ParseCertificate(entry.certificate_pem));
+    // Whoever has seen a request may send it again; it costs us nothing and gains nobody anything.
+    entry.repeated = !RenewalIsDue(held, now_us);
+    if (entry.repeated) return {};
+    entry.certificate_pem = issued;
+    SKERRY_RETURN_IF_ERROR(sites.SetCertificate(key.key_id(), issued));
+    return AuditLog(db).Append(now_us, fmt::format("site:{}", site), "site.renew", site,
+                               {{"key_id", key.key_id()}, {"road", RoadName(road)}});
+  });
+  SKERRY_RETURN_IF_ERROR(std::move(written));
+  SKERRY_ASSIGN_OR_RETURN(std::string grant, MakeGrant(site, std::move(entry.certificate_pem)));
+  return Answer{std::move(grant), entry.repeated};
+}
+
+Result<std::uint64_t> JoinDesk::Revoke(std::string_view site) {
+  std::uint64_t keys = 0;
+  Status written = store_->Write([&](Database& db) -> Status {
+    SiteDirectory sites(db);
+    SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const SiteRecord known, sites.Find(site));
+    const std::int64_t now_us = clock_->UtcMicros();
+    SKERRY_ASSIGN_OR_RETURN(keys, sites.RevokeKeys(site, now_us));
+    return AuditLog(db).Append(now_us, "admin", "site.revoke", site, {{"keys", keys}});
+  });
+  SKERRY_RETURN_IF_ERROR(std::move(written));
+  return keys;
+}
+
 Result<std::string> JoinDesk::GrantOf(std::string_view site) {
   SKERRY_ASSIGN_OR_RETURN(std::string certificate_pem, store_->Read([&](Database& db) {
     return SiteDirectory(db).NewestCertificate(site);
@@ -80,6 +123,10 @@ Result<JoinDesk::Entry> JoinDesk::Register(const JoinRequest& request, const Pub
                   request.token_id);
     if (token.used_by_key_id) {
       entry.repeated = true;
+      SKERRY_ASSIGN_OR_RETURN(const bool good, sites.HasKey(request.site, key.key_id()));
+      if (!good)
+        return Fail(ErrorCode::kPermissionDenied, "the keys of the site {} were revoked",
+                    request.site);
       SKERRY_ASSIGN_OR_RETURN(entry.certificate_pem, sites.CertificateOf(key.key_id()));
       return {};
     }

@@ -36,6 +36,16 @@ class JoinDesk {
   // that another key has used.
   Result<Answer> Join(const JoinRequest& request, Road road);
 
+  // A new certificate for a key that has joined: `csr_pem` is signed by it and asks for the site's
+  // name, which proves both; a certificate in hand is not needed, so one that has expired does no
+  // harm. The certificate that the hub issued last is given again (`repeated`) until it is due.
+  // kPermissionDenied: a wrong proof, a key that is not this site's or was revoked.
+  Result<Answer> Renew(std::string_view site, std::string_view csr_pem, Road road);
+
+  // Shuts the site out: none of its keys may call or renew until it joins anew with a new token.
+  // What it has signed stays good. kNotFound: no such site. How many keys that were.
+  Result<std::uint64_t> Revoke(std::string_view site);
+
   // The grant of the key that joined last, for a bundle. kNotFound when none has.
   Result<std::string> GrantOf(std::string_view site);
 

@@ -111,17 +111,33 @@ Result<std::string> SiteDirectory::CertificateOf(std::string_view key_id) {
 Result<std::string> SiteDirectory::NewestCertificate(std::string_view site) {
   SKERRY_ASSIGN_OR_RETURN(
       SqlStatement select,
-      db_->Prepare("SELECT certificate_pem FROM site_keys WHERE site = ? ORDER BY added_us DESC "
-                   "LIMIT 1"));
+      db_->Prepare("SELECT certificate_pem FROM site_keys WHERE site = ? AND revoked_us = 0 "
+                   "ORDER BY added_us DESC LIMIT 1"));
   SKERRY_ASSIGN_OR_RETURN(const bool found, select.Bind(1, site).Step());
   if (!found) return Fail(ErrorCode::kNotFound, "no key has joined for the site {}", site);
   return std::string(select.Text(0));
 }
 
+Status SiteDirectory::SetCertificate(std::string_view key_id, std::string_view certificate_pem) {
+  SKERRY_ASSIGN_OR_RETURN(
+      SqlStatement update,
+      db_->Prepare("UPDATE site_keys SET certificate_pem = ? WHERE key_id = ?"));
+  return update.Bind(1, certificate_pem).Bind(2, key_id).Run();
+}
+
 Result<bool> SiteDirectory::HasKey(std::string_view site, std::string_view key_id) {
-  SKERRY_ASSIGN_OR_RETURN(SqlStatement select,
-                          db_->Prepare("SELECT 1 FROM site_keys WHERE key_id = ? AND site = ?"));
+  SKERRY_ASSIGN_OR_RETURN(
+      SqlStatement select,
+      db_->Prepare("SELECT 1 FROM site_keys WHERE key_id = ? AND site = ? AND revoked_us = 0"));
   return select.Bind(1, key_id).Bind(2, site).Step();
+}
+
+Result<std::uint64_t> SiteDirectory::RevokeKeys(std::string_view site, std::int64_t now_us) {
+  SKERRY_ASSIGN_OR_RETURN(
+      SqlStatement update,
+      db_->Prepare("UPDATE site_keys SET revoked_us = ? WHERE site = ? AND revoked_us = 0"));
+  SKERRY_RETURN_IF_ERROR(update.Bind(1, now_us).Bind(2, site).Run());
+  return static_cast<std::uint64_t>(db_->changes());
 }
 
 Result<SiteRecord> SiteDirectory::Find(std::string_view site) {

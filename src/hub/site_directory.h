@@ -55,9 +55,14 @@ class SiteDirectory {
                 std::int64_t now_us);
   // All that the site ever had.
   Result<std::vector<PublicKey>> Keys(std::string_view site);
-  Result<std::string> CertificateOf(std::string_view key_id);    // kNotFound
-  Result<std::string> NewestCertificate(std::string_view site);  // kNotFound
+  Result<std::string> CertificateOf(std::string_view key_id);  // kNotFound
+  // Of the key that joined last and is not revoked; kNotFound.
+  Result<std::string> NewestCertificate(std::string_view site);
+  Status SetCertificate(std::string_view key_id, std::string_view certificate_pem);
+  // Whether it is the site's and not revoked: with such a one it may call.
   Result<bool> HasKey(std::string_view site, std::string_view key_id);
+  // Every key that the site has now, which stay what old shipments are verified with. How many.
+  Result<std::uint64_t> RevokeKeys(std::string_view site, std::int64_t now_us);
 
   Result<SiteRecord> Find(std::string_view site);  // kNotFound
   Result<std::vector<SiteRecord>> List();          // by name

@@ -110,7 +110,11 @@ CREATE TABLE clock_moves(       -- what a file's correction changed in `counts`
   PRIMARY KEY(path, bucket_us)) WITHOUT ROWID;
 )sql";
 
-constexpr std::array<std::string_view, 2> kSchema = {kFirstSchema, kClockSchema};
+// A site whose keys were revoked; 0: they are good.
+constexpr std::string_view kRevokedKeys =
+    "ALTER TABLE site_keys ADD COLUMN revoked_us INTEGER NOT NULL DEFAULT 0;";
+
+constexpr std::array<std::string_view, 3> kSchema = {kFirstSchema, kClockSchema, kRevokedKeys};
 
 }  // namespace
 

@@ -273,6 +273,7 @@ Result<ReceiptOutcome> Outbox::ApplyReceipt(std::string_view envelope_json,
     return {};
   }));
   impl_->meter.Add({.bytes_out = outcome.bytes_covered});
+  outcome.issued_at_us = receipt.issued_at_us;
   return outcome;
 }
 

@@ -113,6 +113,7 @@ struct ReceiptOutcome {
   std::uint64_t segments_offered_again = 0;
   std::uint64_t gaps_told_again = 0;
   std::uint64_t records_lost = 0;  // they are no more here either
+  std::int64_t issued_at_us = 0;   // by the hub's clock, as the receipt says it
   // Ranges that the receipt covers though they were never offered: kept, and worth an alarm.
   std::uint64_t never_offered = 0;
 };

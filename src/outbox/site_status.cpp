@@ -49,6 +49,7 @@ std::string SiteStatus::ToJson() const {
                    {"alarms", alarms},
                    {"backlog_bytes", backlog_bytes}};
   if (active_digest) document["active_digest"] = active_digest->ToString();
+  if (!certificate_request.empty()) document["certificate_request"] = certificate_request;
   return DumpJson(document);
 }
 
@@ -75,6 +76,7 @@ Result<SiteStatus> SiteStatus::FromJson(std::string_view json) {
     return Fail(ErrorCode::kTooLarge, "status.alarms has {} entries, the limit is {}",
                 status.alarms.size(), limits::kStatusAlarms);
   SKERRY_ASSIGN_OR_RETURN(status.backlog_bytes, object.UintOr("backlog_bytes", 0));
+  SKERRY_ASSIGN_OR_RETURN(status.certificate_request, object.StringOr("certificate_request", ""));
   return status;
 }
 

@@ -51,6 +51,7 @@ struct SiteStatus {
   std::uint64_t desired_version = 0;  // the one applied last; 0 before the first
   std::vector<std::string> alarms;
   std::uint64_t backlog_bytes = 0;
+  std::string certificate_request;  // PEM, when the certificate is to be renewed; else ""
 
   std::string ToJson() const;
   // kInvalidArgument names the member; kUnimplemented for another major version of the format;

@@ -3,13 +3,13 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "codec/cell_json.h"
-#include "crypto/certificate.h"
 #include "crypto/digest.h"
 #include "http/status.h"
 #include "model/scorer.h"
 #include "policy/pseudonyms.h"
 #include "serve/batch_builder.h"
 #include "site/policy_replay.h"
+#include "trust/certificate_times.h"
 
 namespace skerry {
 namespace {
@@ -65,7 +65,7 @@ Json DesiredJson(const ControlParts& parts) {
               {"fallback", RefJson(desired->fallback)},
               {"policy", RefJson(desired->policy)},
               {"expires", FormatUtc(desired->expires_us)},
-              {"expired", desired->ExpiredAt(parts.clock->UtcMicros())}};
+              {"expired", desired->ExpiredAt(parts.identity->Now(*parts.clock))}};
 }
 
 Json ExchangeJson(const ControlParts& parts) {
@@ -93,8 +93,13 @@ Json IdentityJson(const ControlParts& parts) {
   Json json{{"site", parts.identity->site()},
             {"joined", parts.identity->joined()},
             {"key_id", parts.identity->key().public_key().key_id()}};
-  if (const auto facts = ParseCertificate(parts.identity->certificate_pem()); facts)
+  if (parts.identity->time_floor_us() > 0)
+    json["time_floor"] = FormatUtc(parts.identity->time_floor_us());
+  if (const auto facts = parts.identity->certificate(); facts) {
     json["certificate_expires"] = FormatUtc(facts->not_after_us);
+    json["certificate_days_left"] =
+        DaysLeft(facts->not_after_us, parts.identity->Now(*parts.clock));
+  }
   return json;
 }
 

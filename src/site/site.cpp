@@ -25,6 +25,7 @@
 #include "storage/file.h"
 #include "sync/deployer.h"
 #include "sync/exchange.h"
+#include "trust/certificate_times.h"
 #include "trust/identity.h"
 
 namespace skerry {
@@ -128,6 +129,7 @@ Status Site::Parts::OpenData() {
 
 Status Site::Parts::OpenIdentity() {
   SKERRY_ASSIGN_OR_RETURN(identity, SiteIdentity::Open(options.data / "identity", options.name));
+  identity->ShowIn(metrics);
   if (!options.token_file.empty()) {
     // A site that has joined needs no token any more, so it may be gone by now.
     std::error_code error;
@@ -288,6 +290,10 @@ Status Site::Parts::WriteEndpoint() {
 
 std::vector<std::string> Site::Parts::Alarms() const {
   std::vector<std::string> alarms = deployer->facts().alarms;
+  if (const auto held = identity->certificate(); held) {
+    std::string alarm = ExpiryAlarm("this site", held->not_after_us, identity->Now(*clock));
+    if (!alarm.empty()) alarms.push_back(std::move(alarm));
+  }
   if (std::string alarm = active->alarm(); !alarm.empty()) alarms.push_back(std::move(alarm));
   if (exchange) {
     for (std::string& alarm : exchange->facts().alarms) alarms.push_back(std::move(alarm));
@@ -303,6 +309,10 @@ Result<std::string> Site::Parts::MakeStatus() {
   if (desired && facts.running == desired->active && facts.policy == desired->policy)
     applied_desired_version = desired->version;
   status.desired_version = applied_desired_version;
+  // The site's name and public key, which the hub has: no policy has to release them.
+  if (identity->RenewalIsDue(*clock)) {
+    SKERRY_ASSIGN_OR_RETURN(status.certificate_request, identity->MakeRenewalRequest());
+  }
   // What a status says beside its counters leaves the site too, so policy decides on it.
   if (active->policy()->releases_status()) {
     if (facts.running) {

@@ -348,7 +348,7 @@ DeploymentFacts Deployer::facts() const {
   }
   const std::optional<DesiredState> desired = identity_->desired();
   if (!desired) return facts;
-  if (desired->ExpiredAt(clock_->UtcMicros()))
+  if (desired->ExpiredAt(identity_->Now(*clock_)))
     facts.alarms.push_back(fmt::format("desired state {} expired at {}; it stays in force",
                                        desired->version, FormatUtc(desired->expires_us)));
   if (facts.running && *facts.running != desired->active)

@@ -8,7 +8,7 @@
 #include "base/link_limits.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "crypto/certificate.h"
+#include "trust/certificate_times.h"
 
 namespace skerry {
 namespace {
@@ -19,6 +19,7 @@ bool IsOfTheLink(const Error& error) {
 }
 
 constexpr double kMicros = 1e6;
+constexpr std::chrono::hours kRenewalPause{1};  // after an answer
 
 }  // namespace
 
@@ -164,6 +165,7 @@ void Exchange::Run() {
     facts_.connected = contact_;
     facts_.alarms = urgent_.alarms();
     for (std::string& alarm : shipper_.alarms()) facts_.alarms.push_back(std::move(alarm));
+    for (std::string& alarm : CertificateAlarms()) facts_.alarms.push_back(std::move(alarm));
     facts_.connections =
         closed_connections_ + talk_.http->connections() + urgent_lane_.http->connections();
     for (const Lane& lane : bulk_) facts_.connections += lane.http->connections();
@@ -187,20 +189,29 @@ Status Exchange::Round() {
   }
   Status first;
   bool again = true;
+  bool refused = false;  // once in this round, for want of a certificate that holds
   while (again) {
+    again = false;
     first = {};
     for (Status (Exchange::*step)() :
-         {&Exchange::JoinIfNeeded, &Exchange::FollowDesired, &Exchange::TellOfRestore,
-          &Exchange::ShipUrgent, &Exchange::ShipRest, &Exchange::Report}) {
+         {&Exchange::JoinIfNeeded, &Exchange::RenewIfDue, &Exchange::FollowDesired,
+          &Exchange::TellOfRestore, &Exchange::ShipUrgent, &Exchange::ShipRest,
+          &Exchange::Report}) {
       Status done = (this->*step)();
       if (done) continue;
+      // By a clock that is behind, a certificate that has expired looks good until the hub says so.
+      if (done.error().code() == ErrorCode::kUnauthenticated && !refused &&
+          parts_.identity->joined()) {
+        again = refused = renewal_asked_for_ = true;
+        break;
+      }
       const bool of_the_link = IsOfTheLink(done.error());
       if (first) first = std::move(done);
       // Without a certificate no later step can be answered.
       if (of_the_link || !parts_.identity->joined()) break;
     }
     const std::lock_guard turn(turn_mutex_);
-    again = std::exchange(start_again_, false);
+    again = std::exchange(start_again_, false) || again;
   }
   return first;
 }
@@ -222,6 +233,7 @@ void Exchange::Connect() {
   if (talk_.http && certificate == certificate_in_use_) return;
   HttpClientOptions options;
   options.ca_pem = parts_.identity->ca_pem();
+  options.certificate_time_us = [identity = parts_.identity] { return identity->time_floor_us(); };
   if (!certificate.empty()) {
     if (const auto key = parts_.identity->key().ToPem(); key) {
       options.client_certificate_pem = certificate;
@@ -241,12 +253,7 @@ void Exchange::Connect() {
   certificate_in_use_ = certificate;
 }
 
-void Exchange::NoteTrustedTimes() {
-  if (const auto desired = parts_.identity->desired(); desired)
-    budget_->NoteTrustedTime(desired->issued_at_us);
-  if (const auto facts = ParseCertificate(parts_.identity->certificate_pem()); facts)
-    budget_->NoteTrustedTime(facts->not_before_us);
-}
+void Exchange::NoteTrustedTimes() { budget_->NoteTrustedTime(parts_.identity->time_floor_us()); }
 
 Status Exchange::JoinIfNeeded() {
   if (parts_.identity->joined()) return {};
@@ -256,6 +263,38 @@ Status Exchange::JoinIfNeeded() {
   NoteContact();
   Connect();
   return {};
+}
+
+Status Exchange::RenewIfDue() {
+  const auto now = std::chrono::steady_clock::now();
+  // By a clock that is far ahead it is due all the time; the hub says that it is not.
+  const bool due = parts_.identity->RenewalIsDue(*parts_.clock) && now >= renew_again_;
+  if (!due && !renewal_asked_for_) return {};
+  const Result<bool> renewed = Renew();
+  if (!renewed && IsOfTheLink(renewed.error())) return tl::make_unexpected(renewed.error());
+  renewal_asked_for_ = false;
+  renew_again_ = now + kRenewalPause;
+  renewal_alarm_ = renewed ? "" : renewed.error().message();
+  if (renewed && *renewed) Connect();
+  return {};
+}
+
+Result<bool> Exchange::Renew() {
+  SKERRY_ASSIGN_OR_RETURN(const std::string request, parts_.identity->MakeRenewalRequest());
+  SKERRY_ASSIGN_OR_RETURN(const std::string grant, hub_->Renew(parts_.identity->site(), request));
+  SKERRY_ASSIGN_OR_RETURN(const auto change, parts_.identity->ApplyGrant(grant));
+  NoteContact();
+  return change == SiteIdentity::GrantChange::kTaken;
+}
+
+std::vector<std::string> Exchange::CertificateAlarms() const {
+  std::vector<std::string> alarms;
+  if (!renewal_alarm_.empty()) alarms.push_back(renewal_alarm_);
+  const std::int64_t expires_us = talk_.http->server_certificate_expires_us();
+  if (expires_us == 0) return alarms;
+  std::string alarm = ExpiryAlarm("the hub", expires_us, parts_.identity->Now(*parts_.clock));
+  if (!alarm.empty()) alarms.push_back(std::move(alarm));
+  return alarms;
 }
 
 Result<std::optional<std::string>> Exchange::AskDesired() {
@@ -398,7 +437,9 @@ Status Exchange::FollowReceipts(ReceiptWanted wanted) {
   }
   if (!receipt) return {};
   const auto applied = parts_.outbox->ApplyReceipt(*receipt, parts_.identity->hub_keys());
-  return applied ? Status() : tl::make_unexpected(applied.error());
+  if (!applied) return tl::make_unexpected(applied.error());
+  parts_.identity->RaiseTimeFloor(applied->issued_at_us);
+  return {};
 }
 
 void Exchange::NoteContact() {

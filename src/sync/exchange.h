@@ -1,9 +1,9 @@
 // The site's side of the link: one thread that keeps site and hub up to date while there is one.
 //
 // Role: a round is
-//   join (until joined) -> desired state -> policy and packages (Deployer) -> the hub's last
-//   receipt, where the hub knows less than it says -> urgent shipments -> the other shipments
-//   (Shipper) -> signed status -> the newest receipt.
+//   join (until joined), or a new certificate (when it is due) -> desired state -> policy and
+//   packages (Deployer) -> the hub's last receipt, where the hub knows less than it says -> urgent
+//   shipments -> the other shipments (Shipper) -> signed status -> the newest receipt.
 // A refusal in one step does not keep the later ones from being done; a link that is away ends the
 // round. Rounds come at `interval`, when woken, or within limits::kUrgentLook when an urgent record
 // is sealed; after a failed one with exponential back-off (limits::kBackoffLeast to kBackoffMost,
@@ -117,6 +117,11 @@ class Exchange {
   std::chrono::milliseconds NextDelay() const;
   Status Round();
   Status JoinIfNeeded();
+  // Never an error but of the link: with a certificate that still holds the round goes on, and the
+  // refusal is an alarm.
+  Status RenewIfDue();
+  Result<bool> Renew();
+  std::vector<std::string> CertificateAlarms() const;
   Status FollowDesired();
   Status TellOfRestore();
   Status ShipUrgent();
@@ -157,6 +162,9 @@ class Exchange {
 
   // The thread's own.
   std::string certificate_in_use_;
+  bool renewal_asked_for_ = false;  // by the hub, which has refused us
+  std::chrono::steady_clock::time_point renew_again_;
+  std::string renewal_alarm_;
   std::vector<Lane> bulk_;
   Shipper shipper_;
   std::uint64_t closed_connections_ = 0;  // of lanes that are gone

@@ -63,6 +63,15 @@ Result<std::string> HubClient::Join(const JoinRequest& request) {
   return std::move(reply.body);
 }
 
+Result<std::string> HubClient::Renew(std::string_view site, std::string_view csr_pem) {
+  SKERRY_ASSIGN_OR_RETURN(HttpReply reply,
+                          Send("POST", SitePath(site, "certificate"),
+                               DumpJson(Json{{"csr_pem", csr_pem}}), limits::kJoinDocumentBytes));
+  if (reply.status / 100 != 2)
+    return tl::make_unexpected(ErrorOfReply(reply, "renewing the certificate"));
+  return std::move(reply.body);
+}
+
 Result<std::optional<std::string>> HubClient::Desired(std::string_view site) {
   position_.reset();
   return GetDocument(SitePath(site, "desired"), limits::kDesiredStateBytes);

@@ -29,6 +29,8 @@ class HubClient {
 
   // POST /v1/join -> the grant's envelope. kConflict: the token was used already.
   Result<std::string> Join(const JoinRequest& request);
+  // POST /v1/sites/{site}/certificate -> the grant's envelope, with a new certificate.
+  Result<std::string> Renew(std::string_view site, std::string_view csr_pem);
   // GET /v1/sites/{site}/desired -> the envelope; none until the hub has set one.
   Result<std::optional<std::string>> Desired(std::string_view site);
   // POST /v1/sites/{site}/status

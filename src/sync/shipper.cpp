@@ -178,7 +178,10 @@ Status Shipper::PushBlob(RegistryClient& client, const BlobSource& blob,
 Status Shipper::TakeReceipt(const Shipment& shipment, const std::string& body) {
   if (body.empty()) return {};  // it is stored; the receipt is asked for with the status
   const auto outcome = outbox_->ApplyReceipt(body, identity_->hub_keys());
-  if (outcome) return {};
+  if (outcome) {
+    identity_->RaiseTimeFloor(outcome->issued_at_us);
+    return {};
+  }
   return Fail(outcome.error().code() == ErrorCode::kPermissionDenied ? ErrorCode::kInvalidArgument
                                                                      : outcome.error().code(),
               "the receipt for shipment {} is not to be believed: {}", shipment.tag,

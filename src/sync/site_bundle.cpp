@@ -25,16 +25,17 @@ PartOutcome Failed(const BundlePart& part, const Error& error) {
 
 PartOutcome ApplyGrant(const SiteBundleParts& parts, const BundlePart& part,
                        const std::string& envelope) {
-  const bool joined = parts.identity->joined();
-  const Status applied = parts.identity->ApplyGrant(envelope);
-  if (!applied) return Failed(part, applied.error());
-  return OutcomeOf(part, joined ? PartResult::kRepeated : PartResult::kApplied);
+  const auto change = parts.identity->ApplyGrant(envelope);
+  if (!change) return Failed(part, change.error());
+  return OutcomeOf(part, *change == SiteIdentity::GrantChange::kTaken ? PartResult::kApplied
+                                                                      : PartResult::kRepeated);
 }
 
 PartOutcome ApplyReceipt(const SiteBundleParts& parts, const BundlePart& part,
                          const std::string& envelope) {
   const auto outcome = parts.outbox->ApplyReceipt(envelope, parts.identity->hub_keys());
   if (!outcome) return Failed(part, outcome.error());
+  parts.identity->RaiseTimeFloor(outcome->issued_at_us);
   const bool changed = outcome->kind == ReceiptOutcome::Kind::kApplied &&
                        (outcome->segments_covered > 0 || outcome->gaps_closed > 0 ||
                         outcome->new_incarnation || outcome->segments_offered_again > 0 ||

@@ -1,5 +1,7 @@
 #include "trust/identity.h"
 
+#include <algorithm>
+
 #include "base/ids.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -8,11 +10,14 @@
 #include "crypto/certificate.h"
 #include "crypto/dsse.h"
 #include "storage/file.h"
+#include "trust/certificate_times.h"
 
 namespace skerry {
 namespace {
 
 constexpr std::size_t kPolicyKeyBytes = 32;
+// Receipts come all the time, and a floor that is an hour too low changes nothing.
+constexpr std::int64_t kTimeFloorStepUs = std::int64_t{3600} * 1'000'000;
 
 // A file that may be absent.
 Result<std::optional<std::string>> ReadIfThere(const std::filesystem::path& path) {
@@ -85,6 +90,7 @@ Result<std::unique_ptr<SiteIdentity>> SiteIdentity::Open(const std::filesystem::
   SKERRY_RETURN_IF_ERROR(identity->LoadName());
   SKERRY_RETURN_IF_ERROR(identity->LoadJoining());
   SKERRY_RETURN_IF_ERROR(identity->LoadVersions());
+  identity->LoadTimeFloor();
   if (name.empty() || name == identity->site_) return identity;
   if (!identity->site_.empty())
     return Fail(ErrorCode::kConflict, "{} belongs to site {}, not to {}", directory.string(),
@@ -248,19 +254,9 @@ Result<JoinRequest> SiteIdentity::MakeRequest() const {
   return MakeJoinRequest(*token_, key_);
 }
 
-Status SiteIdentity::ApplyGrant(std::string_view envelope_json) {
+Result<SiteIdentity::GrantChange> SiteIdentity::ApplyGrant(std::string_view envelope_json) {
   const std::lock_guard lock(mutex_);
-  if (!token_ && !certificate_pem_.empty()) {
-    SKERRY_ASSIGN_OR_RETURN(
-        const std::string payload,
-        VerifyDsse(envelope_json, kJoinGrantType, hub_keys_, limits::kJoinDocumentBytes),
-        "join grant");
-    SKERRY_ASSIGN_OR_RETURN(const JoinGrant grant, JoinGrant::FromJson(payload));
-    if (grant.site != site_)
-      return Fail(ErrorCode::kPermissionDenied, "the join grant is for site {}, this site is {}",
-                  grant.site, site_);
-    return {};
-  }
+  if (!token_ && !certificate_pem_.empty()) return ApplyRenewal(envelope_json);
   if (!token_)
     return Fail(ErrorCode::kFailedPrecondition,
                 "this site has no join token, so nothing says which hub to believe");
@@ -270,15 +266,103 @@ Status SiteIdentity::ApplyGrant(std::string_view envelope_json) {
   SKERRY_RETURN_IF_ERROR(WriteFileDurably(File("grant.json"), grant.ToJson(), 0600));
   SKERRY_RETURN_IF_ERROR(TakeGrant(grant));
   token_.reset();
+  RaiseFloorTo(grant.issued_at_us);
   LogInfo("joined site={}", site_);
-  return RemoveFile(File("token.json"));
+  SKERRY_RETURN_IF_ERROR(RemoveFile(File("token.json")));
+  return GrantChange::kTaken;
+}
+
+Result<SiteIdentity::GrantChange> SiteIdentity::ApplyRenewal(std::string_view envelope_json) {
+  SKERRY_ASSIGN_OR_RETURN(const JoinGrant grant, VerifyRenewal(envelope_json, hub_keys_, site_,
+                                                               ca_pem_, key_.public_key()));
+  RaiseFloorTo(grant.issued_at_us);
+  SKERRY_ASSIGN_OR_RETURN(const CertificateFacts offered, ParseCertificate(grant.certificate_pem));
+  SKERRY_ASSIGN_OR_RETURN(const CertificateFacts held, ParseCertificate(certificate_pem_));
+  if (offered.not_after_us <= held.not_after_us) return GrantChange::kSame;
+  // Replaced as a whole: a crash leaves the old certificate or the new one.
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(File("grant.json"), grant.ToJson(), 0600));
+  SKERRY_RETURN_IF_ERROR(TakeGrant(grant));
+  LogInfo("certificate renewed site={} expires={}", site_, FormatUtc(offered.not_after_us));
+  return GrantChange::kTaken;
+}
+
+Result<std::string> SiteIdentity::MakeRenewalRequest() const {
+  const std::string name = site();
+  return MakeCertificateRequest(key_, name);
+}
+
+std::optional<CertificateFacts> SiteIdentity::certificate() const {
+  auto facts = ParseCertificate(certificate_pem());
+  if (!facts) return std::nullopt;
+  return std::move(*facts);
+}
+
+bool SiteIdentity::RenewalIsDue(const Clock& clock) const {
+  const auto held = certificate();
+  return held && skerry::RenewalIsDue(*held, Now(clock));
+}
+
+std::int64_t SiteIdentity::time_floor_us() const {
+  const std::lock_guard lock(mutex_);
+  return time_floor_us_;
+}
+
+std::int64_t SiteIdentity::Now(const Clock& clock) const {
+  return std::max(clock.UtcMicros(), time_floor_us());
+}
+
+void SiteIdentity::RaiseTimeFloor(std::int64_t utc_us) {
+  const std::lock_guard lock(mutex_);
+  RaiseFloorTo(utc_us);
+}
+
+void SiteIdentity::RaiseFloorTo(std::int64_t utc_us) {
+  time_floor_us_ = std::max(time_floor_us_, utc_us);
+  if (time_floor_us_ - stored_time_floor_us_ < kTimeFloorStepUs) return;
+  if (const Status stored =
+          WriteFileDurably(File("time.json"), DumpJson(Json{{"utc_us", time_floor_us_}}));
+      !stored) {
+    LogWarning("cannot store the time floor: {}", stored.error().message());
+    return;
+  }
+  stored_time_floor_us_ = time_floor_us_;
+}
+
+// A damaged file costs a floor that the next signed document raises again, and no start.
+void SiteIdentity::LoadTimeFloor() {
+  const auto text = ReadFile(File("time.json"), limits::kSmallReplyBytes);
+  const auto json = text ? ParseJson(*text) : Result<Json>(tl::make_unexpected(text.error()));
+  const auto utc_us = json ? JsonObject(*json, "time").Int("utc_us")
+                           : Result<std::int64_t>(tl::make_unexpected(json.error()));
+  if (utc_us) stored_time_floor_us_ = *utc_us;
+  if (!utc_us && utc_us.error().code() != ErrorCode::kNotFound)
+    LogWarning("{} is damaged and begins anew: {}", File("time.json").string(),
+               utc_us.error().message());
+  time_floor_us_ = std::max(stored_time_floor_us_, desired_ ? desired_->issued_at_us : 0);
+  if (const auto held = ParseCertificate(certificate_pem_); held)
+    time_floor_us_ = std::max(time_floor_us_, held->not_before_us);
 }
 
 Status SiteIdentity::TakeGrant(const JoinGrant& grant) {
   SKERRY_ASSIGN_OR_RETURN(hub_keys_, ParseKeys(grant.hub_key_pems));
   certificate_pem_ = grant.certificate_pem;
   ca_pem_ = grant.ca_pem;
+  ShowExpiry();
   return {};
+}
+
+void SiteIdentity::ShowIn(MetricRegistry& metrics) {
+  const std::lock_guard lock(mutex_);
+  expires_gauge_ = &metrics.AddGauge(
+      "skerry_certificate_expiry_timestamp_seconds",
+      "When this site's certificate for its hub expires, since 1970; 0 until it has joined");
+  ShowExpiry();
+}
+
+void SiteIdentity::ShowExpiry() {
+  if (expires_gauge_ == nullptr) return;
+  if (const auto held = ParseCertificate(certificate_pem_); held)
+    expires_gauge_->Set(static_cast<double>(held->not_after_us / 1'000'000));
 }
 
 Result<SiteIdentity::DesiredChange> SiteIdentity::AcceptDesired(std::string_view envelope_json) {
@@ -292,6 +376,7 @@ Result<SiteIdentity::DesiredChange> SiteIdentity::AcceptDesired(std::string_view
   if (desired_ && offered == *desired_) return DesiredChange::kSame;
   SKERRY_RETURN_IF_ERROR(WriteFileDurably(File("desired.json"), envelope_json));
   desired_ = std::move(offered);
+  RaiseFloorTo(desired_->issued_at_us);
   return DesiredChange::kNewer;
 }
 

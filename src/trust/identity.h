@@ -11,6 +11,7 @@
 //   grant.json 0600         the verified join grant: certificate, CA, hub keys
 //   desired.json            the envelope of the newest accepted desired state
 //   floors.json             per model name the highest admitted version and its digest
+//   time.json               the time floor: the newest time that the hub has signed
 //
 // Thread-safe: exchange, bundle import and control routes call it at once. Getters return copies.
 // Durability: what a call stored is synced when it returns; each file is replaced as a whole.
@@ -27,7 +28,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/metrics.h"
+#include "crypto/certificate.h"
 #include "crypto/key.h"
 #include "trust/desired_state.h"
 #include "trust/join.h"
@@ -63,12 +67,30 @@ class SiteIdentity {
   std::string certificate_pem() const;  // "" until joined
   // kFailedPrecondition without a token.
   Result<JoinRequest> MakeRequest() const;
+  enum class GrantChange { kTaken, kSame };
   // Verified against the token's pinned key (see VerifyJoinGrant). After that the token is gone.
-  // The same or a later grant when joined already is harmless: it is verified by the known hub
-  // keys.
-  Status ApplyGrant(std::string_view envelope_json);
+  // When joined already it is verified by the known hub keys; then a certificate of this site's key
+  // that lasts longer takes the place of the one held (a renewal), and any other changes nothing.
+  Result<GrantChange> ApplyGrant(std::string_view envelope_json);
+  // A request (PEM) for a new certificate of the same key: the proof of the key is its signature.
+  Result<std::string> MakeRenewalRequest() const;
+  // Whether the certificate has two thirds of its life behind it. False until joined.
+  bool RenewalIsDue(const Clock& clock) const;
+  // Keeps a gauge up to date: when the certificate expires. `metrics` outlives this.
+  void ShowIn(MetricRegistry& metrics);
+  // What the certificate says; none until joined.
+  std::optional<CertificateFacts> certificate() const;
   // The keys that verify receipts and desired states: the grant's; before it none.
   std::vector<PublicKey> hub_keys() const;
+
+  // The time floor: the newest time in what the hub has signed. No right clock reads earlier.
+  std::int64_t time_floor_us() const;
+  // Never lowers it. `utc_us` comes from a document whose signature has been verified. At once in
+  // memory; durable when it is an hour or more above what is stored. That it cannot be stored is
+  // logged: the documents themselves are here.
+  void RaiseTimeFloor(std::int64_t utc_us);
+  // By which certificates and metadata are judged: the clock, or the floor where that is later.
+  std::int64_t Now(const Clock& clock) const;
 
   std::optional<DesiredState> desired() const;
   enum class DesiredChange { kNewer, kSame };
@@ -90,7 +112,11 @@ class SiteIdentity {
   Status LoadName();
   Status LoadJoining();
   Status LoadVersions();
+  void LoadTimeFloor();
+  void RaiseFloorTo(std::int64_t utc_us);
   Status TakeGrant(const JoinGrant& grant);
+  void ShowExpiry();
+  Result<GrantChange> ApplyRenewal(std::string_view envelope_json);
   Status SaveName(const std::string& site, const std::string& hub_url);
   std::filesystem::path File(const char* name) const { return directory_ / name; }
 
@@ -107,6 +133,9 @@ class SiteIdentity {
   std::vector<PublicKey> hub_keys_;
   std::optional<DesiredState> desired_;
   std::map<std::string, ModelRef> floors_;
+  Gauge* expires_gauge_ = nullptr;
+  std::int64_t time_floor_us_ = 0;
+  std::int64_t stored_time_floor_us_ = 0;
 };
 
 }  // namespace skerry

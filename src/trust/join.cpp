@@ -135,23 +135,29 @@ Result<std::string> SignJoinGrant(const JoinGrant& grant, const PrivateKey& hub_
 Result<JoinGrant> VerifyJoinGrant(std::string_view envelope_json, const JoinToken& token,
                                   const PublicKey& site_key) {
   SKERRY_ASSIGN_OR_RETURN(const PublicKey pinned, PublicKey::FromPem(token.hub_key_pem));
+  return VerifyRenewal(envelope_json, {&pinned, 1}, token.site, token.ca_pem, site_key);
+}
+
+Result<JoinGrant> VerifyRenewal(std::string_view envelope_json, std::span<const PublicKey> hub_keys,
+                                std::string_view site, std::string_view ca_pem,
+                                const PublicKey& site_key) {
   SKERRY_ASSIGN_OR_RETURN(
       const std::string payload,
-      VerifyDsse(envelope_json, kJoinGrantType, {&pinned, 1}, limits::kJoinDocumentBytes),
+      VerifyDsse(envelope_json, kJoinGrantType, hub_keys, limits::kJoinDocumentBytes),
       "join grant");
   SKERRY_ASSIGN_OR_RETURN(JoinGrant grant, JoinGrant::FromJson(payload));
-  if (grant.site != token.site)
+  if (grant.site != site)
     return Fail(ErrorCode::kPermissionDenied, "the join grant is for site {}, this site is {}",
-                grant.site, token.site);
+                grant.site, site);
   SKERRY_ASSIGN_OR_RETURN(const CertificateFacts facts, ParseCertificate(grant.certificate_pem),
                           "join grant's certificate");
-  if (facts.common_name != token.site || facts.key.key_id() != site_key.key_id())
+  if (facts.common_name != site || facts.key.key_id() != site_key.key_id())
     return Fail(ErrorCode::kPermissionDenied,
                 "the join grant's certificate is of {}, not of this site's key", facts.common_name);
   SKERRY_ASSIGN_OR_RETURN(const CertificateFacts ca, ParseCertificate(grant.ca_pem));
-  SKERRY_ASSIGN_OR_RETURN(const CertificateFacts pinned_ca, ParseCertificate(token.ca_pem));
+  SKERRY_ASSIGN_OR_RETURN(const CertificateFacts pinned_ca, ParseCertificate(ca_pem));
   if (ca.key.key_id() != pinned_ca.key.key_id())
-    return Fail(ErrorCode::kPermissionDenied, "the join grant's CA is not the token's");
+    return Fail(ErrorCode::kPermissionDenied, "the join grant's CA is not the one that is pinned");
   SKERRY_RETURN_IF_ERROR(VerifyIssuedBy(grant.certificate_pem, grant.ca_pem, CertificateUse::kSite),
                          "join grant's certificate");
   return grant;

@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -89,5 +90,9 @@ Result<std::string> SignJoinGrant(const JoinGrant& grant, const PrivateKey& hub_
 // checked: a site's clock may be wrong.
 Result<JoinGrant> VerifyJoinGrant(std::string_view envelope_json, const JoinToken& token,
                                   const PublicKey& site_key);
+// The same of a grant that comes later: by the hub keys and the CA that are known.
+Result<JoinGrant> VerifyRenewal(std::string_view envelope_json, std::span<const PublicKey> hub_keys,
+                                std::string_view site, std::string_view ca_pem,
+                                const PublicKey& site_key);
 
 }  // namespace skerry

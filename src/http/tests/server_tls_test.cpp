@@ -11,12 +11,14 @@ class TlsTest : public ServerTest {
  protected:
   void SetUp() override {
     directory_.emplace(TemporaryDirectory::Create("skerry-tls").value());
-    ca_.emplace(CertificateAuthority::LoadOrCreate(directory_->path(), "test CA", clock_).value());
+    ca_.emplace(
+        CertificateAuthority::LoadOrCreate(directory_->path(), "test CA", clock_of_ca_).value());
     const PrivateKey key = PrivateKey::Generate().value();
     const std::vector<std::string> names{"127.0.0.1", "localhost"};
     HttpServerOptions options;
-    options.tls = TlsServerOptions{ca_->IssueServer(key.public_key(), names).value(),
-                                   key.ToPem().value(), ca_->certificate_pem()};
+    tls_ = TlsServerOptions{ca_->IssueServer(key.public_key(), names).value(), key.ToPem().value(),
+                            ca_->certificate_pem()};
+    options.tls = tls_;
     Start({{"GET", "/who", RouteKind::kInline,
             [](HttpRequest& request, Responder responder) {
               responder.Send(HttpResponse::Text(
@@ -30,7 +32,10 @@ class TlsTest : public ServerTest {
     return client.Send(Call("GET", fmt::format("https://127.0.0.1:{}/who", server_->port())));
   }
 
+  static constexpr std::int64_t kDayUs = std::int64_t{24} * 3600 * 1'000'000;
   SystemClock clock_;
+  FakeClock clock_of_ca_{clock_.UtcMicros()};
+  TlsServerOptions tls_;
   std::optional<TemporaryDirectory> directory_;
   std::optional<CertificateAuthority> ca_;
 };
@@ -74,6 +79,75 @@ TEST_F(TlsTest, ClientCertificateCanBeRequired) {
   options.client_certificate_pem = ca_->IssueSite(key.public_key(), "north").value();
   options.client_key_pem = key.ToPem().value();
   EXPECT_EQ(Who(options).value().status, 200);
+}
+
+TEST_F(TlsTest, ClientMayJudgeTheServersCertificateByAnotherTime) {
+  clock_of_ca_.SetUtc(SystemClock().UtcMicros() - 400 * kDayUs);
+  const PrivateKey key = PrivateKey::Generate().value();
+  const std::vector<std::string> names{"127.0.0.1"};
+  HttpServerOptions expired;
+  expired.tls = TlsServerOptions{ca_->IssueServer(key.public_key(), names).value(),
+                                 key.ToPem().value(), ca_->certificate_pem()};
+  Start({{"GET", "/who", RouteKind::kInline, Echo()}}, expired);
+  HttpClientOptions options;
+  options.ca_pem = ca_->certificate_pem();
+  EXPECT_EQ(Who(options).error().code(), ErrorCode::kPermissionDenied) << "by this machine's clock";
+  const std::int64_t end_us = clock_of_ca_.UtcMicros() / 1'000'000 * 1'000'000 + 365 * kDayUs;
+  for (const std::int64_t time_us : {std::int64_t{0}, end_us - 1}) {
+    options.certificate_time_us = [time_us] { return time_us; };
+    HttpClient client(options);
+    const auto url = fmt::format("https://127.0.0.1:{}/who", server_->port());
+    EXPECT_EQ(client.Send(Call("GET", url)).value().status, 200) << time_us;
+    EXPECT_EQ(client.server_certificate_expires_us(), end_us);
+  }
+  options.certificate_time_us = [end_us] { return end_us; };
+  const auto refused = Who(options);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kPermissionDenied);
+  EXPECT_NE(refused.error().message().find("expired"), std::string::npos);
+  // The pinned authority is still what counts.
+  const auto other_directory = TemporaryDirectory::Create("skerry-tls").value();
+  options.ca_pem = CertificateAuthority::LoadOrCreate(other_directory.path(), "other CA", clock_)
+                       .value()
+                       .certificate_pem();
+  options.certificate_time_us = [] { return std::int64_t{0}; };
+  EXPECT_EQ(Who(options).error().code(), ErrorCode::kPermissionDenied);
+}
+
+TEST_F(TlsTest, ExpiredClientCertificateIsRefusedUnlessTheHandlerJudges) {
+  clock_of_ca_.SetUtc(SystemClock().UtcMicros() - 400 * kDayUs);
+  const PrivateKey key = PrivateKey::Generate().value();
+  HttpClientOptions options;
+  options.ca_pem = ca_->certificate_pem();
+  options.client_certificate_pem = ca_->IssueSite(key.public_key(), "north").value();
+  options.client_key_pem = key.ToPem().value();
+  EXPECT_EQ(Who(options).error().code(), ErrorCode::kPermissionDenied);
+  TlsServerOptions lenient = tls_;
+  lenient.client_times = ClientTimes::kHandler;
+  ASSERT_TRUE(server_->ReplaceTls(lenient));
+  EXPECT_EQ(Who(options).value().body, "north+pem");
+}
+
+TEST_F(TlsTest, ReplacedCertificateIsShownToNewConnectionsAndOldOnesGoOn) {
+  HttpClientOptions options;
+  options.ca_pem = ca_->certificate_pem();
+  options.certificate_time_us = [] { return std::int64_t{0}; };
+  HttpClient before(options);
+  const HttpCall call = Call("GET", fmt::format("https://127.0.0.1:{}/who", server_->port()));
+  EXPECT_TRUE(before.Send(call));
+  const std::int64_t first_us = before.server_certificate_expires_us();
+  clock_of_ca_.Advance(10 * kDayUs);
+  const std::vector<std::string> names{"127.0.0.1"};
+  const PrivateKey key = PrivateKey::Generate().value();
+  ASSERT_TRUE(server_->ReplaceTls({ca_->IssueServer(key.public_key(), names).value(),
+                                   key.ToPem().value(), ca_->certificate_pem()}));
+  TlsServerOptions bad = tls_;
+  bad.key_pem = "none";
+  EXPECT_EQ(server_->ReplaceTls(bad).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(before.Send(call));
+  EXPECT_EQ(before.connections(), 1U);
+  HttpClient after(options);
+  EXPECT_TRUE(after.Send(call));
+  EXPECT_EQ(after.server_certificate_expires_us(), first_us + 10 * kDayUs);
 }
 
 TEST_F(TlsTest, TextsThatAreWrongAreNamed) {

@@ -5,6 +5,7 @@
 #include "oci/media_types.h"
 #include "sync/bundle.h"
 #include "sync/custody.h"
+#include "trust/certificate_times.h"
 #include "trust/desired_state.h"
 
 namespace skerry {
@@ -70,6 +71,47 @@ TEST_F(HubBundleTest, AReceiptThatTellsMoreThanThisHubHoldsBeginsAnotherIncarnat
   EXPECT_EQ(Import(path)["repeated"], 1);
   const HttpReply now = Call(SiteOptions(north_), "GET", "/v1/sites/north/receipt");
   EXPECT_EQ(OpenReceipt(now.body, grants_.at("north")).hub_restores, 1U);
+}
+
+TEST_F(HubBundleTest, CertificateRequestOfAStatusIsAnsweredInTheNextBundle) {
+  StartHub();
+  JoinSite(north_);
+  clock_.Advance(400 * kDayMicros);
+  const HttpClientOptions admin = [&] {
+    HttpClientOptions options = AdminOptions();
+    options.certificate_time_us = [] { return std::int64_t{0}; };
+    return options;
+  }();
+  const auto bring = [&](const std::string& id, const PrivateKey& key) {
+    const fs::path path = directory_.path() / id;
+    BundleWriter writer = Must(BundleWriter::Create(path, {id, BundleDirection::kToHub, "north"}));
+    SiteStatus status = north_.MakeStatus({});
+    status.certificate_request = Must(MakeCertificateRequest(key, "north"));
+    Must(writer.AddDocument(BundleKind::kStatus, "status", north_.SignStatusOf(status)));
+    Must(writer.Finish());
+    return Must(ParseJson(
+        Call(admin, "POST", "/v1/bundles/import", Json{{"path", path.string()}}.dump()).body));
+  };
+  const auto grant_back = [&](const std::string& name) {
+    const fs::path path = directory_.path() / name;
+    Call(admin, "POST", "/v1/bundles/export",
+         Json{{"site", "north"}, {"path", path.string()}}.dump());
+    const BundleReader reader = Must(BundleReader::Open(path));
+    const PublicKey hub_key = Must(PublicKey::FromPem(grants_.at("north").hub_key_pems.at(0)));
+    for (const BundlePart& part : reader.parts())
+      if (part.kind == BundleKind::kJoinGrant)
+        return Must(VerifyRenewal(Must(reader.ReadDocument(part, 1U << 20U)), {&hub_key, 1},
+                                  "north", grants_.at("north").ca_pem, north_.key().public_key()));
+    return JoinGrant();
+  };
+  const Json strange = bring("b1", Must(PrivateKey::Generate()));
+  EXPECT_EQ(strange["applied"], 1) << strange.dump();
+  EXPECT_THAT(strange["parts"][0]["reason"].get<std::string>(), testing::HasSubstr("not one of"));
+  EXPECT_EQ(grant_back("back1").certificate_pem, grants_.at("north").certificate_pem);
+  EXPECT_EQ(bring("b2", north_.key())["applied"], 1);
+  const JoinGrant renewed = grant_back("back2");
+  EXPECT_EQ(Must(ParseCertificate(renewed.certificate_pem)).not_after_us / kDayMicros,
+            (clock_.UtcMicros() + 365 * kDayMicros) / kDayMicros);
 }
 
 TEST_F(HubBundleTest, FlippedBitInABundleLeavesTheOtherParts) {

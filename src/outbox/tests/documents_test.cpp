@@ -175,6 +175,13 @@ TEST(Status, GoldenFile) {
   EXPECT_EQ(*read, TestStatus());
 }
 
+TEST(Status, CarriesACertificateRequestWhenThereIsOne) {
+  SiteStatus status = TestStatus();
+  EXPECT_EQ(status.ToJson().find("certificate_request"), std::string::npos);
+  status.certificate_request = "-----BEGIN CERTIFICATE REQUEST-----";
+  EXPECT_EQ(SiteStatus::FromJson(status.ToJson()).value(), status);
+}
+
 TEST(Status, NoFlippedBitGetsThrough) {
   CheckFlippedBits(*SignStatus(TestStatus(), TestKey()), TestStatus(),
                    [](const std::string& text) { return VerifyStatus(text, Keys()); });

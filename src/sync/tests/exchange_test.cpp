@@ -14,6 +14,7 @@
 #include "base/link_limits.h"
 #include "http/tcp_proxy.h"
 #include "sync/tests/site_fixture.h"
+#include "trust/certificate_times.h"
 
 namespace skerry {
 namespace {
@@ -37,6 +38,22 @@ class ExchangeTest : public SiteFixture {
     options.link = std::move(link);
     exchange_ = Must(Exchange::Make(std::move(options), PartsOfExchange()));
     exchange_->Start();
+  }
+
+  void MeetHubAt(std::int64_t clock_us) {
+    clock_.SetUtc(clock_us);
+    const SystemClock right;
+    TestHub hub(Path("hub"), TestHub::Transport::kTls, right);
+    Must(identity_->TakeToken(hub.MakeToken("north", hub.url())));
+    Capture(10);
+    StartExchange(hub.url());
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(SyncError(), "no error");
+    EXPECT_EQ(hub.primary_rows(), 10U);
+    EXPECT_LE(identity_->time_floor_us(), right.UtcMicros());
+    EXPECT_GT(identity_->time_floor_us(), right.UtcMicros() - kDayMicros);
+    // By a clock that is ahead it is due all the time: asked for once, and not at every round.
+    EXPECT_EQ(hub.renewals(), clock_us == 0 ? 0U : 1U);
+    exchange_->Stop();
   }
 
   std::string SyncError() {
@@ -104,6 +121,54 @@ TEST_F(ExchangeTest, OneRoundJoinsDeploysShipsAndReports) {
   ASSERT_TRUE(hub.status());
   EXPECT_EQ(hub.status()->counters.scored, 800U);
   EXPECT_TRUE(exchange_->facts().connected);
+}
+
+TEST_F(ExchangeTest, ASiteWhoseClockStandsIn1970MeetsItsHub) {
+  MeetHubAt(0);
+  EXPECT_THAT(exchange_->facts().alarms, testing::IsEmpty());
+}
+
+TEST_F(ExchangeTest, ASiteWhoseClockStandsIn2106MeetsItsHub) {
+  MeetHubAt(4'300'000'000'000'000);
+  EXPECT_THAT(exchange_->facts().alarms,
+              ElementsAre(HasSubstr("the certificate of the hub expired on")));
+}
+
+TEST_F(ExchangeTest, RenewsWhenItIsDueAndWhenTheHubSaysThatTheCertificateHasExpired) {
+  SystemClock right;
+  clock_.SetUtc(right.UtcMicros());
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, right);
+  JoinDirectly(hub);
+  const CertificateFacts first = *identity_->certificate();
+  Capture(10);
+  StartExchange(hub.url());
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(hub.renewals(), 0U);
+  // Certificates count seconds.
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  hub.ExpireCertificates();
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(hub.renewals(), 1U);
+  const CertificateFacts second = *identity_->certificate();
+  EXPECT_GT(second.not_after_us, first.not_after_us);
+  EXPECT_EQ(second.key, first.key);
+  clock_.SetUtc(second.not_after_us - 100 * kDayMicros);
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(hub.renewals(), 1U) << "an hour has to pass, or the hub to ask";
+  StartExchange(hub.url());
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_EQ(hub.renewals(), 2U);
+}
+
+TEST_F(ExchangeTest, ARefusedRenewalIsAnAlarmAndWhatTheCertificateStillOpensGoesOn) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  JoinDirectly(hub);
+  hub.ForgetKeys();
+  clock_.SetUtc(identity_->certificate()->not_after_us - 40 * kDayMicros);
+  StartExchange(hub.url());
+  SyncError();
+  EXPECT_TRUE(exchange_->facts().connected);
+  EXPECT_THAT(exchange_->facts().alarms, testing::Contains(HasSubstr("renewing the certificate")));
 }
 
 TEST_F(ExchangeTest, TokenUsedTwiceIsSaidPlainly) {

@@ -1,5 +1,6 @@
 #include "sync/tests/test_hub.h"
 
+#include <algorithm>
 #include <sstream>
 
 #include "base/limits.h"
@@ -195,6 +196,42 @@ Result<HttpResponse> TestHub::Join(const HttpRequest& request) {
   return HttpResponse::JsonText(200, std::move(grant));
 }
 
+Result<HttpResponse> TestHub::Renew(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body));
+  SKERRY_ASSIGN_OR_RETURN(const std::string csr, JsonObject(body, "renewal").String("csr_pem"));
+  const std::string& site = request.Param("site");
+  SKERRY_ASSIGN_OR_RETURN(const PublicKey key, VerifyCertificateRequest(csr, site));
+  const std::lock_guard lock(mutex_);
+  if (std::ranges::find(site_keys_, key) == site_keys_.end())
+    return Fail(ErrorCode::kPermissionDenied, "the key is not one of the site {}", site);
+  expired_ = false;
+  ++renewals_;
+  SKERRY_ASSIGN_OR_RETURN(std::string certificate, ca_.IssueSite(key, site));
+  SKERRY_ASSIGN_OR_RETURN(std::string grant,
+                          SignJoinGrant({.site = site,
+                                         .certificate_pem = std::move(certificate),
+                                         .ca_pem = ca_.certificate_pem(),
+                                         .hub_key_pems = {key_.public_key().ToPem()},
+                                         .issued_at_us = system_clock_.UtcMicros()},
+                                        key_));
+  return HttpResponse::JsonText(200, std::move(grant));
+}
+
+void TestHub::ExpireCertificates() {
+  const std::lock_guard lock(mutex_);
+  expired_ = true;
+}
+
+void TestHub::ForgetKeys() {
+  const std::lock_guard lock(mutex_);
+  site_keys_.clear();
+}
+
+std::uint64_t TestHub::renewals() const {
+  const std::lock_guard lock(mutex_);
+  return renewals_;
+}
+
 Result<HttpResponse> TestHub::PostStatus(const HttpRequest& request) {
   const std::lock_guard lock(mutex_);
   SKERRY_ASSIGN_OR_RETURN(status_, VerifyStatus(request.body, site_keys_));
@@ -232,10 +269,13 @@ std::vector<Route> TestHub::Routes() {
   std::vector<Route> routes = registry_->Routes();
   routes.push_back(pooled("POST", "/v1/join", [this](HttpRequest& r) { return Join(r); }));
   routes.push_back(
+      pooled("POST", "/v1/sites/{site}/certificate", [this](HttpRequest& r) { return Renew(r); }));
+  routes.push_back(
       pooled("POST", "/v1/sites/{site}/status", [this](HttpRequest& r) { return PostStatus(r); }));
   routes.push_back(
       pooled("GET", "/v1/sites/{site}/desired", [this](HttpRequest&) -> Result<HttpResponse> {
         const std::lock_guard lock(mutex_);
+        if (expired_) return Fail(ErrorCode::kUnauthenticated, "the certificate expired: renew it");
         if (desired_.empty()) return Fail(ErrorCode::kNotFound, "none is set");
         HttpResponse answer = HttpResponse::JsonText(200, desired_);
         answer.SetHeader("Skerry-Receipt", fmt::format("{}-{}", incarnation_, receipt_counter_));

@@ -72,6 +72,12 @@ class TestHub {
   // Runs after the shipment is taken and before the answer: an error loses the answer.
   void BeforeAnswer(std::function<Status()> hook);
 
+  // From now on every site hears 401 until it has a new certificate.
+  void ExpireCertificates();
+  std::uint64_t renewals() const;
+  // Every site's key; what they sign and ask for is refused from then on.
+  void ForgetKeys();
+
   // HTTP requests that were answered.
   std::uint64_t requests() const;
   // What was taken.
@@ -88,6 +94,7 @@ class TestHub {
   std::string SignedReceipt();
   std::vector<Route> Routes();
   Result<HttpResponse> Join(const HttpRequest& request);
+  Result<HttpResponse> Renew(const HttpRequest& request);
   Result<HttpResponse> PostStatus(const HttpRequest& request);
   Result<HttpResponse> PostReceipt(const HttpRequest& request);
 
@@ -108,6 +115,8 @@ class TestHub {
   std::vector<PublicKey> site_keys_;
   std::string site_;
   std::string desired_;
+  bool expired_ = false;
+  std::uint64_t renewals_ = 0;
   std::map<Stream, StreamReceipt> streams_;
   std::map<std::pair<Stream, std::uint64_t>, Digest> segments_;  // by first seq
   std::string incarnation_ = "test";

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "trust/certificate_times.h"
 #include "trust/tests/trust_fixture.h"
 
 namespace skerry {
@@ -91,6 +92,74 @@ TEST_F(IdentityTest, ForgedGrantChangesNothing) {
       identity->ApplyGrant(GrantOf(stranger, "north", identity->key().public_key())).error().code(),
       ErrorCode::kPermissionDenied);
   EXPECT_EQ(identity->hub_keys()[0].key_id(), hub_.key.public_key().key_id());
+}
+
+TEST_F(IdentityTest, RenewedCertificateTakesThePlaceOfTheOldOneAlsoAfterARestart) {
+  const auto identity = OpenJoined();
+  const PublicKey key = identity->key().public_key();
+  const CertificateFacts first = *identity->certificate();
+  EXPECT_FALSE(identity->RenewalIsDue(clock_));
+  clock_.Advance(250 * kDayMicros);
+  EXPECT_TRUE(identity->RenewalIsDue(clock_));
+  EXPECT_EQ(*VerifyCertificateRequest(*identity->MakeRenewalRequest(), "north"), key);
+  const std::string old_grant = GrantOf(hub_, "north", key);
+  clock_.Advance(150 * kDayMicros);
+  const std::string grant = GrantOf(hub_, "north", key);
+  EXPECT_EQ(*identity->ApplyGrant(grant), SiteIdentity::GrantChange::kTaken);
+  EXPECT_FALSE(identity->RenewalIsDue(clock_));
+  EXPECT_EQ(*identity->ApplyGrant(grant), SiteIdentity::GrantChange::kSame);
+  EXPECT_EQ(*identity->ApplyGrant(old_grant), SiteIdentity::GrantChange::kSame) << "never back";
+  const CertificateFacts second = *(*SiteIdentity::Open(identity_path()))->certificate();
+  EXPECT_EQ(second.pem, identity->certificate_pem());
+  EXPECT_EQ(second.key, first.key);
+  EXPECT_EQ(second.not_after_us - first.not_after_us, 400 * kDayMicros);
+}
+
+TEST_F(IdentityTest, RenewalOfAnotherSitesKeyOrAuthorityChangesNothing) {
+  const auto identity = OpenJoined();
+  const std::string held = identity->certificate_pem();
+  clock_.Advance(kDayMicros);
+  const PublicKey other = PrivateKey::Generate()->public_key();
+  const Hub stranger = MakeHub("stranger");
+  const Hub half{hub_.key, stranger.ca};
+  const PublicKey key = identity->key().public_key();
+  for (const std::string& grant :
+       {GrantOf(hub_, "north", other), GrantOf(hub_, "south", key), GrantOf(half, "north", key)})
+    EXPECT_EQ(identity->ApplyGrant(grant).error().code(), ErrorCode::kPermissionDenied);
+  EXPECT_EQ(identity->certificate_pem(), held);
+}
+
+TEST_F(IdentityTest, TimeFloorIsRaisedBySignedTimesAloneAndNeverLowered) {
+  const std::int64_t signed_us = clock_.UtcMicros() + kDayMicros;
+  {
+    OpenJoined();
+    const auto identity = *SiteIdentity::Open(identity_path());
+    EXPECT_EQ(identity->time_floor_us(), identity->certificate()->not_before_us);
+    clock_.SetUtc(0);
+    EXPECT_EQ(identity->Now(clock_), identity->time_floor_us()) << "a clock in 1970";
+    clock_.SetUtc(4'300'000'000'000'000);
+    EXPECT_EQ(identity->Now(clock_), clock_.UtcMicros()) << "a clock in 2106";
+    EXPECT_LT(identity->time_floor_us(), signed_us) << "no clock raises it";
+    identity->RaiseTimeFloor(signed_us);
+    identity->RaiseTimeFloor(signed_us - 1);
+    EXPECT_EQ(identity->time_floor_us(), signed_us);
+  }
+  EXPECT_EQ((*SiteIdentity::Open(identity_path()))->time_floor_us(), signed_us);
+  ASSERT_TRUE(WriteFileDurably(identity_path() / "time.json", "{"));
+  const auto identity = *SiteIdentity::Open(identity_path());
+  EXPECT_EQ(identity->time_floor_us(), identity->certificate()->not_before_us)
+      << "a damaged one stops nothing";
+  DesiredState state = State(2);
+  state.issued_at_us = signed_us;
+  ASSERT_TRUE(identity->AcceptDesired(*SignDesiredState(state, hub_.key)));
+  EXPECT_EQ((*SiteIdentity::Open(identity_path()))->time_floor_us(), signed_us);
+}
+
+TEST_F(IdentityTest, AGrantAndItsIssueTimeRaiseTheFloor) {
+  const auto identity = OpenJoined();
+  const std::int64_t later_us = clock_.UtcMicros() + 10 * kDayMicros;
+  ASSERT_TRUE(identity->ApplyGrant(GrantOf(hub_, "north", identity->key().public_key(), later_us)));
+  EXPECT_EQ(identity->time_floor_us(), later_us);
 }
 
 TEST_F(IdentityTest, DesiredStateOnlyGoesForwardAlsoAfterARestart) {

@@ -36,12 +36,13 @@ class TrustTest : public testing::Test {
             .hub_key_pem = hub.key.public_key().ToPem()};
   }
 
-  static std::string GrantOf(const Hub& hub, const std::string& site, const PublicKey& site_key) {
+  static std::string GrantOf(const Hub& hub, const std::string& site, const PublicKey& site_key,
+                             std::int64_t issued_at_us = 1) {
     const JoinGrant grant{.site = site,
                           .certificate_pem = *hub.ca.IssueSite(site_key, site),
                           .ca_pem = hub.ca.certificate_pem(),
                           .hub_key_pems = {hub.key.public_key().ToPem()},
-                          .issued_at_us = 1};
+                          .issued_at_us = issued_at_us};
     return *SignJoinGrant(grant, hub.key);
   }
 
