@@ -6,7 +6,6 @@
 #include <optional>
 
 #include "base/child_process.h"
-#include "base/cores.h"
 #include "cli/command.h"
 #include "cli/data_files.h"
 #include "cli/interrupts.h"
@@ -74,7 +73,6 @@ void AddColumnOptions(CLI::App& app, TrainOptions& options) {
 }
 
 void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
-  parameters.threads = Cores();
   app.add_option("--objective", parameters.objective,
                  "of a regression: squared-error, absolute-error, poisson, gamma or tweedie");
   app.add_option("--trees", parameters.trees, "at most (of several classes: of each)")
@@ -93,9 +91,10 @@ void AddTreeOptions(CLI::App& app, HyperParameters& parameters) {
                              HyperParameters::kBins))
       ->check(Within<int>(option_ranges::kBins));
   app.add_option("--threads", parameters.threads,
-                 "that fit trees; another number may give other last digits")
-      ->check(Within<int>(option_ranges::kThreads))
-      ->capture_default_str();
+                 fmt::format("that fit trees; another number may give other last digits; default: "
+                             "one for each {} cells, at most one a core",
+                             HyperParameters::kCellsOfThread))
+      ->check(Within<int>(option_ranges::kThreads));
 }
 
 // Where the trees are fitted, as it was told.

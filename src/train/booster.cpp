@@ -87,7 +87,8 @@ Result<XgboostMatrix> XgboostMatrix::FromRows(const XgboostFunctions& xgb, const
   XgboostMatrix matrix(xgb);
   const std::string data =
       ArrayInterface(rows.features.values.data(), rows.rows(), rows.features.columns);
-  const std::string config = fmt::format(R"({{"missing": NaN, "nthread": {}}})", threads);
+  const std::string config =
+      fmt::format(R"({{"missing": NaN, "nthread": {}}})", std::max(1, threads));
   const std::vector<float> labels = rows.targets.empty()
                                         ? std::vector<float>(rows.labels.begin(), rows.labels.end())
                                         : rows.targets;
@@ -106,7 +107,7 @@ Result<XgboostMatrix> XgboostMatrix::FromBlocks(const XgboostFunctions& xgb, Row
     return tl::make_unexpected(XgboostError(xgb, "taking the rows").error());
   XgboostMatrix matrix(xgb);
   const std::string config = fmt::format(R"({{"missing": NaN, "nthread": {}, "max_bin": {}}})",
-                                         parameters.threads, BinsOf(parameters));
+                                         std::max(1, parameters.threads), BinsOf(parameters));
   rows.Reset();
   const int status = xgb.quantile_matrix_create(
       &reader, reader.proxy, reference == nullptr ? nullptr : reference->handle_,
@@ -139,7 +140,7 @@ Result<Booster> Booster::Create(const XgboostFunctions& xgb, std::vector<DMatrix
       {"colsample_bytree", fmt::format("{}", parameters.feature_fraction)},
       {"lambda", fmt::format("{}", parameters.l2)},
       {"max_bin", std::to_string(BinsOf(parameters))},
-      {"nthread", std::to_string(parameters.threads)},
+      {"nthread", std::to_string(std::max(1, parameters.threads))},
       // XGBoost's seed is a signed 64-bit number that it narrows: keep within 31 bits.
       {"seed", std::to_string(seed & 0x7FFFFFFFU)},
   };

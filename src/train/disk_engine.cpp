@@ -83,7 +83,7 @@ class DiskTraining {
  public:
   DiskTraining(const TrainOptions& options, const ModelSchema& schema, DiskRows& rows)
       : options_(options),
-        parameters_(options.parameters.WithBins(rows.rows(), schema.feature_count())),
+        parameters_(options.parameters.ForTable(rows.rows(), schema.feature_count())),
         schema_(schema),
         rows_(rows) {}
 

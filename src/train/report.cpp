@@ -1,6 +1,10 @@
 // How TrainReport and what it holds are written, read and printed.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "base/cores.h"
+#include "train/option_ranges.h"
 #include "train/task_report.h"
 #include "train/trainer.h"
 
@@ -25,9 +29,13 @@ Json GainsToJson(const std::vector<std::pair<std::string, double>>& gains) {
 
 }  // namespace
 
-HyperParameters HyperParameters::WithBins(std::size_t rows, std::size_t features) const {
+HyperParameters HyperParameters::ForTable(std::size_t rows, std::size_t features) const {
   HyperParameters chosen = *this;
-  if (bins == 0) chosen.bins = rows * features <= kFineCells ? kFineBins : kBins;
+  const std::size_t cells = rows * features;
+  if (bins == 0) chosen.bins = cells <= kFineCells ? kFineBins : kBins;
+  if (threads == 0)
+    chosen.threads = static_cast<int>(
+        std::clamp<std::size_t>(cells / kCellsOfThread, 1, static_cast<std::size_t>(Cores())));
   return chosen;
 }
 
@@ -51,8 +59,7 @@ Result<HyperParameters> HyperParameters::FromJson(const Json& json) {
   const std::pair<const char*, int*> counts[] = {
       {"trees", &parameters.trees},
       {"depth", &parameters.depth},
-      {"early_stopping_rounds", &parameters.early_stopping_rounds},
-      {"threads", &parameters.threads}};
+      {"early_stopping_rounds", &parameters.early_stopping_rounds}};
   for (const auto& [key, value] : counts) {
     SKERRY_ASSIGN_OR_RETURN(const std::int64_t number, object.IntOr(key, *value));
     if (number < 1 || number > 1'000'000)
@@ -65,6 +72,12 @@ Result<HyperParameters> HyperParameters::FromJson(const Json& json) {
     return Fail(ErrorCode::kInvalidArgument, "parameters.bins is {}; it is from 2 to {}", bins,
                 limits::kFeatureBins);
   parameters.bins = static_cast<int>(bins);
+  constexpr auto kMostThreads = static_cast<std::int64_t>(option_ranges::kThreads.most);
+  SKERRY_ASSIGN_OR_RETURN(const std::int64_t threads, object.IntOr("threads", 0));
+  if (threads < 0 || threads > kMostThreads)
+    return Fail(ErrorCode::kInvalidArgument, "parameters.threads is {}; it is from 1 to {}",
+                threads, kMostThreads);
+  parameters.threads = static_cast<int>(threads);
   const std::pair<const char*, double*> numbers[] = {
       {"learning_rate", &parameters.learning_rate},
       {"min_child_weight", &parameters.min_child_weight},

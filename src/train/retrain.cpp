@@ -196,7 +196,7 @@ Result<TrainReport> Retrain(const RetrainOptions& options) {
   SKERRY_RETURN_IF_ERROR(AddReleased(options, input.schema, input.training));
   input.released_rows = options.released.rows();
   input.parameters =
-      input.parameters.WithBins(input.training.rows(), input.training.features.columns);
+      input.parameters.ForTable(input.training.rows(), input.training.features.columns);
   SKERRY_ASSIGN_OR_RETURN(
       input.slices,
       ChooseSlices({.schema = &input.schema, .features = &input.training.features}, {}));

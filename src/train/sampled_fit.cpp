@@ -60,7 +60,7 @@ Result<FittedPackage> PackageSampled(SampledFit fit, const TrainOptions& options
     for (const std::string& warning : warnings) options.progress("warning: " + warning);
   FitInput input = MakeFitInput(options, schema);
   input.parameters =
-      options.parameters.WithBins(fit.rows, schema.feature_count());  // as the trees were fitted
+      options.parameters.ForTable(fit.rows, schema.feature_count());  // as the trees were fitted
   input.training = std::move(fit.training);
   input.holdout = std::move(fit.holdout);
   input.folds = std::move(fit.folds);

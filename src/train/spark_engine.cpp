@@ -51,7 +51,7 @@ Result<Json> JobOf(const TrainOptions& options, const ModelSchema& schema, const
       {"seed", options.seed & 0x7FFFFFFFU},
       {"objective", objective},
       {"metric", MetricOf(schema, options.parameters)},
-      {"parameters", options.parameters.WithBins(sampled.rows(), schema.feature_count()).ToJson()},
+      {"parameters", options.parameters.ForTable(sampled.rows(), schema.feature_count()).ToJson()},
       {"least_rows_per_class", kMinRowsPerClass},
       {"returned_rows", SampledRows(schema)}};
 }

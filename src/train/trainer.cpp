@@ -145,7 +145,7 @@ Result<TrainReport> Train(const TrainOptions& options) {
   if (options.progress)
     for (const std::string& warning : warnings) options.progress("warning: " + warning);
   SKERRY_RETURN_IF_ERROR(SplitRows(options, *engine, std::move(rows), std::move(plan), input));
-  input.parameters = input.parameters.WithBins(
+  input.parameters = input.parameters.ForTable(
       input.training.rows(), input.training.features.columns + input.training.windows.columns);
   DeriveReport derived;
   if (options.derive > 0) {

@@ -41,17 +41,20 @@ struct HyperParameters {
   double row_fraction = 0.8;      // of the rows, for each tree
   double feature_fraction = 1.0;  // of the features, for each tree
   double l2 = 1;
-  int bins = 0;  // that a feature's values are cut into at most; 0: by the cells (WithBins)
+  int bins = 0;  // that a feature's values are cut into at most; 0: by the cells (ForTable)
   int early_stopping_rounds = 40;
-  int threads = 2;
+  int threads = 0;  // that fit trees; 0: by the cells (ForTable)
   // Of a regression: squared-error (also ""), absolute-error, poisson, gamma or tweedie.
   std::string objective{};
 
-  // These with `bins` chosen for a table of that size: kFineBins up to kFineCells, else kBins.
-  // Limits of physics are sharp, and few cells can afford cuts between nearly all their values.
-  HyperParameters WithBins(std::size_t rows, std::size_t features) const;
+  // These with `bins` and `threads` chosen for a table of that size. Bins: kFineBins up to
+  // kFineCells, else kBins: limits of physics are sharp, and few cells can afford cuts between
+  // nearly all their values. Threads: one for each kCellsOfThread, at most one a core: with fewer
+  // cells they wait for each other more than they work, on a busy machine a hundred times more.
+  HyperParameters ForTable(std::size_t rows, std::size_t features) const;
   static constexpr int kBins = 256, kFineBins = 1024;
   static constexpr std::size_t kFineCells = 500'000;
+  static constexpr std::size_t kCellsOfThread = 250'000;
 
   Json ToJson() const;
   static Result<HyperParameters> FromJson(const Json& json);  // absent members keep their default

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
+#include "base/cores.h"
 #include "base/limits.h"
 #include "base/random.h"
 #include "train/inner_fits.h"
@@ -70,13 +72,26 @@ TEST(Search, ConfigurationsAreDrawnWithinTheRangesTheDefaultAmongThem) {
   EXPECT_NE(other[7].ToJson(), drawn[7].ToJson());
 }
 
+TEST(Parameters, ThreadsGoByTheCellsUnlessTheyAreTold) {
+  constexpr std::size_t kRows = HyperParameters::kCellsOfThread / 5;
+  EXPECT_EQ(HyperParameters{}.ForTable(1, 1).threads, 1);
+  EXPECT_EQ(HyperParameters{}.ForTable(2 * kRows - 1, 5).threads, 1);
+  EXPECT_EQ(HyperParameters{}.ForTable(2 * kRows, 5).threads, std::min(2, Cores()));
+  EXPECT_EQ(HyperParameters{}.ForTable(10'000 * kRows, 5).threads, Cores());
+  HyperParameters told;
+  told.threads = 3;
+  EXPECT_EQ(told.ForTable(1, 1).threads, 3);
+  EXPECT_EQ(HyperParameters::FromJson(told.ToJson())->threads, 3);
+  EXPECT_FALSE(HyperParameters::FromJson(Json{{"threads", -1}}));
+}
+
 TEST(Parameters, BinsGoByTheCellsUnlessTheyAreTold) {
   constexpr std::size_t kMost = HyperParameters::kFineCells / 5;
-  EXPECT_EQ(HyperParameters{}.WithBins(kMost, 5).bins, HyperParameters::kFineBins);
-  EXPECT_EQ(HyperParameters{}.WithBins(kMost + 1, 5).bins, HyperParameters::kBins);
+  EXPECT_EQ(HyperParameters{}.ForTable(kMost, 5).bins, HyperParameters::kFineBins);
+  EXPECT_EQ(HyperParameters{}.ForTable(kMost + 1, 5).bins, HyperParameters::kBins);
   HyperParameters told;
   told.bins = 16;
-  EXPECT_EQ(told.WithBins(kMost + 1, 5).bins, 16);
+  EXPECT_EQ(told.ForTable(kMost + 1, 5).bins, 16);
   EXPECT_EQ(HyperParameters::FromJson(told.ToJson())->bins, 16);
   EXPECT_EQ(HyperParameters::FromJson(Json::object())->bins, 0);  // an earlier package's
   for (const int wrong : {-1, 1, limits::kFeatureBins + 1}) {
