@@ -1,8 +1,9 @@
-"""A site on a disk of its own that fills, runs out of inodes, and takes no writes for a while: scoring goes on, what could not be kept is counted, and
+"""A site on a disk of its own that fills, runs out of inodes, or turns read-only: scoring goes on, what could not be kept is counted, and
 capture goes on without a restart. Needs the right to mount. Prints "N passed, N failed, N skipped"."""
 import subprocess
 import time
 import urllib.error
+import urllib.request
 
 from plant import PlantCase
 from skerry_process import run_tests
@@ -104,6 +105,42 @@ class DiskFullTest(PlantCase):
         self.assertIn("could not be kept", refused.exception.read().decode())
         (plant.site_data / "filler").unlink()
         plant.score(30)
+
+    def test_a_file_system_that_turns_read_only(self):
+        """ext4 does that when it finds itself damaged (`errors=remount-ro`); it takes writes again after a check and a new mount alone, so what the
+        process counted meanwhile ends with it."""
+        plant = self.make_plant(SETTINGS + "capture: try\n")
+        image = plant.dir / "disk"
+        with open(image, "wb") as file:
+            file.truncate(96 << 20)
+        plant.site_data.mkdir()
+        mount = ["mount", "-o", "loop", image, plant.site_data]
+        if subprocess.run(["mkfs.ext4", "-q", image], capture_output=True, check=False).returncode or subprocess.run(mount, capture_output=True, check=False).returncode:
+            self.skipTest("no ext4, or no right to mount it")
+        self.addCleanup(subprocess.run, ["umount", "-l", plant.site_data], check=False)
+        self.addCleanup(plant.stop)
+        plant.deploy()
+        kept = plant.score(300)
+        subprocess.run(["mount", "-o", "remount,abort", plant.site_data], check=True)
+        for _ in range(3):
+            plant.score(100)
+            self.assertFalse(plant.captured)
+        with urllib.request.urlopen(plant.running["site"].url + "/metrics", timeout=60) as answer:
+            self.assertIn("skerry_outbox_rows_not_captured_total 300", answer.read().decode())
+        self.assertEqual({fate["place"] for fate in plant.fates_of_all(kept)}, {"unsealed"})
+        plant.kill("site")
+        subprocess.run(["umount", plant.site_data], check=True)
+        self.assertIn(subprocess.run(["fsck.ext4", "-fy", image], capture_output=True, check=False).returncode, (0, 1))
+        subprocess.run(mount, check=True)
+        plant.start_site()
+        plant.verify()
+        more = plant.score(200)
+        self.assertTrue(plant.captured)
+        plant.drain()
+        self.assertEqual({fate["place"] for fate in plant.fates_of_all(kept + more)}, {"received"})
+        numbers = plant.reconciliation()
+        self.assertTrue(numbers["balanced"], numbers)
+        self.assertEqual(numbers["terms"]["received"], 500)
 
 
 if __name__ == "__main__":

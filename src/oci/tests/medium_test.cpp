@@ -12,6 +12,7 @@
 #include "base/media_limits.h"
 #include "oci/layout.h"
 #include "oci/media_types.h"
+#include "oci/tests/noise.h"
 #include "oci/tests/tar_check.h"
 #include "oci/tests/tar_text.h"
 #include "storage/file.h"
@@ -22,13 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::SizeIs;
-
-std::string Noise(std::size_t bytes, unsigned seed) {
-  std::mt19937 random(seed);
-  std::string text(bytes, '\0');
-  for (char& c : text) c = static_cast<char>(random());
-  return text;
-}
 
 Artifact MakeOne(const std::vector<std::string>& layers) {
   std::vector<BlobSource> blobs;

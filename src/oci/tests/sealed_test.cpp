@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <random>
 
 #include "oci/age_file.h"
 #include "oci/layout.h"
 #include "oci/media_types.h"
+#include "oci/tests/noise.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -16,13 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::SizeIs;
-
-std::string Noise(std::size_t bytes, unsigned seed) {
-  std::mt19937 random(seed);
-  std::string text(bytes, '\0');
-  for (char& c : text) c = static_cast<char>(random());
-  return text;
-}
 
 class SealedTest : public testing::Test {
  protected:
