@@ -124,6 +124,12 @@ int OnSeek(void* context, curl_off_t offset, int origin) {
 }
 
 int OnSocket(void*, curl_socket_t socket, curlsocktype) {
+  // A satellite loses packets that no queue dropped, and cubic takes each for a full queue. A
+  // kernel that does not have it, or not for this user (net.ipv4.tcp_allowed_congestion_control),
+  // goes on as it is.
+  constexpr std::string_view kCongestionControl = "bbr";
+  setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, kCongestionControl.data(),
+             kCongestionControl.size());
   // A kernel that does not know it buffers more, and another connection waits longer.
   setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytes, sizeof kUnsentBytes);
   return CURL_SOCKOPT_OK;
