@@ -4,6 +4,16 @@ import { count, whenText } from "./format";
 import { Plot } from "./plot";
 import { align } from "./series";
 
+function When(props: { anomaly: Anomaly }) {
+  const { time, mark, why } = whenText(props.anomaly);
+  return (
+    <td class="time" title={why}>
+      {time}
+      {mark && <small> {mark}</small>}
+    </td>
+  );
+}
+
 function Fields(props: { anomaly: Anomaly }) {
   return (
     <span class="fields">
@@ -57,7 +67,7 @@ export function AnomalySection(props: { picture: Picture }) {
               <tbody>
                 {anomalies.map((anomaly) => (
                   <tr key={`${anomaly.site}${anomaly.row}`}>
-                    <td class="time">{whenText(anomaly)}</td>
+                    <When anomaly={anomaly} />
                     <th scope="row">{anomaly.site}</th>
                     <td>{anomaly.model ?? "–"}</td>
                     <td class="number">{number(anomaly.anomaly_score)}</td>

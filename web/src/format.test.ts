@@ -26,13 +26,20 @@ test("a site is late after two minutes, dark after an hour, not joined without a
 });
 
 test("a time that was corrected or bounded says so", () => {
-  expect(whenText({})).toBe("–");
-  expect(whenText({ event_time: "2026-01-31T08:15:00Z" })).toBe("2026-01-31 08:15:00");
+  expect(whenText({}).time).toBe("–");
+  expect(whenText({ event_time: "2026-01-31T08:15:00.25Z" })).toEqual({ time: "2026-01-31 08:15:00", mark: "", why: "" });
   const correction = { written: "1970-01-01T00:00:09Z", not_before: "2026-01-31T08:00:00Z", not_after: "2026-01-31T09:00:00Z" };
-  expect(whenText({ event_time: "2026-01-31T08:15:00Z", clock_correction: { how: "anchor", ...correction } })).toBe(
-    "2026-01-31 08:15:00 (corrected, the site wrote 1970-01-01 00:00:09)",
-  );
-  expect(whenText({ event_time: null, clock_correction: { how: "bounds", ...correction } })).toBe(
-    "between 2026-01-31 08:00:00 and 2026-01-31 09:00:00 (the site wrote 1970-01-01 00:00:09, by a clock that it did not trust)",
-  );
+  expect(whenText({ event_time: "2026-01-31T08:15:00Z", clock_correction: { how: "anchor", ...correction } })).toEqual({
+    time: "2026-01-31 08:15:00",
+    mark: "corrected",
+    why: "the site wrote 1970-01-01 00:00:09",
+  });
+  const bounds = { event_time: null, clock_correction: { how: "bounds" as const, ...correction } };
+  expect(whenText(bounds)).toEqual({
+    time: "before 2026-01-31 09:00:00",
+    mark: "clock was wrong",
+    why: "between 2026-01-31 08:00:00 and 2026-01-31 09:00:00; the site wrote 1970-01-01 00:00:09, by a clock that it did not trust",
+  });
+  bounds.clock_correction.written = "2026-01-31T08:30:00Z";
+  expect(whenText(bounds)).toMatchObject({ time: "2026-01-31 08:30:00", mark: "not certain" });
 });

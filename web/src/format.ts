@@ -42,11 +42,17 @@ export const words = (name: string): string => name.replaceAll("_", " ");
 
 const plain = (time: string) => time.replace("T", " ").replace("Z", "");
 
-// When an anomaly was, and whether that is what its site wrote.
-export function whenText(anomaly: Pick<Anomaly, "event_time" | "clock_correction">): string {
+// When an anomaly was, as far as that is known, in few words; `why` says the rest of a time that is not what the site wrote by a clock it could trust.
+export function whenText(anomaly: Pick<Anomaly, "event_time" | "clock_correction">): { time: string; mark: string; why: string } {
   const correction = anomaly.clock_correction;
-  if (correction?.how === "bounds")
-    return `between ${plain(correction.not_before)} and ${plain(correction.not_after)} (the site wrote ${plain(correction.written)}, by a clock that it did not trust)`;
-  const time = anomaly.event_time ? plain(anomaly.event_time) : "–";
-  return correction ? `${time} (corrected, the site wrote ${plain(correction.written)})` : time;
+  const seconds = (time: string) => plain(time).slice(0, 19);
+  if (correction?.how === "bounds") {
+    const { written, not_before, not_after } = correction;
+    const why = `between ${plain(not_before)} and ${plain(not_after)}; the site wrote ${plain(written)}, by a clock that it did not trust`;
+    const at = Date.parse(written);
+    if (Date.parse(not_before) <= at && at <= Date.parse(not_after)) return { time: seconds(written), mark: "not certain", why };
+    return { time: `before ${seconds(not_after)}`, mark: "clock was wrong", why };
+  }
+  const time = anomaly.event_time ? seconds(anomaly.event_time) : "–";
+  return correction ? { time, mark: "corrected", why: `the site wrote ${plain(correction.written)}` } : { time, mark: "", why: "" };
 }

@@ -52,7 +52,8 @@ function makeOptions(props: PlotProps, width: number): uPlot.Options {
     width,
     height,
     scales: {
-      x: { time: true },
+      // A single moment has no extent of its own, and would be given a thousand days.
+      x: { time: true, range: (plot, min, max) => (plot.data[0].length < 2 ? [min - 30, min + 30] : [min, max]) },
       y: { range: (_, __, max) => [0, Math.max(max, ...(props.lines ?? []).map((l) => l.at)) * 1.08 || 1] },
     },
     axes: [axis, { ...axis, size: 56 }],
