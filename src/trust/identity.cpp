@@ -1,6 +1,7 @@
 #include "trust/identity.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/ids.h"
 #include "base/limits.h"
@@ -362,7 +363,7 @@ void SiteIdentity::ShowIn(MetricRegistry& metrics) {
 void SiteIdentity::ShowExpiry() {
   if (expires_gauge_ == nullptr) return;
   if (const auto held = ParseCertificate(certificate_pem_); held)
-    expires_gauge_->Set(static_cast<double>(held->not_after_us / 1'000'000));
+    expires_gauge_->Set(std::floor(static_cast<double>(held->not_after_us) / 1e6));
 }
 
 Result<SiteIdentity::DesiredChange> SiteIdentity::AcceptDesired(std::string_view envelope_json) {
