@@ -369,19 +369,20 @@ Result<std::string> AgeChunks::Open(std::uint64_t number, bool last,
   return std::move(*plain);
 }
 
-AgeHead BeginAge(const AgeRecipient& recipient) {
+Result<AgeHead> BeginAge(const AgeRecipient& recipient) {
   const AgeIdentity ephemeral = AgeIdentity::Generate();
   const AgeKeyBytes& share = ephemeral.recipient().bytes();
   const std::string file_key = RandomBytes(kFileKeyBytes);
   const std::string nonce = RandomBytes(kNonceBytes);
-  const auto shared = SharedSecret(ephemeral.secret(), recipient.bytes());
-  // Of a receiver that Parse took; one of low order locks itself out.
-  const std::string wrapped = SealBytes(
-      WrapKey(shared ? *shared : RandomBytes(32), share, recipient.bytes()), Nonce{}, file_key);
+  SKERRY_ASSIGN_OR_RETURN(const std::string shared,
+                          SharedSecret(ephemeral.secret(), recipient.bytes()),
+                          recipient.ToString());
+  const std::string wrapped =
+      SealBytes(WrapKey(shared, share, recipient.bytes()), Nonce{}, file_key);
   std::string header = fmt::format("{}\n-> X25519 {}\n{}\n---", kVersionLine,
                                    EncodeUnpadded(Text(share)), EncodeUnpadded(wrapped));
   header += " " + EncodeUnpadded(HeaderMac(file_key, header)) + "\n";
-  return {header + nonce, ChunksOf(file_key, nonce)};
+  return AgeHead{header + nonce, ChunksOf(file_key, nonce)};
 }
 
 Result<AgeHead> OpenAge(std::string_view start, const AgeIdentity& identity) {

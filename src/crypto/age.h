@@ -2,7 +2,7 @@
 // HKDF-SHA-256, and ChaCha20-Poly1305 over chunks of 64 KiB (STREAM), so that a damaged chunk costs
 // itself alone and any chunk is read without those before it. `age -d -i KEYFILE` reads the same.
 //
-//   AgeHead head = BeginAge(recipient);            // write head.bytes, then head.chunks.Seal(0,
+//   AgeHead head = BeginAge(recipient).value();    // write head.bytes, then head.chunks.Seal(0,
 //   ...) AgeHead read = OpenAge(first_bytes, identity); // chunks stand behind read.bytes
 // Values; thread-safe. Source: C2SP age specification; BIP 173 (bech32 of the keys).
 #pragma once
@@ -76,7 +76,9 @@ struct AgeHead {
   AgeChunks chunks;
 };
 
-AgeHead BeginAge(const AgeRecipient& recipient);
+// kInvalidArgument for a receiver that is a point of low order: anybody could read what is sealed
+// to it.
+Result<AgeHead> BeginAge(const AgeRecipient& recipient);
 // `start`: the first kAgeHeadBytes of the file, or all of it. kPermissionDenied: it is sealed to
 // others; kDataLoss: damaged, or no file of age.
 Result<AgeHead> OpenAge(std::string_view start, const AgeIdentity& identity);

@@ -10,11 +10,13 @@
 //   hub.db                 sites, tokens, ledger of what was received, labels, runs, audit log
 //   keys/hub.key           0600; signs receipts, grants and desired states
 //   keys/model.key         0600; signs model packages (cosign bundles)
+//   keys/bundle.key        0600; opens bundles that are encrypted to the hub
 //   keys/server.key        0600; of the TLS server
 //   keys/server.pem        its certificate (server_certificate.h)
 //   ca/ca.key 0600, ca.pem the hub's own CA: server and site certificates
 //   registry/              the OCI registry (oci/registry.h)
 //   lake/                  released records as Parquet (lake.h, docs/formats/lake.md)
+//   corrections/clock/     what is known of times that sites got wrong (clock_corrector.h)
 //   quarantine/            segments that were set aside, by digest
 //   models/                unpacked packages, a cache by digest
 //   runs/<id>/             a run: spec, log, what it made

@@ -54,7 +54,6 @@ Result<JoinDesk::Answer> JoinDesk::Renew(std::string_view site, std::string_view
                                          Road road) {
   SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
   SKERRY_ASSIGN_OR_RETURN(const PublicKey key, VerifyCertificateRequest(csr_pem, site));
-  SKERRY_ASSIGN_OR_RETURN(const std::string issued, authority_->IssueSite(key, site));
   Entry entry;
   Status written = store_->Write([&](Database& db) -> Status {
     SiteDirectory sites(db);
@@ -69,8 +68,8 @@ Result<JoinDesk::Answer> JoinDesk::Renew(std::string_view site, std::string_view
     // Whoever has seen a request may send it again; it costs us nothing and gains nobody anything.
     entry.repeated = !RenewalIsDue(held, now_us);
     if (entry.repeated) return {};
-    entry.certificate_pem = issued;
-    SKERRY_RETURN_IF_ERROR(sites.SetCertificate(key.key_id(), issued));
+    SKERRY_ASSIGN_OR_RETURN(entry.certificate_pem, authority_->IssueSite(key, site));
+    SKERRY_RETURN_IF_ERROR(sites.SetCertificate(key.key_id(), entry.certificate_pem));
     return AuditLog(db).Append(now_us, fmt::format("site:{}", site), "site.renew", site,
                                {{"key_id", key.key_id()}, {"road", RoadName(road)}});
   });

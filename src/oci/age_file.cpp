@@ -70,8 +70,8 @@ Result<std::string> AgeFile::Chunk(const PlainFile& file, std::uint64_t number) 
 
 Result<AgeAppendFile> AgeAppendFile::Create(const std::filesystem::path& path,
                                             const AgeRecipient& recipient) {
+  SKERRY_ASSIGN_OR_RETURN(AgeHead head, BeginAge(recipient));
   SKERRY_ASSIGN_OR_RETURN(AppendFile file, AppendFile::Open(path, AppendFile::Mode::kCreateNew));
-  AgeHead head = BeginAge(recipient);
   SKERRY_RETURN_IF_ERROR(file.Write(head.bytes));
   return AgeAppendFile(path, std::move(file), std::move(head));
 }

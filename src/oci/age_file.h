@@ -44,7 +44,7 @@ class AgeFile {
 // Not thread-safe. What is written is whole only after Close.
 class AgeAppendFile {
  public:
-  // Makes the file: kAlreadyExists when it is there.
+  // Makes the file: kAlreadyExists when it is there; the errors of BeginAge.
   static Result<AgeAppendFile> Create(const std::filesystem::path& path,
                                       const AgeRecipient& recipient);
 

@@ -189,8 +189,7 @@ Status Site::Parts::OpenDeployer() {
                           Deployer::Open(std::move(deployer_options), *identity, *active, *clock));
   deployer->Restore();
   SKERRY_ASSIGN_OR_RETURN(custody, CustodyList::Open(options.data / "custody.jsonl"));
-  SKERRY_ASSIGN_OR_RETURN(bundle_key,
-                          AgeIdentity::LoadOrCreate(options.data / "identity/bundle.key"));
+  SKERRY_ASSIGN_OR_RETURN(bundle_key, AgeIdentity::LoadOrCreate(options.data / "bundle.key"));
   return {};
 }
 

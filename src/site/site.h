@@ -10,7 +10,8 @@
 // Data directory: identity/ (trust/identity.h), outbox/ (outbox/outbox.h),
 // packages/<algorithm>-<hex>/ (unpacked model packages), policy/ (site/policy_desk.h),
 // journal/ (site/journal.h), sync/
-// (upload states, policies, package metadata), control.token (0600), endpoint.json (0600;
+// (upload states, policies, package metadata), bundle.key (0600; opens bundles that are encrypted
+// to this site), control.token (0600), custody.jsonl (sync/custody.h), endpoint.json (0600;
 // {"url","pid","token_file"}, where the control routes are; removed by Stop).
 //
 // Start needs no hub, DNS or right clock. Packages that were admitted before are loaded from disk

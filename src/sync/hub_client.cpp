@@ -87,11 +87,8 @@ Status HubClient::PostStatus(std::string_view site, std::string_view envelope) {
   const JsonObject answer(json, "answer");
   ReceiptPosition position;
   SKERRY_ASSIGN_OR_RETURN(position.counter, answer.Uint("receipt_counter"));
-  SKERRY_ASSIGN_OR_RETURN(position.incarnation, answer.StringOr("hub_incarnation", ""));
-  if (position.incarnation.empty())
-    position_.reset();  // a hub that does not say; its receipts come with its other answers
-  else
-    position_ = std::move(position);
+  SKERRY_ASSIGN_OR_RETURN(position.incarnation, answer.String("hub_incarnation"));
+  position_ = std::move(position);
   return {};
 }
 

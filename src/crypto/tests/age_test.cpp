@@ -56,7 +56,7 @@ TEST(Age, EveryFlippedByteIsFoundAndEveryCutToo) {
 
 TEST(Age, ChunksAreOpenedInAnyOrderAndOnlyUnderTheirNumber) {
   const AgeIdentity identity = AgeIdentity::Generate();
-  const AgeHead made = BeginAge(identity.recipient());
+  const AgeHead made = BeginAge(identity.recipient()).value();
   const std::string first(kAgeChunkBytes, 'a');
   const std::string one = made.chunks.Seal(0, false, first);
   const std::string two = made.chunks.Seal(1, true, "b");
@@ -68,6 +68,13 @@ TEST(Age, ChunksAreOpenedInAnyOrderAndOnlyUnderTheirNumber) {
   EXPECT_FALSE(read.chunks.Open(0, true, one)) << "it is not the last";
   EXPECT_FALSE(read.chunks.Open(1, false, two)) << "it is the last";
   EXPECT_FALSE(read.chunks.Open(1, false, one)) << "it has another number";
+}
+
+TEST(Age, AReceiverOfLowOrderIsRefused) {
+  const auto zero =
+      AgeRecipient::Parse("age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z");
+  ASSERT_TRUE(zero);
+  EXPECT_EQ(BeginAge(*zero).error().code(), ErrorCode::kInvalidArgument);
 }
 
 TEST(Age, TextsThatAreNoKeysAreRefusedAndSecretsNotRepeated) {

@@ -59,7 +59,6 @@ class RunTest : public HubTest {
     options.out = package_;
     options.holdout = 0;
     options.parameters.trees = 30;
-    options.parameters.threads = 1;
     Must(Train(options));
     Must(Push(AdminOptions(), "models/milling", "1", Must(PackModel(package_, "milling", "1"))));
   }

@@ -60,6 +60,19 @@ class ExchangeTest : public SiteFixture {
     const Status synced = exchange_->SyncNow();
     return synced ? std::string("no error") : synced.error().message();
   }
+  // A hub with a model and a policy for the site, a token, 800 rows that wait, and an exchange that
+  // is to make its first round. What the site is to run.
+  DesiredState FirstRoundOf(TestHub& hub) {
+    Must(identity_->TakeToken(hub.MakeToken("north", hub.url())));
+    DesiredState state;
+    state.version = 3;
+    state.active = hub.Publish(MakePackage("one"), "milling", "1");
+    state.policy = hub.PublishPolicy("milling", "1", OpenPolicyYaml());
+    hub.SetDesired(state);
+    Capture(800);
+    StartExchange(hub.url());
+    return state;
+  }
 
   std::unique_ptr<Exchange> exchange_;
 };
@@ -104,14 +117,7 @@ class RawServer {
 
 TEST_F(ExchangeTest, OneRoundJoinsDeploysShipsAndReports) {
   TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
-  Must(identity_->TakeToken(hub.MakeToken("north", hub.url())));
-  DesiredState state;
-  state.version = 3;
-  state.active = hub.Publish(MakePackage("one"), "milling", "1");
-  state.policy = hub.PublishPolicy("milling", "1", OpenPolicyYaml());
-  hub.SetDesired(state);
-  Capture(800);
-  StartExchange(hub.url());
+  const DesiredState state = FirstRoundOf(hub);
   EXPECT_EQ(SyncError(), "no error");
   EXPECT_TRUE(identity_->joined());
   EXPECT_THAT(target_.models, ElementsAre(state.active));
@@ -144,7 +150,7 @@ TEST_F(ExchangeTest, RenewsWhenItIsDueAndWhenTheHubSaysThatTheCertificateHasExpi
   StartExchange(hub.url());
   EXPECT_EQ(SyncError(), "no error");
   EXPECT_EQ(hub.renewals(), 0U);
-  // Certificates count seconds.
+  // Certificates count seconds, and the test's CA goes by the system's clock, as TLS does.
   std::this_thread::sleep_for(std::chrono::seconds(1));
   hub.ExpireCertificates();
   EXPECT_EQ(SyncError(), "no error");
@@ -280,14 +286,7 @@ TEST_F(ExchangeTest, ARestoredHubIsShownItsReceiptBeforeAnythingIsSent) {
   grace_bytes_ = 1U << 20U;
   OpenSite();
   TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
-  Must(identity_->TakeToken(hub.MakeToken("north", hub.url())));
-  DesiredState state;
-  state.version = 3;
-  state.active = hub.Publish(MakePackage("one"), "milling", "1");
-  state.policy = hub.PublishPolicy("milling", "1", OpenPolicyYaml());
-  hub.SetDesired(state);
-  Capture(800);
-  StartExchange(hub.url());
+  FirstRoundOf(hub);
   EXPECT_EQ(SyncError(), "no error");
   EXPECT_EQ(Must(outbox_->NewestReceipt())->incarnation, "test");
   EXPECT_EQ(PendingRows(), 0U);

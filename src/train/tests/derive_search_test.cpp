@@ -41,7 +41,6 @@ class DeriveSearchTest : public testing::Test {
     options.derive = derive;
     options.parameters.trees = 60;
     options.parameters.depth = 4;
-    options.parameters.threads = 1;  // beside other tests, those of XGBoost wait for each other
     options.detector.trees = 10;
     return options;
   }

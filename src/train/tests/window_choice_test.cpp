@@ -59,7 +59,6 @@ class WindowChoiceTest : public testing::Test {
     options.out = path("package");
     options.parameters.trees = 40;
     options.parameters.depth = 4;
-    options.parameters.threads = 1;  // beside other tests, those of XGBoost wait for each other
     options.detector.trees = 10;
     return options;
   }
