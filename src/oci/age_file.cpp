@@ -21,7 +21,7 @@ std::uint64_t PlainBytesOf(std::uint64_t sealed_bytes) {
 
 }  // namespace
 
-AgeFile::AgeFile(std::filesystem::path path, AgeHead head, std::uint64_t file_bytes)
+AgeFile::AgeFile(std::filesystem::path path, const AgeHead& head, std::uint64_t file_bytes)
     : path_(std::move(path)),
       chunks_(head.chunks),
       head_bytes_(head.bytes.size()),
@@ -32,8 +32,8 @@ Result<std::shared_ptr<const AgeFile>> AgeFile::Open(const std::filesystem::path
                                                      const AgeIdentity& identity) {
   SKERRY_ASSIGN_OR_RETURN(const PlainFile file, PlainFile::Open(path));
   SKERRY_ASSIGN_OR_RETURN(const std::string start, file.ReadAt(0, kAgeHeadBytes));
-  SKERRY_ASSIGN_OR_RETURN(AgeHead head, OpenAge(start, identity), path.string());
-  return std::shared_ptr<const AgeFile>(new AgeFile(path, std::move(head), file.size()));
+  SKERRY_ASSIGN_OR_RETURN(const AgeHead head, OpenAge(start, identity), path.string());
+  return std::shared_ptr<const AgeFile>(new AgeFile(path, head, file.size()));
 }
 
 Status AgeFile::Read(std::uint64_t offset, std::uint64_t bytes,

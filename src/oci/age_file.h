@@ -31,7 +31,7 @@ class AgeFile {
               const std::function<Status(std::string_view)>& sink) const;
 
  private:
-  AgeFile(std::filesystem::path path, AgeHead head, std::uint64_t file_bytes);
+  AgeFile(std::filesystem::path path, const AgeHead& head, std::uint64_t file_bytes);
   Result<std::string> Chunk(const PlainFile& file, std::uint64_t number) const;
 
   std::filesystem::path path_;
