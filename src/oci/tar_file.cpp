@@ -1,32 +1,27 @@
 #include "oci/tar_file.h"
 
 #include <algorithm>
-#include <functional>
 #include <string>
-#include <utility>
 
 #include "oci/plain_file.h"
 
 namespace skerry {
 namespace {
 
-using ReadAt = std::function<Result<std::string>(std::uint64_t offset, std::size_t bytes)>;
-
 // What cannot be read is damage like any other, since what is behind it may be whole: blocks of
-// `step` bytes that fail are empty.
-ReadAt OverDamage(ReadAt read, std::uint64_t size, std::size_t step) {
-  return [read = std::move(read), size, step](std::uint64_t offset,
-                                              std::size_t bytes) -> Result<std::string> {
-    auto all = read(offset, bytes);
-    if (all || all.error().code() != ErrorCode::kDataLoss) return all;
-    std::string text(std::min<std::uint64_t>(bytes, size - std::min(offset, size)), '\0');
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t take = std::min(text.size() - at, step - (offset + at) % step);
-      if (const auto piece = read(offset + at, take)) text.replace(at, piece->size(), *piece);
-      at += take;
-    }
-    return text;
-  };
+// `step` bytes that fail are empty. `read` is called as (offset, bytes) and gives a Result of text.
+template <typename Read>
+Result<std::string> ReadOverDamage(const Read& read, std::uint64_t size, std::size_t step,
+                                   std::uint64_t offset, std::size_t bytes) {
+  auto all = read(offset, bytes);
+  if (all || all.error().code() != ErrorCode::kDataLoss) return all;
+  std::string text(std::min<std::uint64_t>(bytes, size - std::min(offset, size)), '\0');
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t take = std::min(text.size() - at, step - (offset + at) % step);
+    if (const auto piece = read(offset + at, take)) text.replace(at, piece->size(), *piece);
+    at += take;
+  }
+  return text;
 }
 
 }  // namespace
@@ -36,9 +31,13 @@ Result<TarTable> ReadTarFile(const std::filesystem::path& path) {
   const auto read = [&](std::uint64_t offset, std::size_t bytes) {
     return file.ReadAt(offset, bytes);
   };
-  return ReadTarTable({.read = OverDamage(read, file.size(), kTarBlock),
-                       .next_data = [&](std::uint64_t offset) { return file.NextData(offset); },
-                       .size = file.size()});
+  const TarSource source{.read =
+                             [&](std::uint64_t offset, std::size_t bytes) {
+                               return ReadOverDamage(read, file.size(), kTarBlock, offset, bytes);
+                             },
+                         .next_data = [&](std::uint64_t offset) { return file.NextData(offset); },
+                         .size = file.size()};
+  return ReadTarTable(source);
 }
 
 Result<TarTable> ReadSealedTar(const AgeFile& file) {
@@ -64,9 +63,14 @@ Result<TarTable> ReadSealedTar(const AgeFile& file) {
     }
     return text;
   };
-  return ReadTarTable({.read = OverDamage(read, file.size(), kAgeChunkBytes),
-                       .next_data = [](std::uint64_t offset) { return offset; },
-                       .size = file.size()});
+  const TarSource source{.read =
+                             [&](std::uint64_t offset, std::size_t bytes) {
+                               return ReadOverDamage(read, file.size(), kAgeChunkBytes, offset,
+                                                     bytes);
+                             },
+                         .next_data = [](std::uint64_t offset) { return offset; },
+                         .size = file.size()};
+  return ReadTarTable(source);
 }
 
 }  // namespace skerry
