@@ -52,6 +52,7 @@ CommandRun DeclareBundle(CLI::App& app);
 CommandRun DeclarePolicy(CLI::App& app);
 CommandRun DeclareOutbox(CLI::App& app);
 CommandRun DeclareLabel(CLI::App& app);
+CommandRun DeclareRegistry(CLI::App& app);
 CommandRun DeclareRetrain(CLI::App& app);
 CommandRun DeclareRun(CLI::App& app);
 CommandRun DeclareStatus(CLI::App& app);

@@ -51,6 +51,18 @@ const HubApi::ApiRoute HubApi::kRoutes[] = {
     {"POST", "/v1/bundles/import", Access::kAdmin, &HubApi::ImportBundle},
     {"POST", "/v1/bundles/export", Access::kAdmin, &HubApi::ExportBundle},
     {"GET", "/v1/bundles/progress", Access::kAdmin, &HubApi::GetBundleProgress},
+    // Proves itself by name and secret.
+    {"GET", kTokenPath, Access::kOpen, &HubApi::IssueRegistryToken},
+    {"POST", kTokenPath, Access::kOpen, &HubApi::IssueRegistryToken},
+    {"GET", "/v1/registry/accounts", Access::kAdmin, &HubApi::ListAccounts},
+    {"POST", "/v1/registry/accounts", Access::kAdmin, &HubApi::AddAccount},
+    {"PUT", "/v1/registry/accounts/{account}", Access::kAdmin, &HubApi::PutAccount},
+    {"DELETE", "/v1/registry/accounts/{account}", Access::kAdmin, &HubApi::DeleteAccount},
+    {"GET", "/v1/registry/rules", Access::kAdmin, &HubApi::ListRules},
+    {"PUT", "/v1/registry/rules", Access::kAdmin, &HubApi::PutRule},
+    {"DELETE", "/v1/registry/rules", Access::kAdmin, &HubApi::DeleteRule},
+    {"POST", "/v1/registry/collect", Access::kAdmin, &HubApi::CollectRegistry},
+
     {"GET", "/v1/audit", Access::kAdmin, &HubApi::GetAudit},
 };
 
@@ -140,6 +152,9 @@ Status HubApi::Authorize(const HttpRequest& request, Access access) {
 Status HubApi::AuthorizeRegistry(const HttpRequest& request, std::string_view repository,
                                  RegistryAction action) {
   if (parts_.open_registry || IsAdmin(request)) return {};
+  // A site shows its certificate and nothing else.
+  if (request.peer.certificate_pem.empty() || !request.Header("Authorization").empty())
+    return parts_.access->Authorize(request, repository, action);
   SKERRY_ASSIGN_OR_RETURN(const std::string site, SiteOf(request));
   const std::string own = fmt::format("sites/{}/", site);
   const bool pull = action == RegistryAction::kPull;
@@ -149,6 +164,11 @@ Status HubApi::AuthorizeRegistry(const HttpRequest& request, std::string_view re
   if (action == RegistryAction::kPush && repository == own + "outbox") return {};
   return Fail(ErrorCode::kPermissionDenied, "the site {} may not do this in {}", site,
               repository.empty() ? "the registry" : repository);
+}
+
+std::string HubApi::RegistryChallenge(const HttpRequest& request, std::string_view repository,
+                                      RegistryAction action) const {
+  return RegistryAccess::Challenge(request, Url(), repository, action);
 }
 
 Result<HttpResponse> HubApi::Health(const HttpRequest&) {

@@ -29,6 +29,9 @@
 #include "hub/lake.h"
 #include "hub/model_shelf.h"
 #include "hub/receipt_shelf.h"
+#include "hub/registry_access.h"
+#include "hub/registry_keeper.h"
+#include "hub/registry_rulebook.h"
 #include "hub/run_desk.h"
 #include "hub/store.h"
 #include "oci/registry.h"
@@ -46,6 +49,11 @@ struct HubApiParts {
   LakeReader* lake = nullptr;
   ClockCorrector* clocks = nullptr;
   BundleDesk* bundles = nullptr;
+  RegistryKeeper* keeper = nullptr;
+  RegistryAccounts* accounts = nullptr;
+  RegistryAccess* access = nullptr;
+  RegistryRulebook* rulebook = nullptr;
+  Registry* registry = nullptr;
   MetricRegistry* metrics = nullptr;
   const Clock* clock = nullptr;
   std::string admin_token;
@@ -64,6 +72,9 @@ class HubApi {
   // use its own outbox and receipts.
   Status AuthorizeRegistry(const HttpRequest& request, std::string_view repository,
                            RegistryAction action);
+  // What a 401 of the registry asks for.
+  std::string RegistryChallenge(const HttpRequest& request, std::string_view repository,
+                                RegistryAction action) const;
 
  private:
   enum class Access { kOpen, kAdmin, kSite };
@@ -103,6 +114,16 @@ class HubApi {
   Result<HttpResponse> ImportBundle(const HttpRequest& request);
   Result<HttpResponse> ExportBundle(const HttpRequest& request);
   Result<HttpResponse> GetBundleProgress(const HttpRequest& request);
+  // api_registry.cpp
+  Result<HttpResponse> CollectRegistry(const HttpRequest& request);
+  Result<HttpResponse> IssueRegistryToken(const HttpRequest& request);
+  Result<HttpResponse> ListAccounts(const HttpRequest& request);
+  Result<HttpResponse> AddAccount(const HttpRequest& request);
+  Result<HttpResponse> PutAccount(const HttpRequest& request);
+  Result<HttpResponse> DeleteAccount(const HttpRequest& request);
+  Result<HttpResponse> ListRules(const HttpRequest& request);
+  Result<HttpResponse> PutRule(const HttpRequest& request);
+  Result<HttpResponse> DeleteRule(const HttpRequest& request);
   // api_records.cpp
   Result<HttpResponse> LookupRows(const HttpRequest& request);
   Result<HttpResponse> Overview(const HttpRequest& request);

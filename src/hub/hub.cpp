@@ -29,6 +29,7 @@
 #include "hub/lake.h"
 #include "hub/ledger.h"
 #include "hub/model_shelf.h"
+#include "hub/registry_keeper.h"
 #include "hub/retrain_kind.h"
 #include "hub/run_desk.h"
 #include "hub/server_certificate.h"
@@ -118,7 +119,11 @@ struct Hub::Parts {
   std::unique_ptr<LakeWriter> lake_writer;
   std::unique_ptr<LakeReader> lake_reader;
   std::unique_ptr<ClockCorrector> clocks;
+  std::unique_ptr<RegistryRulebook> rulebook;
   std::unique_ptr<Registry> registry;
+  std::unique_ptr<RegistryKeeper> keeper;
+  std::unique_ptr<RegistryAccounts> accounts;
+  std::unique_ptr<RegistryAccess> access;
   std::unique_ptr<Ingest> ingest;
   std::unique_ptr<ReceiptShelf> receipts;
   std::unique_ptr<JoinDesk> join;
@@ -206,11 +211,20 @@ Status Hub::Parts::OpenRegistry() {
                            RegistryAction action) {
     return api->AuthorizeRegistry(request, repository, action);
   };
+  hooks.challenge = [this](const HttpRequest& request, std::string_view repository,
+                           RegistryAction action) {
+    return api->RegistryChallenge(request, repository, action);
+  };
+  SKERRY_ASSIGN_OR_RETURN(rulebook, RegistryRulebook::Open(*store, *clock));
+  hooks.rules = [this](std::string_view repository) { return rulebook->Of(repository); };
   hooks.on_manifest = [this](std::string_view repository, const Manifest& manifest,
                              std::string_view bytes) {
     return OnManifest(repository, manifest, bytes);
   };
   SKERRY_ASSIGN_OR_RETURN(registry, Registry::Open(At("registry"), std::move(hooks)));
+  keeper = std::make_unique<RegistryKeeper>(*registry, metrics);
+  SKERRY_ASSIGN_OR_RETURN(accounts, RegistryAccounts::Open(*store, *clock));
+  access = std::make_unique<RegistryAccess>(*accounts, *clock, admin_token);
   return {};
 }
 
@@ -279,6 +293,11 @@ Status Hub::Parts::OpenDesks() {
                                              .lake = lake_reader.get(),
                                              .clocks = clocks.get(),
                                              .bundles = bundles.get(),
+                                             .keeper = keeper.get(),
+                                             .accounts = accounts.get(),
+                                             .access = access.get(),
+                                             .rulebook = rulebook.get(),
+                                             .registry = registry.get(),
                                              .metrics = &metrics,
                                              .clock = clock,
                                              .admin_token = admin_token,
@@ -331,6 +350,7 @@ Result<std::unique_ptr<Hub>> Hub::Start(HubOptions options, const Clock* clock) 
   SKERRY_RETURN_IF_ERROR(parts->OpenRegistry());
   SKERRY_RETURN_IF_ERROR(parts->OpenDesks());
   parts->clocks->Start();
+  parts->keeper->Start();
   SKERRY_RETURN_IF_ERROR(parts->Listen());
   LogInfo("hub started url={} data={}", parts->url, parts->options.data.string());
   return std::unique_ptr<Hub>(new Hub(std::move(parts)));
@@ -347,6 +367,7 @@ void Hub::Stop() {
   if (parts_->certificate) parts_->certificate->Stop();
   parts_->server->Drain(kDrainTime);
   parts_->runs->Stop();
+  parts_->keeper->Stop();
   parts_->clocks->Stop();
   if (const Status removed = RemoveFile(parts_->At("endpoint.json")); !removed)
     LogWarning("{}", removed.error().message());

@@ -114,7 +114,22 @@ CREATE TABLE clock_moves(       -- what a file's correction changed in `counts`
 constexpr std::string_view kRevokedKeys =
     "ALTER TABLE site_keys ADD COLUMN revoked_us INTEGER NOT NULL DEFAULT 0;";
 
-constexpr std::array<std::string_view, 3> kSchema = {kFirstSchema, kClockSchema, kRevokedKeys};
+// hub/registry_accounts.h
+constexpr std::string_view kRegistryAccountsSchema = R"sql(
+CREATE TABLE registry_accounts(
+  name TEXT PRIMARY KEY, secret_sha256 TEXT NOT NULL, rights TEXT NOT NULL,  -- JSON
+  created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL) WITHOUT ROWID;
+)sql";
+
+// hub/registry_rulebook.h
+constexpr std::string_view kRegistryRulesSchema = R"sql(
+CREATE TABLE registry_rules(
+  prefix TEXT PRIMARY KEY, immutable_tags INTEGER NOT NULL, quota_bytes INTEGER NOT NULL)
+  WITHOUT ROWID;
+)sql";
+
+constexpr std::array<std::string_view, 5> kSchema = {kFirstSchema, kClockSchema, kRevokedKeys,
+                                                     kRegistryAccountsSchema, kRegistryRulesSchema};
 
 }  // namespace
 

@@ -98,6 +98,23 @@ Status BlobStore::PutBlob(const BlobSource& blob) {
   return Adopt(incoming, digest);
 }
 
+Status BlobStore::ForEach(
+    const std::function<Status(const Digest&, std::uint64_t bytes)>& each) const {
+  std::error_code error;
+  fs::recursive_directory_iterator walk(directory_ / "blobs", error);
+  for (; !error && walk != fs::recursive_directory_iterator(); walk.increment(error)) {
+    if (walk.depth() != 2) continue;  // <algorithm>/<two digits>/<hex>
+    const fs::path& path = walk->path();
+    const auto digest = Digest::Parse(fmt::format(
+        "{}:{}", path.parent_path().parent_path().filename().string(), path.filename().string()));
+    std::error_code gone;
+    const std::uintmax_t bytes = fs::file_size(path, gone);
+    if (digest && !gone) SKERRY_RETURN_IF_ERROR(each(*digest, bytes));
+  }
+  if (error) return Fail(ErrorCode::kInternal, "listing blobs: {}", error.message());
+  return {};
+}
+
 Status BlobStore::Remove(const Digest& digest) {
   if (!Has(digest)) return {};
   SKERRY_RETURN_IF_ERROR(RemoveFile(PathOf(digest)));

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -42,6 +43,9 @@ class BlobStore {
   // Copies the content in (the source stays); kDataLoss when it does not have the digest. A blob
   // that is here whole is not written again.
   Status PutBlob(const BlobSource& blob);
+  // Everything that is here, in no order; stops at `each`'s error. What comes or goes meanwhile
+  // may be among it or not.
+  Status ForEach(const std::function<Status(const Digest&, std::uint64_t bytes)>& each) const;
   // Removes the content whoever may still point at it; absent is fine.
   Status Remove(const Digest& digest);
 

@@ -48,7 +48,10 @@ Handler Registry::State::Guarded(RegistryAction action, Endpoint endpoint) {
       const bool unknown = allowed.error().code() == ErrorCode::kUnauthenticated;
       HttpResponse response = RegistryError(
           unknown ? 401 : 403, unknown ? "UNAUTHORIZED" : "DENIED", allowed.error().message());
-      if (unknown) response.SetHeader("WWW-Authenticate", "Basic realm=\"skerry\"");
+      if (unknown)
+        response.SetHeader("WWW-Authenticate", hooks.challenge
+                                                   ? hooks.challenge(request, repository, action)
+                                                   : "Basic realm=\"skerry\"");
       return responder.Send(std::move(response));
     }
     responder.Send((this->*endpoint)(request, repository));
@@ -119,6 +122,8 @@ Result<Digest> Registry::PutArtifact(std::string_view repository, std::string_vi
                                      const Artifact& artifact) {
   SKERRY_RETURN_IF_ERROR(CheckRepository(repository));
   SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(artifact.manifest_bytes));
+  const ContentLeases::Lease lease =
+      state_->LeaseAll(manifest, Digest::Sha256(artifact.manifest_bytes));
   for (const BlobSource& blob : artifact.blobs) {
     const Digest& digest = blob.descriptor.digest;
     SKERRY_RETURN_IF_ERROR(state_->blobs.PutBlob(blob));
@@ -128,8 +133,11 @@ Result<Digest> Registry::PutArtifact(std::string_view repository, std::string_vi
   if (missing)
     return Fail(ErrorCode::kInvalidArgument, "the artifact lacks its blob {}", missing->ToString());
   SKERRY_ASSIGN_OR_RETURN(const Digest digest, state_->blobs.Put(artifact.manifest_bytes));
+  std::vector<std::string> tags;
+  if (!tag.empty()) tags.emplace_back(tag);
   SKERRY_RETURN_IF_ERROR(
-      state_->Publish(repository, tag, manifest, digest, artifact.manifest_bytes.size()));
+      state_->Publish(repository, tags, manifest, digest, artifact.manifest_bytes.size()));
+  state_->usage.Forget(repository);
   return digest;
 }
 
@@ -174,6 +182,22 @@ Result<std::vector<std::string>> Registry::Tags(std::string_view repository) {
 
 Result<std::vector<std::string>> Registry::Repositories() {
   return state_->repositories->Repositories();
+}
+
+Result<CollectReport> Registry::Collect(const CollectOptions& options) {
+  const std::scoped_lock lock(state_->collecting);
+  auto report = CollectGarbage({.blobs = &state_->blobs,
+                                .uploads = state_->uploads.get(),
+                                .repositories = state_->repositories.get(),
+                                .leases = &state_->leases,
+                                .max_manifest_bytes = state_->options.max_manifest_bytes},
+                               options);
+  state_->usage.ForgetAll();
+  return report;
+}
+
+Result<std::uint64_t> Registry::BytesBelow(std::string_view prefix) {
+  return state_->usage.BytesBelow(prefix);
 }
 
 }  // namespace skerry

@@ -25,6 +25,7 @@
 #include "http/server.h"
 #include "oci/artifact.h"
 #include "oci/blob_store.h"
+#include "oci/collector.h"
 #include "oci/manifest.h"
 #include "oci/repository_store.h"
 #include "oci/upload_store.h"
@@ -33,12 +34,25 @@ namespace skerry {
 
 enum class RegistryAction { kPull, kPush, kDelete };
 
+// What the operator says of a repository.
+struct RepositoryRules {
+  struct Quota {
+    std::string prefix;       // of the repositories that share it
+    std::uint64_t bytes = 0;  // at most, of all of them together (repository_usage.h)
+  };
+  // A tag stays where it is: it is not moved, nor deleted, nor its manifest.
+  bool immutable_tags = false;
+  std::vector<Quota> quotas{};  // each holds
+};
+
 // Called on pool threads, several at a time; may block.
 struct RegistryHooks {
   // Whether the peer may do this; `repository` is empty for GET /v2/. kUnauthenticated makes a 401
-  // with `WWW-Authenticate: Basic realm="skerry"`, any other error a 403 DENIED. Absent: anyone
-  // may do anything.
+  // with what `challenge` says, any other error a 403 DENIED. Absent: anyone may do anything.
   std::function<Status(const HttpRequest&, std::string_view repository, RegistryAction)> authorize;
+  // The header WWW-Authenticate of a 401. Absent: `Basic realm="skerry"`.
+  std::function<std::string(const HttpRequest&, std::string_view repository, RegistryAction)>
+      challenge;
 
   // Called when a manifest has come over HTTP and everything it names is durable, before it
   // becomes visible and before the 201. A returned string becomes the body of the answer (a
@@ -47,6 +61,9 @@ struct RegistryHooks {
   std::function<Result<std::optional<std::string>>(std::string_view repository, const Manifest&,
                                                    std::string_view manifest_bytes)>
       on_manifest;
+
+  // What holds for what comes over HTTP. Absent: nothing.
+  std::function<RepositoryRules(std::string_view repository)> rules;
 };
 
 struct RegistryOptions {
@@ -82,6 +99,11 @@ class Registry {
                                             std::string_view artifact_type);
   Result<std::vector<std::string>> Tags(std::string_view repository);
   Result<std::vector<std::string>> Repositories();
+  // Bytes of the repositories at or below `prefix` (repository_usage.h).
+  Result<std::uint64_t> BytesBelow(std::string_view prefix);
+  // Removes what nothing names any more (collector.h), while everything else goes on. One at a
+  // time: the second caller waits.
+  Result<CollectReport> Collect(const CollectOptions& options);
 
  private:
   struct State;

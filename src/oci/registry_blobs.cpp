@@ -49,8 +49,10 @@ RangeVerdict ParseRange(std::string_view header, std::uint64_t size, ByteRange& 
 HttpResponse Registry::State::GetBlob(HttpRequest& request, const std::string& repository) {
   const auto digest = Digest::Parse(request.Param("digest"));
   if (!digest) return RegistryError(digest.error(), "DIGEST_INVALID");
+  // Who asks may leave its push out: what is found stays for a while.
+  const ContentLeases::Lease lease = leases.Take({*digest});
   const auto size = blobs.Size(*digest);
-  if (!size || !repositories->HasBlob(repository, *digest))
+  if (!size || !repositories->UseBlob(repository, *digest))
     return RegistryError(404, "BLOB_UNKNOWN",
                          fmt::format("{} has no blob {}", repository, digest->ToString()));
   ByteRange range{0, *size};
@@ -80,6 +82,7 @@ HttpResponse Registry::State::DeleteBlob(HttpRequest& request, const std::string
   if (!digest) return RegistryError(digest.error(), "DIGEST_INVALID");
   if (const Status removed = repositories->UnlinkBlob(repository, *digest); !removed)
     return RegistryError(removed.error(), "BLOB_UNKNOWN");
+  usage.Forget(repository);
   return HttpResponse::Empty(202);
 }
 

@@ -1,10 +1,13 @@
 #include <algorithm>
 #include <charconv>
+#include <span>
 
+#include "http/query.h"
 #include "http/url.h"
 #include "oci/digest_file.h"
 #include "oci/media_types.h"
 #include "oci/reference.h"
+#include "oci/registry_limits.h"
 #include "oci/registry_state.h"
 
 namespace skerry {
@@ -24,22 +27,31 @@ HttpResponse ManifestError(const Error& error) {
       error, error.code() == ErrorCode::kNotFound ? "MANIFEST_UNKNOWN" : "MANIFEST_INVALID");
 }
 
-// What a PUT is stored as: by digest in that digest's algorithm, by tag in sha256.
+// What a PUT is stored as: by digest in that digest's algorithm, by tag in sha256. With a digest,
+// tags may come as parameters (distribution-spec 1.2, "Pushing Manifests").
 struct Address {
   Digest digest;
-  std::string tag;
+  std::vector<std::string> tags;
 };
-Result<Address> AddressOf(std::string_view reference, std::string_view bytes) {
+Result<Address> AddressOf(const HttpRequest& request, std::string_view bytes) {
+  const std::string& reference = request.Param("reference");
   if (!IsDigest(reference)) {
     SKERRY_RETURN_IF_ERROR(CheckTag(reference));
-    return Address{Digest::Sha256(bytes), std::string(reference)};
+    return Address{Digest::Sha256(bytes), {reference}};
   }
   SKERRY_ASSIGN_OR_RETURN(Digest digest, Digest::Parse(reference));
+  std::vector<std::string> tags = QueryAll(request, "tag");
+  if (tags.size() > limits::kTagsPerManifestPut)
+    return Fail(ErrorCode::kInvalidArgument,
+                "{} tags at once, the limit is {} "
+                "(kTagsPerManifestPut)",
+                tags.size(), limits::kTagsPerManifestPut);
+  for (const std::string& tag : tags) SKERRY_RETURN_IF_ERROR(CheckTag(tag));
   const Digest have = DigestOf(bytes, digest.algorithm());
   if (have != digest)
     return Fail(ErrorCode::kInvalidArgument, "the manifest has the digest {}, not {}",
                 have.ToString(), digest.ToString());
-  return Address{std::move(digest), ""};
+  return Address{std::move(digest), std::move(tags)};
 }
 
 }  // namespace
@@ -71,6 +83,13 @@ HttpResponse Registry::State::GetManifest(HttpRequest& request, const std::strin
   return response;
 }
 
+ContentLeases::Lease Registry::State::LeaseAll(const Manifest& manifest, const Digest& digest) {
+  std::vector<Digest> digests = {digest};
+  if (manifest.config) digests.push_back(manifest.config->digest);
+  for (const Descriptor& layer : manifest.layers) digests.push_back(layer.digest);
+  return leases.Take(std::move(digests));
+}
+
 Result<std::optional<Digest>> Registry::State::FindMissing(std::string_view repository,
                                                            const Manifest& manifest) {
   std::vector<Descriptor> needed = manifest.layers;
@@ -90,9 +109,9 @@ Result<std::optional<Digest>> Registry::State::FindMissing(std::string_view repo
   return std::nullopt;
 }
 
-Status Registry::State::Publish(std::string_view repository, std::string_view tag,
-                                const Manifest& manifest, const Digest& digest,
-                                std::uint64_t size) {
+Status Registry::State::Publish(std::string_view repository, std::span<const std::string> tags,
+                                const Manifest& manifest, const Digest& digest, std::uint64_t size,
+                                TagChange tag_change) {
   Descriptor descriptor;
   descriptor.media_type = manifest.media_type;
   descriptor.digest = digest;
@@ -104,8 +123,9 @@ Status Registry::State::Publish(std::string_view repository, std::string_view ta
     descriptor.annotations = manifest.annotations;  // referrers lists show them
   }
   SKERRY_RETURN_IF_ERROR(repositories->PutManifest(repository, descriptor, subject));
-  if (tag.empty()) return {};
-  return repositories->PutTag(repository, tag, digest);
+  for (const std::string& tag : tags)
+    SKERRY_RETURN_IF_ERROR(repositories->PutTag(repository, tag, digest, tag_change));
+  return {};
 }
 
 HttpResponse Registry::State::PutManifest(HttpRequest& request, const std::string& repository) {
@@ -115,12 +135,13 @@ HttpResponse Registry::State::PutManifest(HttpRequest& request, const std::strin
                          fmt::format("the manifest is over the limit of {} bytes (kManifestBytes)",
                                      options.max_manifest_bytes));
   const std::string& reference = request.Param("reference");
-  const auto address = AddressOf(reference, bytes);
+  const auto address = AddressOf(request, bytes);
   if (!address)
     return RegistryError(address.error(),
                          IsDigest(reference) ? "DIGEST_INVALID" : "MANIFEST_INVALID");
   const auto manifest = Manifest::Parse(bytes, request.Header("Content-Type"));
   if (!manifest) return ManifestError(manifest.error());
+  const ContentLeases::Lease lease = LeaseAll(*manifest, address->digest);
   const auto missing = FindMissing(repository, *manifest);
   if (!missing) return RegistryError(400, "MANIFEST_INVALID", missing.error().message());
   if (*missing)
@@ -128,6 +149,8 @@ HttpResponse Registry::State::PutManifest(HttpRequest& request, const std::strin
         404, "MANIFEST_BLOB_UNKNOWN",
         fmt::format("{} has no {}, which the manifest names", repository, (*missing)->ToString()),
         {{"digest", (*missing)->ToString()}});
+  if (const Status free = CheckTagsFree(repository, address->tags, address->digest); !free)
+    return RegistryError(free.error(), "DENIED");
   if (const Status stored = blobs.Put(bytes, address->digest); !stored)
     return RegistryError(stored.error(), "UNKNOWN");
 
@@ -137,19 +160,26 @@ HttpResponse Registry::State::PutManifest(HttpRequest& request, const std::strin
     if (!answer) return RegistryError(answer.error(), "MANIFEST_INVALID");
     if (*answer) response = HttpResponse::JsonText(201, std::move(**answer));
   }
-  if (const Status published =
-          Publish(repository, address->tag, *manifest, address->digest, bytes.size());
-      !published)
-    return RegistryError(published.error(), "UNKNOWN");
+  const bool fresh = !repositories->FindManifest(repository, address->digest);
+  const Status published = WithinQuotas(repository, fresh ? bytes.size() : 0, [&] {
+    // Again, since another push may have come in between.
+    return Publish(repository, address->tags, *manifest, address->digest, bytes.size(),
+                   RulesOf(repository).immutable_tags ? TagChange::kOnlyNew : TagChange::kAny);
+  });
+  if (!published) return RegistryError(published.error(), "DENIED");
   response.SetHeader("Location",
                      fmt::format("/v2/{}/manifests/{}", repository, address->digest.ToString()));
   response.SetHeader("Docker-Content-Digest", address->digest.ToString());
+  if (IsDigest(reference))
+    for (const std::string& tag : address->tags) response.SetHeader("OCI-Tag", tag);
   if (manifest->subject) response.SetHeader("OCI-Subject", manifest->subject->digest.ToString());
   return response;
 }
 
 HttpResponse Registry::State::DeleteManifest(HttpRequest& request, const std::string& repository) {
   const std::string& reference = request.Param("reference");
+  if (const Status deletable = CheckDeletable(repository, reference); !deletable)
+    return RegistryError(deletable.error(), "DENIED");
   if (!IsDigest(reference)) {
     const Status removed = repositories->DeleteTag(repository, reference);
     return removed ? HttpResponse::Empty(202) : ManifestError(removed.error());
@@ -162,6 +192,7 @@ HttpResponse Registry::State::DeleteManifest(HttpRequest& request, const std::st
     if (manifest && manifest->subject) subject = manifest->subject->digest;
   }
   const Status removed = repositories->DeleteManifest(repository, *digest, subject);
+  usage.Forget(repository);
   return removed ? HttpResponse::Empty(202) : ManifestError(removed.error());
 }
 

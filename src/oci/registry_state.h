@@ -3,12 +3,17 @@
 // the action. Handlers block and run on the server's pool, several at a time.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "oci/content_leases.h"
 #include "oci/registry.h"
+#include "oci/repository_usage.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -20,6 +25,10 @@ struct Registry::State {
   std::unique_ptr<RepositoryStore> repositories;
   RegistryHooks hooks;
   RegistryOptions options;
+  RepositoryUsage usage{blobs, *repositories};
+  ContentLeases leases{};
+  std::mutex collecting{};
+  std::mutex admitting{};  // one change at a time where a quota is asked for
 
   using Endpoint = HttpResponse (State::*)(HttpRequest&, const std::string& repository);
   // Checks name and rights, then runs the endpoint.
@@ -39,9 +48,15 @@ struct Registry::State {
   HttpResponse FinishUpload(HttpRequest& request, const std::string& repository);  // end-6
   HttpResponse GetUpload(HttpRequest& request, const std::string& repository);     // end-13
   HttpResponse CancelUpload(HttpRequest& request, const std::string& repository);  // end-14
-  Result<UploadStore::Writer> ReceiveChunk(HttpRequest& request, const std::string& repository);
+  // `digest` as of AllowanceOf; null: not known yet.
+  Status Receive(HttpRequest& request, UploadStore::Writer& writer, const std::string& repository,
+                 const Digest* digest);
+  Result<UploadStore::Writer> ReceiveChunk(HttpRequest& request, const std::string& repository,
+                                           const Digest* digest);
   HttpResponse ChunkError(const Error& error, const HttpRequest& request,
                           const std::string& repository);
+  HttpResponse Complete(UploadStore::Writer writer, const std::string& id,
+                        const std::string& repository, const Digest& digest);
   bool CanMount(const HttpRequest& request, const Digest& digest) const;
   bool MayTakeFrom(const HttpRequest& request, std::string_view repository,
                    const Digest& digest) const;
@@ -53,14 +68,37 @@ struct Registry::State {
   HttpResponse DeleteManifest(HttpRequest& request, const std::string& repository);  // end-9
   HttpResponse ListReferrers(HttpRequest& request, const std::string& repository);   // end-12
 
+  // registry_rules.cpp
+  RepositoryRules RulesOf(std::string_view repository) const;
+  // Runs `change`, which adds so many bytes to the repository, if its quotas leave room for them;
+  // kPermissionDenied says which one does not.
+  Status WithinQuotas(const std::string& repository, std::uint64_t bytes,
+                      const std::function<Status()>& change);
+  // How many bytes of one blob are taken, and what is said of more.
+  struct Allowance {
+    std::uint64_t bytes;
+    Error refusal;
+  };
+  // `digest`, where it is known: a blob that is there already takes no room.
+  Result<Allowance> AllowanceOf(const std::string& repository, const Digest* digest);
+  // kConflict when one of the tags is immutable and another manifest's.
+  Status CheckTagsFree(const std::string& repository, std::span<const std::string> tags,
+                       const Digest& digest) const;
+  // kConflict when the tag, or a tag of the digest, is there and immutable.
+  Status CheckDeletable(const std::string& repository, std::string_view reference) const;
+  Status LinkWithinQuotas(const std::string& repository, const Digest& digest);
+
   // Used by the handlers and by the process's own calls.
+  // On a manifest and the blobs that it names: to be held until it is published.
+  ContentLeases::Lease LeaseAll(const Manifest& manifest, const Digest& digest);
   Result<Digest> Resolve(std::string_view repository, std::string_view reference) const;
   // The first blob or manifest that `manifest` names and `repository` lacks. Content embedded in a
   // descriptor is stored on the way.
   Result<std::optional<Digest>> FindMissing(std::string_view repository, const Manifest& manifest);
-  // Makes a stored manifest visible: referrers entry, manifest, tag.
-  Status Publish(std::string_view repository, std::string_view tag, const Manifest& manifest,
-                 const Digest& digest, std::uint64_t size);
+  // Makes a stored manifest visible: referrers entry, manifest, tags.
+  Status Publish(std::string_view repository, std::span<const std::string> tags,
+                 const Manifest& manifest, const Digest& digest, std::uint64_t size,
+                 TagChange tag_change = TagChange::kAny);
 };
 
 // An error in the specification's form. `code` is one of its codes ("BLOB_UNKNOWN").

@@ -48,27 +48,29 @@ Result<std::optional<std::uint64_t>> OffsetOf(const HttpRequest& request) {
   return first;
 }
 
-// Appends the body as it arrives, so that a cut keeps what came.
-Status Receive(HttpRequest& request, UploadStore::Writer& writer, std::uint64_t max_bytes) {
-  if (request.content_length != kUnknownLength &&
-      request.content_length > max_bytes - std::min(max_bytes, writer.offset()))
-    return Fail(ErrorCode::kTooLarge, "the blob is over the limit of {} bytes (kBlobBytes)",
-                max_bytes);
-  std::vector<char> buffer(kPieceBytes);
-  while (true) {
-    SKERRY_ASSIGN_OR_RETURN(const std::size_t got,
-                            request.stream->Read(buffer.data(), buffer.size()));
-    if (got == 0) return {};
-    SKERRY_RETURN_IF_ERROR(writer.Write(std::string_view(buffer.data(), got)));
-  }
-}
-
 HttpResponse UploadError(const Error& error) {
   return RegistryError(
       error, error.code() == ErrorCode::kNotFound ? "BLOB_UPLOAD_UNKNOWN" : "BLOB_UPLOAD_INVALID");
 }
 
 }  // namespace
+
+// Appends the body as it arrives, so that a cut keeps what came.
+Status Registry::State::Receive(HttpRequest& request, UploadStore::Writer& writer,
+                                const std::string& repository, const Digest* digest) {
+  SKERRY_ASSIGN_OR_RETURN(const Allowance allowance, AllowanceOf(repository, digest));
+  const auto left = [&] { return allowance.bytes - std::min(allowance.bytes, writer.offset()); };
+  if (request.content_length != kUnknownLength && request.content_length > left())
+    return tl::make_unexpected(allowance.refusal);
+  std::vector<char> buffer(kPieceBytes);
+  while (true) {
+    SKERRY_ASSIGN_OR_RETURN(const std::size_t got,
+                            request.stream->Read(buffer.data(), buffer.size()));
+    if (got == 0) return {};
+    if (got > left()) return tl::make_unexpected(allowance.refusal);
+    SKERRY_RETURN_IF_ERROR(writer.Write(std::string_view(buffer.data(), got)));
+  }
+}
 
 bool Registry::State::MayTakeFrom(const HttpRequest& request, std::string_view repository,
                                   const Digest& digest) const {
@@ -91,8 +93,9 @@ HttpResponse Registry::State::StartUpload(HttpRequest& request, const std::strin
   if (request.HasQuery("mount")) {
     const auto digest = Digest::Parse(request.Query("mount"));
     if (!digest) return RegistryError(digest.error(), "DIGEST_INVALID");
+    const ContentLeases::Lease lease = leases.Take({*digest});
     if (CanMount(request, *digest)) {
-      if (const Status linked = repositories->LinkBlob(repository, *digest); !linked)
+      if (const Status linked = LinkWithinQuotas(repository, *digest); !linked)
         return RegistryError(linked.error(), "UNKNOWN");
       return BlobAnswer(repository, *digest);
     }
@@ -109,24 +112,32 @@ HttpResponse Registry::State::StartUpload(HttpRequest& request, const std::strin
 
   auto writer = uploads->Resume(*id, repository, 0);
   if (!writer) return UploadError(writer.error());
-  if (const Status received = Receive(request, *writer, options.max_blob_bytes); !received) {
+  if (const Status received = Receive(request, *writer, repository, &*whole); !received) {
     // Nobody knows this upload's address, so nobody could go on with it.
     const Status cancelled = uploads->Cancel(*id, repository);
     return UploadError(cancelled ? received.error() : cancelled.error());
   }
-  const Status finished = uploads->Finish(std::move(*writer), *id, *whole, blobs);
+  return Complete(std::move(*writer), *id, repository, *whole);
+}
+
+// Between its coming to its place and its link, a blob is nobody's: the lease keeps it.
+HttpResponse Registry::State::Complete(UploadStore::Writer writer, const std::string& id,
+                                       const std::string& repository, const Digest& digest) {
+  const ContentLeases::Lease lease = leases.Take({digest});
+  const Status finished = uploads->Finish(std::move(writer), id, digest, blobs);
   if (!finished) return RegistryError(finished.error(), "DIGEST_INVALID");
-  if (const Status linked = repositories->LinkBlob(repository, *whole); !linked)
+  if (const Status linked = LinkWithinQuotas(repository, digest); !linked)
     return RegistryError(linked.error(), "UNKNOWN");
-  return BlobAnswer(repository, *whole);
+  return BlobAnswer(repository, digest);
 }
 
 Result<UploadStore::Writer> Registry::State::ReceiveChunk(HttpRequest& request,
-                                                          const std::string& repository) {
+                                                          const std::string& repository,
+                                                          const Digest* digest) {
   SKERRY_ASSIGN_OR_RETURN(const std::optional<std::uint64_t> offset, OffsetOf(request));
   SKERRY_ASSIGN_OR_RETURN(UploadStore::Writer writer,
                           uploads->Resume(request.Param("id"), repository, offset));
-  SKERRY_RETURN_IF_ERROR(Receive(request, writer, options.max_blob_bytes));
+  SKERRY_RETURN_IF_ERROR(Receive(request, writer, repository, digest));
   return writer;
 }
 
@@ -144,7 +155,7 @@ HttpResponse Registry::State::ChunkError(const Error& error, const HttpRequest& 
 }
 
 HttpResponse Registry::State::PatchUpload(HttpRequest& request, const std::string& repository) {
-  auto writer = ReceiveChunk(request, repository);
+  auto writer = ReceiveChunk(request, repository, nullptr);
   if (!writer) return ChunkError(writer.error(), request, repository);
   if (const Status synced = writer->Sync(); !synced) return UploadError(synced.error());
   return UploadAnswer(202, repository, request.Param("id"), writer->offset());
@@ -153,13 +164,9 @@ HttpResponse Registry::State::PatchUpload(HttpRequest& request, const std::strin
 HttpResponse Registry::State::FinishUpload(HttpRequest& request, const std::string& repository) {
   const auto digest = Digest::Parse(request.Query("digest"));
   if (!digest) return RegistryError(digest.error(), "DIGEST_INVALID");
-  auto writer = ReceiveChunk(request, repository);
+  auto writer = ReceiveChunk(request, repository, &*digest);
   if (!writer) return ChunkError(writer.error(), request, repository);
-  const Status finished = uploads->Finish(std::move(*writer), request.Param("id"), *digest, blobs);
-  if (!finished) return RegistryError(finished.error(), "DIGEST_INVALID");
-  if (const Status linked = repositories->LinkBlob(repository, *digest); !linked)
-    return RegistryError(linked.error(), "UNKNOWN");
-  return BlobAnswer(repository, *digest);
+  return Complete(std::move(*writer), request.Param("id"), repository, *digest);
 }
 
 HttpResponse Registry::State::GetUpload(HttpRequest& request, const std::string& repository) {

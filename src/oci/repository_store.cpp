@@ -12,6 +12,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kTagFileBytes = 256;
+constexpr std::chrono::hours kLeftoverAge{24};
+// A link is touched no more often than this, so that reading writes little.
+constexpr std::chrono::minutes kTouchAge{10};
 
 fs::path BelowByDigest(const fs::path& directory, const Digest& digest) {
   return directory / digest.algorithm() / digest.hex();
@@ -72,6 +75,40 @@ std::vector<std::string> FileNames(const fs::path& directory) {
   return names;
 }
 
+// Calls `each(path)` for what is in `directory`; there need be none. What a killed writer has left
+// is removed once it is old.
+template <typename Each>
+Status ForEachEntry(const fs::path& directory, const FileAge& age, const Each& each) {
+  std::error_code error;
+  fs::directory_iterator walk(directory, error);
+  if (error == std::errc::no_such_file_or_directory) return {};
+  for (; !error && walk != fs::directory_iterator(); walk.increment(error)) {
+    const fs::path& path = walk->path();
+    if (!path.filename().native().starts_with('.')) {
+      SKERRY_RETURN_IF_ERROR(each(path));
+      continue;
+    }
+    std::error_code gone;
+    const auto written = fs::last_write_time(path, gone);
+    if (!gone && age.Of(written) > kLeftoverAge) SKERRY_RETURN_IF_ERROR(RemoveFile(path));
+  }
+  if (error)
+    return Fail(ErrorCode::kInternal, "listing {}: {}", directory.string(), error.message());
+  return {};
+}
+
+// The same for <directory>/<algorithm>/<hex>. Names that are no digests are nothing of ours.
+template <typename Each>
+Status ForEachDigest(const fs::path& directory, const FileAge& age, const Each& each) {
+  return ForEachEntry(directory, age, [&](const fs::path& algorithm) {
+    return ForEachEntry(algorithm, age, [&](const fs::path& path) -> Status {
+      const auto digest = Digest::Parse(
+          fmt::format("{}:{}", algorithm.filename().string(), path.filename().string()));
+      return digest ? each(*digest, path) : Status();
+    });
+  });
+}
+
 }  // namespace
 
 Result<std::unique_ptr<RepositoryStore>> RepositoryStore::Open(const fs::path& directory) {
@@ -113,13 +150,25 @@ bool RepositoryStore::Exists(std::string_view repository) const {
 Status RepositoryStore::LinkBlob(std::string_view repository, const Digest& digest) {
   SKERRY_ASSIGN_OR_RETURN(const fs::path path, PathOf(repository));
   // Another push may have linked it without having come to syncing.
-  if (IsFile(BlobPath(path, digest))) return SyncDirectory(BlobPath(path, digest).parent_path());
+  if (UseBlob(repository, digest)) return SyncDirectory(BlobPath(path, digest).parent_path());
   return WriteBelow(BlobPath(path, digest), "");
 }
 
 bool RepositoryStore::HasBlob(std::string_view repository, const Digest& digest) const {
   const auto path = PathOf(repository);
   return path && IsFile(BlobPath(*path, digest));
+}
+
+bool RepositoryStore::UseBlob(std::string_view repository, const Digest& digest) const {
+  const auto path = PathOf(repository);
+  if (!path) return false;
+  const fs::path link = BlobPath(*path, digest);
+  std::error_code error;
+  const auto touched = fs::last_write_time(link, error);
+  if (error) return false;
+  if (age_.Of(touched) > kTouchAge)
+    fs::last_write_time(link, fs::file_time_type::clock::now(), error);
+  return IsFile(link);
 }
 
 Status RepositoryStore::UnlinkBlob(std::string_view repository, const Digest& digest) {
@@ -181,11 +230,57 @@ Result<std::vector<Descriptor>> RepositoryStore::Referrers(std::string_view repo
   return referrers;
 }
 
+Result<std::vector<BlobLink>> RepositoryStore::BlobLinks(std::string_view repository) const {
+  SKERRY_ASSIGN_OR_RETURN(const fs::path path, PathOf(repository));
+  std::vector<BlobLink> links;
+  SKERRY_RETURN_IF_ERROR(ForEachDigest(path / "_blobs", age_,
+                                       [&](const Digest& digest, const fs::path& link) -> Status {
+                                         std::error_code gone;
+                                         const auto touched = fs::last_write_time(link, gone);
+                                         if (!gone) links.push_back({digest, age_.Of(touched)});
+                                         return {};
+                                       }));
+  return links;
+}
+
+Result<std::vector<Digest>> RepositoryStore::Manifests(std::string_view repository) const {
+  SKERRY_ASSIGN_OR_RETURN(const fs::path path, PathOf(repository));
+  std::vector<Digest> digests;
+  SKERRY_RETURN_IF_ERROR(ForEachDigest(path / "_manifests", age_,
+                                       [&](const Digest& digest, const fs::path&) -> Status {
+                                         digests.push_back(digest);
+                                         return {};
+                                       }));
+  return digests;
+}
+
+Result<std::uint64_t> RepositoryStore::RemoveDeadReferrers(std::string_view repository) {
+  SKERRY_ASSIGN_OR_RETURN(const fs::path path, PathOf(repository));
+  std::vector<fs::path> dead;
+  const std::scoped_lock lock(mutex_);  // PutManifest writes the entry first, then the manifest
+  SKERRY_RETURN_IF_ERROR(
+      ForEachDigest(path / "_referrers", age_, [&](const Digest&, const fs::path& of_subject) {
+        return ForEachEntry(of_subject, age_, [&](const fs::path& entry) -> Status {
+          std::string name = entry.filename().string();
+          std::replace(name.begin(), name.end(), '-', ':');
+          const auto digest = Digest::Parse(name);
+          if (digest && !IsFile(ManifestPath(path, *digest))) dead.push_back(entry);
+          return {};
+        });
+      }));
+  for (const fs::path& entry : dead) SKERRY_RETURN_IF_ERROR(RemoveDurably(entry));
+  return dead.size();
+}
+
 Status RepositoryStore::PutTag(std::string_view repository, std::string_view tag,
-                               const Digest& digest) {
+                               const Digest& digest, TagChange change) {
   SKERRY_ASSIGN_OR_RETURN(const fs::path path, PathOf(repository));
   SKERRY_RETURN_IF_ERROR(CheckTag(tag));
   const std::scoped_lock lock(mutex_);
+  const auto held = ReadTagFile(TagPath(path, tag));
+  if (change == TagChange::kOnlyNew && held && *held != digest)
+    return Fail(ErrorCode::kConflict, "the tag {} of {} is another manifest's, and immutable", tag,
+                repository);
   if (!IsFile(ManifestPath(path, digest)))
     return Fail(ErrorCode::kNotFound, "{} has no manifest {}", repository, digest.ToString());
   return WriteBelow(TagPath(path, tag), digest.ToString());

@@ -10,6 +10,8 @@
 // manifest is not present; so a push that is killed anywhere leaves nothing half-visible.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -20,9 +22,19 @@
 
 #include "base/error.h"
 #include "crypto/digest.h"
+#include "oci/file_age.h"
 #include "oci/manifest.h"
 
 namespace skerry {
+
+// A blob of a repository, and how long ago it was last pushed, mounted or looked for.
+struct BlobLink {
+  Digest digest;
+  std::chrono::seconds age;
+};
+
+// Whether a tag that is there may become another manifest's.
+enum class TagChange : std::uint8_t { kAny, kOnlyNew };
 
 class RepositoryStore {
  public:
@@ -32,9 +44,11 @@ class RepositoryStore {
   Result<std::vector<std::string>> Repositories() const;
   bool Exists(std::string_view repository) const;
 
-  // Blobs.
+  // Blobs. LinkBlob of one that is there makes it young again.
   Status LinkBlob(std::string_view repository, const Digest& digest);
   bool HasBlob(std::string_view repository, const Digest& digest) const;
+  // The same for somebody who may rely on the answer: makes it young again.
+  bool UseBlob(std::string_view repository, const Digest& digest) const;
   Status UnlinkBlob(std::string_view repository, const Digest& digest);  // kNotFound
 
   // Manifests. `descriptor` has media type, size, artifact type, annotations.
@@ -48,12 +62,19 @@ class RepositoryStore {
   Result<std::vector<Descriptor>> Referrers(std::string_view repository,
                                             const Digest& subject) const;
 
-  // Tags.
-  Status PutTag(std::string_view repository, std::string_view tag, const Digest& digest);
+  // Tags. kConflict for one that is another manifest's, where only new ones are wanted.
+  Status PutTag(std::string_view repository, std::string_view tag, const Digest& digest,
+                TagChange change = TagChange::kAny);
   Result<Digest> FindTag(std::string_view repository, std::string_view tag) const;  // kNotFound
   Status DeleteTag(std::string_view repository, std::string_view tag);              // kNotFound
   // Sorted by byte value; kNotFound for a repository that does not exist.
   Result<std::vector<std::string>> Tags(std::string_view repository) const;
+
+  // For the collector. In these, what cannot be listed is an error and never taken for nothing.
+  Result<std::vector<BlobLink>> BlobLinks(std::string_view repository) const;
+  Result<std::vector<Digest>> Manifests(std::string_view repository) const;
+  // Removes entries of referrers lists whose manifest is not there; how many.
+  Result<std::uint64_t> RemoveDeadReferrers(std::string_view repository);
 
  private:
   explicit RepositoryStore(std::filesystem::path directory) : directory_(std::move(directory)) {}
@@ -61,6 +82,7 @@ class RepositoryStore {
   Status RemoveTagsOf(const std::filesystem::path& repository, const Digest& digest) const;
 
   const std::filesystem::path directory_;
+  const FileAge age_;
   std::mutex mutex_;  // orders changes of tags and manifests against each other
 };
 

@@ -185,6 +185,39 @@ Status UploadStore::Cancel(std::string_view id, std::string_view repository) {
   return Discard(id);
 }
 
+Result<bool> UploadStore::RemoveIfAbandoned(const std::string& id, std::chrono::seconds age) {
+  const auto is_old = [&] {
+    std::error_code error;
+    const auto touched = fs::last_write_time(directory_ / id / "data", error);
+    // Without `data` it was finished or cancelled meanwhile, or is only being made.
+    return !error && age_.Of(touched) > age;
+  };
+  if (!is_old()) return false;
+  const std::shared_ptr<Session> session = SessionOf(id);
+  const std::scoped_lock lock(session->mutex);
+  if (!is_old()) return false;  // somebody went on with it
+  ++session->generation;
+  SKERRY_RETURN_IF_ERROR(Discard(id));
+  return true;
+}
+
+Result<std::uint64_t> UploadStore::RemoveAbandoned(std::chrono::seconds age) {
+  std::vector<std::string> ids;
+  std::error_code error;
+  for (fs::directory_iterator walk(directory_, error); !error && walk != fs::directory_iterator();
+       walk.increment(error))
+    if (std::string id = walk->path().filename().string(); IsUploadId(id))
+      ids.push_back(std::move(id));
+  if (error)
+    return Fail(ErrorCode::kInternal, "listing {}: {}", directory_.string(), error.message());
+  std::uint64_t removed = 0;
+  for (const std::string& id : ids) {
+    SKERRY_ASSIGN_OR_RETURN(const bool gone, RemoveIfAbandoned(id, age));
+    removed += gone ? 1 : 0;
+  }
+  return removed;
+}
+
 Status UploadStore::Discard(std::string_view id) {
   SKERRY_RETURN_IF_ERROR(RemoveTree(directory_ / id));
   const std::scoped_lock lock(mutex_);

@@ -24,6 +24,7 @@
 #include "crypto/digest.h"
 #include "oci/append_file.h"
 #include "oci/blob_store.h"
+#include "oci/file_age.h"
 
 namespace skerry {
 
@@ -79,6 +80,8 @@ class UploadStore {
   Status Finish(Writer writer, std::string_view id, const Digest& digest, BlobStore& blobs);
   // Ends the upload and drops its bytes; kNotFound as in Offset.
   Status Cancel(std::string_view id, std::string_view repository);
+  // Ends those that nobody has touched for longer than `age`; how many.
+  Result<std::uint64_t> RemoveAbandoned(std::chrono::seconds age);
 
  private:
   UploadStore(std::filesystem::path directory, Limits limits)
@@ -87,11 +90,13 @@ class UploadStore {
   Result<std::filesystem::path> Find(std::string_view id, std::string_view repository) const;
   std::shared_ptr<Session> SessionOf(std::string_view id);
   Status Discard(std::string_view id);
+  Result<bool> RemoveIfAbandoned(const std::string& id, std::chrono::seconds age);
   Result<Digest> DigestOfUpload(Session& session, const std::filesystem::path& data,
                                 std::uint64_t size, std::string_view algorithm) const;
 
   const std::filesystem::path directory_;
   const Limits limits_;
+  const FileAge age_;
   std::mutex mutex_;  // guards what follows
   std::map<std::string, std::shared_ptr<Session>, std::less<>> sessions_;
   std::size_t open_uploads_ = 0;
