@@ -13,9 +13,10 @@ demo: build  ## run the whole loop; DATA=mine.csv LABEL=column [IGNORE=a,b] for 
 test:   ## run every test
 	scripts/deps --test
 	cmake --preset release >/dev/null && cmake --build --preset release && scripts/test release
-interop:  ## run the tests beside other tools that are heavy to build (cosign, some minutes of Go)
+interop:  ## run the tests beside other tools that are heavy to build or install (cosign, modctl, podman, containerd)
 	scripts/deps --interop
-	cmake --preset release >/dev/null && cmake --build --preset release --target oci_tests && scripts/test release oci_tests
+	cmake --preset release >/dev/null && cmake --build --preset release --target oci_tests skerry && scripts/test release oci_tests
+	PATH="$$(scripts/deps --print-peers)/bin:$$(scripts/deps --print-interop)/bin:$$PATH" python3 tests/registry_test.py Clients
 spark-test: build  ## train on a real Spark cluster of two workers (installs Spark: 0.9 GB)
 	scripts/deps --spark
 	for test in spark livy spark_s3 hub_train; do \
