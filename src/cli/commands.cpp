@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/trust_command.h"
 #include "hub/retrain_run.h"
 #include "model/smoke.h"
 
@@ -46,6 +47,10 @@ constexpr std::array kCommands{
     Command{"deploy", "say which model and policy sites should run",
             "skerry deploy milling:1 --policy milling:1 --sites north,south --hub hub-data",
             &DeclareDeploy},
+    Command{"trust", "verify a TUF repository and fetch a target from it",
+            "skerry trust fetch https://hub.example/tuf sites/north/desired.json --root root.json "
+            "--state trusted",
+            &DeclareTrust},
     Command{"bundle", "export, import, inspect and verify what a courier carries",
             "skerry bundle export /media/usb/out --data site", &DeclareBundle},
     Command{"policy", "check, explain and publish the rules of what may leave a site",
