@@ -9,7 +9,8 @@ import sys
 import urllib.request
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from securesystemslib.signer import CryptoSigner, from tuf.api.exceptions import DownloadHTTPError, RepositoryError
+from securesystemslib.signer import CryptoSigner
+from tuf.api.exceptions import DownloadHTTPError, RepositoryError
 from tuf.api.metadata import (DelegatedRole, Delegations, Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp)
 from tuf.ngclient import FetcherInterface, Updater
 
