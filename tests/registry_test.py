@@ -127,10 +127,12 @@ class Accounts(HubTest):
         for args, why in ((("admin", "--allow", "a=pull", "--out", "x"), "admin.token"), (("Bad", "--allow", "a=pull", "--out", "x"), "account name"),
                           (("a", "--allow", "a=fly", "--out", "x"), "fly"), (("a", "--allow", "A=pull", "--out", "x"), "prefix"),
                           (("a", "--allow", "sites/north=push", "--out", "x"), "sites/"), (("a", "--allow", "a", "--out", "x"), "PREFIX=RIGHTS"),
-                          (("anonymous", "--allow", "a=push"), "anonymous")):
+                          (("anonymous", "--allow", "a=push"), "anonymous"),
+                          (("lost", "--allow", "a=pull", "--out", self.dir / "no" / "such" / "directory"), "directory")):
             done = run("registry", "add", *args, "--hub", self.dir / "hub")
             self.assertEqual(done.returncode, 1, args)
             self.assertIn(why, done.stderr)
+        self.assertNotIn("lost", registry_command(self.dir, "accounts"))
 
 
 class Rules(HubTest):

@@ -84,7 +84,11 @@ Status AddAccount(const RegistryArguments& args) {
     std::printf("anyone may pull there now, without an account\n");
     return {};
   }
-  SKERRY_RETURN_IF_ERROR(WriteFileDurably(args.out, made.value("secret", ""), 0600));
+  const Status kept = WriteFileDurably(args.out, made.value("secret", ""), 0600);
+  if (!kept) {  // an account whose secret nobody has would only hold its name
+    SKERRY_RETURN_IF_ERROR(control.Call("DELETE", AccountPath(args.account), "", ""));
+    return kept;
+  }
   std::printf("%s: the secret of %s, kept nowhere else\n", args.out.c_str(), args.account.c_str());
   return {};
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <thread>
 
 #include "cli/access_command.h"
 #include "cli/command.h"
@@ -19,6 +20,8 @@
 
 namespace skerry {
 namespace {
+
+constexpr unsigned kHubLoops = 4;
 
 void DeclareHubData(CLI::App& app, std::string& hub) {
   app.add_option("--hub", hub, "data directory of the running hub")->required();
@@ -88,6 +91,9 @@ CommandRun DeclareHub(CLI::App& app) {
     args->options.data = std::filesystem::absolute(args->data);
     args->options.listen_address = at.host;
     args->options.listen_port = at.port;
+    // Blobs are read and encrypted on the loops.
+    args->options.http_loops =
+        static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, kHubLoops));
     SKERRY_ASSIGN_OR_RETURN(const auto hub, Hub::Start(args->options));
     std::printf("hub: %s/#token=%s\n", hub->url().c_str(), hub->admin_token().c_str());
     std::fflush(stdout);

@@ -76,7 +76,7 @@ struct Registry::State {
                       const std::function<Status()>& change);
   // How many bytes of one blob are taken, and what is said of more.
   struct Allowance {
-    std::uint64_t bytes;
+    std::uint64_t bytes = 0;
     Error refusal;
   };
   // `digest`, where it is known: a blob that is there already takes no room.
