@@ -31,6 +31,9 @@ class HubRestoreTest(PlantCase):
     def outbox(self):
         return self.plant.site("GET", "/v1/outbox")
 
+    def hub_alarms(self):
+        return self.plant.hub("GET", "/v1/overview")["alarms"]
+
     def places(self, ids):
         return {fate["place"] for fate in self.plant.fates_of_all(ids)}
 
@@ -102,6 +105,13 @@ class HubRestoreTest(PlantCase):
         items = [item for item in self.plant.hub("GET", "/v1/sites/north")["set_aside_items"] if item["kind"] == "lost"]
         self.assertEqual(sum(item["rows"] for item in items), 130)
         self.plant.verify()
+        # Both alarms until somebody has taken note; what was lost is told on.
+        self.assertTrue(any("lost" in alarm["text"] for alarm in self.hub_alarms()))
+        good("outbox", "acknowledge", "--data", self.plant.site_data)
+        self.assertIn(f"{len(items)} things", good("acknowledge", "north", "--hub", self.plant.hub_data))
+        self.plant.drain()
+        self.assertEqual((self.outbox()["alarms"], self.hub_alarms()), ([], []))
+        self.assertEqual((self.outbox()["lost_primary_rows"], self.plant.reconciliation()["terms"]["lost"]), (130, 130))
 
     def test_by_bundles_alone(self):
         self.set_up(media=True)

@@ -2,8 +2,8 @@
 yet. Equal rows arrive once, every copy's new rows are kept, and the hub says that two copies are at work. Prints "N passed, N failed, N skipped"."""
 import shutil
 
-from plant import PlantCase
-from skerry_process import run_tests
+from plant import PlantCase, good
+from skerry_process import run, run_tests
 
 SETTINGS = "hub: {interval: 1h}\noutbox: {segment_age: 1h, segment_rows: 40}\n"
 
@@ -33,6 +33,30 @@ class IdentityTest(PlantCase):
 
     def kinds_set_aside(self):
         return {item["kind"] for item in self.plant.hub("GET", "/v1/sites/north")["set_aside_items"]}
+
+    def test_a_revoked_site_scores_on_and_joins_again_with_a_new_token(self):
+        ids = self.plant.score(50)
+        self.plant.site("POST", "/v1/outbox/seal")
+        self.assertIn("revoked", good("revoke", "north", "--hub", self.plant.hub_data))
+        refused = run("outbox", "sync", "--data", self.plant.site_data)
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, "revoked|401|403")
+        ids += self.plant.score(30)
+        self.assertEqual(self.rows_at_the_hub(), 0)
+
+        # Statements by both keys, and rows that were in none when the key changed.
+        self.plant.running.pop("site").stop()
+        good("token", "north", "--hub", self.plant.hub_data, "--out", self.plant.dir / "token")
+        self.plant.start_site()
+        ids += self.plant.score(20)
+        self.plant.drain()
+        self.assertEqual({fate["place"] for fate in self.plant.fates(ids)}, {"received"})
+        self.assertEqual(self.rows_at_the_hub(), 100)
+        self.assertTrue(self.plant.reconciliation()["balanced"])
+        # The same token file at each later start changes nothing.
+        self.plant.running.pop("site").stop()
+        self.plant.start_site()
+        good("outbox", "sync", "--data", self.plant.site_data)
 
     def test_a_clone_that_replaces_its_disk_brings_everything(self):
         ids = self.crash_with_rows()

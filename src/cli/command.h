@@ -48,6 +48,8 @@ CommandRun DeclareSite(CLI::App& app);
 CommandRun DeclareHub(CLI::App& app);
 CommandRun DeclareToken(CLI::App& app);
 CommandRun DeclareDeploy(CLI::App& app);
+CommandRun DeclareAcknowledge(CLI::App& app);
+CommandRun DeclareRevoke(CLI::App& app);
 CommandRun DeclareBundle(CLI::App& app);
 CommandRun DeclarePolicy(CLI::App& app);
 CommandRun DeclareOutbox(CLI::App& app);

@@ -52,6 +52,11 @@ std::string TailText(const Json& answer) {
   return lines;
 }
 
+std::string AcknowledgedText(const Json& answer) {
+  return fmt::format("{} records that the hub has lost are no alarm any more\n",
+                     answer.value("acknowledged", std::uint64_t{0}));
+}
+
 std::string ExportText(const Json& answer) { return answer.value("path", "") + ": written\n"; }
 
 Status Export(const OutboxArguments& args) {
@@ -96,6 +101,8 @@ CommandRun DeclareOutbox(CLI::App& app) {
       ask("POST", "/v1/outbox/seal", &OutboxText));
   add("verify", "walk everything that is kept and say what is wrong",
       [args] { return Verify(*args); });
+  add("acknowledge", "say that you know which records the hub has lost",
+      ask("POST", "/v1/outbox/acknowledge", &AcknowledgedText));
   CLI::App* tail = add("tail", "the latest records of a class, a line of JSON each",
                        [args] { return Tail(*args); });
   of_class(tail);

@@ -1,5 +1,6 @@
-// site, hub, token, deploy, label, retrain, status: the two long-running sides and what a person
-// asks of them. Everything but `site` and `hub` talks to the running process by its API.
+// site, hub, token, deploy, acknowledge, revoke, label, retrain, status: the two long-running sides
+// and what a person asks of them. Everything but `site` and `hub` talks to the running process by
+// its API.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -25,6 +26,22 @@ constexpr unsigned kHubLoops = 4;
 
 void DeclareHubData(CLI::App& app, std::string& hub) {
   app.add_option("--hub", hub, "data directory of the running hub")->required();
+}
+
+// What is done to one site at its hub.
+struct OneSite {
+  std::string site, hub;
+
+  Result<Json> Post(std::string_view what) const {
+    SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
+    SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(hub));
+    return control.Post(fmt::format("/v1/sites/{}/{}", site, what), Json::object());
+  }
+};
+
+void DeclareOneSite(CLI::App& app, OneSite& args) {
+  app.add_option("site", args.site, "the site's name")->required();
+  DeclareHubData(app, args.hub);
 }
 
 Result<Table> ReadLabels(const std::string& file) {
@@ -196,6 +213,29 @@ CommandRun DeclareDeploy(CLI::App& app) {
       SKERRY_RETURN_IF_ERROR(control.Put(fmt::format("/v1/sites/{}/desired", site), wanted), site);
       std::printf("%s: desired state is now %s\n", site.c_str(), args->model.c_str());
     }
+    return {};
+  };
+}
+
+CommandRun DeclareAcknowledge(CLI::App& app) {
+  auto args = std::make_shared<OneSite>();
+  DeclareOneSite(app, *args);
+  return [args]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(const Json answer, args->Post("acknowledge"));
+    std::printf("%s: %s things that were set aside are no alarm any more\n", args->site.c_str(),
+                WithThousands(answer.value("acknowledged", std::uint64_t{0})).c_str());
+    return {};
+  };
+}
+
+CommandRun DeclareRevoke(CLI::App& app) {
+  auto args = std::make_shared<OneSite>();
+  DeclareOneSite(app, *args);
+  return [args]() -> Status {
+    SKERRY_ASSIGN_OR_RETURN(const Json answer, args->Post("revoke"));
+    std::printf("%s: %s keys are revoked; it joins again with a new token only\n",
+                args->site.c_str(),
+                WithThousands(answer.value("revoked_keys", std::uint64_t{0})).c_str());
     return {};
   };
 }

@@ -26,6 +26,7 @@ const HubApi::ApiRoute HubApi::kRoutes[] = {
     // Proves itself by its signature, so a certificate that has expired is none too few.
     {"POST", "/v1/sites/{site}/certificate", Access::kOpen, &HubApi::RenewCertificate},
     {"POST", "/v1/sites/{site}/revoke", Access::kAdmin, &HubApi::RevokeSite},
+    {"POST", "/v1/sites/{site}/acknowledge", Access::kAdmin, &HubApi::AcknowledgeSite},
     {"POST", "/v1/sites/{site}/status", Access::kSite, &HubApi::PostStatus},
     {"GET", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::GetReceipt},
     {"POST", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::PostReceipt},

@@ -102,6 +102,7 @@ class HubApi {
   Result<HttpResponse> Join(const HttpRequest& request);
   Result<HttpResponse> RenewCertificate(const HttpRequest& request);
   Result<HttpResponse> RevokeSite(const HttpRequest& request);
+  Result<HttpResponse> AcknowledgeSite(const HttpRequest& request);
   Result<HttpResponse> ListSites(const HttpRequest& request);
   Result<HttpResponse> GetSite(const HttpRequest& request);
   Result<HttpResponse> GetReconciliation(const HttpRequest& request);

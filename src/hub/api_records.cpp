@@ -111,11 +111,13 @@ Json AlarmsOf(const SiteRecord& record, const std::vector<SetAside>& set_aside) 
         alarms.push_back({{"site", record.site}, {"from", "site"}, {"text", alarm}});
     }
   }
-  for (const SetAside& item : set_aside)
+  for (const SetAside& item : set_aside) {
+    if (item.acknowledged_us != 0) continue;
     alarms.push_back(
         {{"site", record.site},
          {"from", "hub"},
          {"text", fmt::format("{} {} was set aside: {}", item.kind, item.name, item.reason)}});
+  }
   return alarms;
 }
 

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "http/status.h"
 #include "hub/api.h"
+#include "hub/audit_log.h"
 #include "hub/incarnation.h"
 #include "hub/ledger.h"
 #include "hub/reconciliation.h"
@@ -35,9 +36,14 @@ Result<Json> CertificateJson(Database& db, std::string_view site, std::int64_t n
 }
 
 Json SetAsideJson(const SetAside& item) {
-  return {{"site", item.site},  {"kind", item.kind},     {"digest", item.digest},
-          {"name", item.name},  {"reason", item.reason}, {"rows", item.rows},
-          {"at_us", item.at_us}};
+  return {{"site", item.site},
+          {"kind", item.kind},
+          {"digest", item.digest},
+          {"name", item.name},
+          {"reason", item.reason},
+          {"rows", item.rows},
+          {"at_us", item.at_us},
+          {"acknowledged_us", item.acknowledged_us == 0 ? Json() : Json(item.acknowledged_us)}};
 }
 
 // What the ledger and the newest status say, under one lock.
@@ -146,6 +152,20 @@ Result<HttpResponse> HubApi::RenewCertificate(const HttpRequest& request) {
 Result<HttpResponse> HubApi::RevokeSite(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t keys, parts_.join->Revoke(request.Param("site")));
   return JsonResponse({{"site", request.Param("site")}, {"revoked_keys", keys}});
+}
+
+Result<HttpResponse> HubApi::AcknowledgeSite(const HttpRequest& request) {
+  const std::string& site = request.Param("site");
+  std::uint64_t items = 0;
+  Status written = parts_.store->Write([&](Database& db) -> Status {
+    SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const SiteRecord known, SiteDirectory(db).Find(site));
+    const std::int64_t now_us = parts_.clock->UtcMicros();
+    SKERRY_ASSIGN_OR_RETURN(items, Ledger(db).Acknowledge(site, now_us));
+    if (items == 0) return {};
+    return AuditLog(db).Append(now_us, "admin", "site.acknowledge", site, {{"items", items}});
+  });
+  SKERRY_RETURN_IF_ERROR(std::move(written));
+  return JsonResponse({{"site", site}, {"acknowledged", items}});
 }
 
 Result<Json> HubApi::SiteJson(Database& db, const SiteRecord& record) {

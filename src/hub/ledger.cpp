@@ -149,6 +149,15 @@ Result<bool> Ledger::HasOtherStatement(const ShipmentStatement& statement, const
   return select.Bind(1, statement.site).Bind(2, statement.number).Bind(3, digest.ToString()).Step();
 }
 
+Result<std::uint64_t> Ledger::Acknowledge(std::string_view site, std::int64_t now_us) {
+  SKERRY_ASSIGN_OR_RETURN(
+      SqlStatement update,
+      db_->Prepare("UPDATE set_aside SET acknowledged_us = ? WHERE site = ? AND "
+                   "acknowledged_us = 0"));
+  SKERRY_RETURN_IF_ERROR(update.Bind(1, now_us).Bind(2, site).Run());
+  return static_cast<std::uint64_t>(db_->changes());
+}
+
 Result<bool> Ledger::AddSetAside(const SetAside& item) {
   SKERRY_ASSIGN_OR_RETURN(
       SqlStatement insert,

@@ -77,6 +77,7 @@ struct SetAside {
   std::string reason;
   std::uint64_t rows = 0;
   std::int64_t at_us = 0;
+  std::int64_t acknowledged_us = 0;  // when a person took note; 0: not yet, which is an alarm
 };
 
 struct CountPoint {
@@ -103,6 +104,8 @@ class Ledger {
   Result<std::vector<StreamHoldings>> Streams(std::string_view site);
   Result<std::vector<SetAside>> SetAsides(std::string_view site, std::uint64_t limit);
   Result<std::uint64_t> CountSetAside(std::string_view site);
+  // A person took note of all of the site's until now; how many were news.
+  Result<std::uint64_t> Acknowledge(std::string_view site, std::int64_t now_us);
   // Rows of the site that came again with other content.
   Result<std::uint64_t> ConflictingRows(std::string_view site);
   // Statements that name a predecessor which is not here: something is still on its way.

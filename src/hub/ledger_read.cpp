@@ -155,8 +155,8 @@ Status Ledger::FillGaps(std::string_view site, StreamHoldings& holdings) {
 Result<std::vector<SetAside>> Ledger::SetAsides(std::string_view site, std::uint64_t limit) {
   SKERRY_ASSIGN_OR_RETURN(
       SqlStatement select,
-      db_->Prepare("SELECT site, kind, digest, name, reason, rows, at_us FROM set_aside WHERE "
-                   "(?1 = '' OR site = ?1) ORDER BY id DESC LIMIT ?2"));
+      db_->Prepare("SELECT site, kind, digest, name, reason, rows, at_us, acknowledged_us "
+                   "FROM set_aside WHERE (?1 = '' OR site = ?1) ORDER BY id DESC LIMIT ?2"));
   select.Bind(1, site).Bind(2, limit);
   std::vector<SetAside> items;
   while (true) {
@@ -164,7 +164,8 @@ Result<std::vector<SetAside>> Ledger::SetAsides(std::string_view site, std::uint
     if (!row) return items;
     items.push_back({std::string(select.Text(0)), std::string(select.Text(1)),
                      std::string(select.Text(2)), std::string(select.Text(3)),
-                     std::string(select.Text(4)), Unsigned(select.Int(5)), select.Int(6)});
+                     std::string(select.Text(4)), Unsigned(select.Int(5)), select.Int(6),
+                     select.Int(7)});
   }
 }
 

@@ -128,8 +128,13 @@ CREATE TABLE registry_rules(
   WITHOUT ROWID;
 )sql";
 
-constexpr std::array<std::string_view, 5> kSchema = {kFirstSchema, kClockSchema, kRevokedKeys,
-                                                     kRegistryAccountsSchema, kRegistryRulesSchema};
+// When a person took note of what was set aside; 0: not yet.
+constexpr std::string_view kAcknowledged =
+    "ALTER TABLE set_aside ADD COLUMN acknowledged_us INTEGER NOT NULL DEFAULT 0;";
+
+constexpr std::array<std::string_view, 6> kSchema = {
+    kFirstSchema,         kClockSchema, kRevokedKeys, kRegistryAccountsSchema,
+    kRegistryRulesSchema, kAcknowledged};
 
 }  // namespace
 

@@ -94,16 +94,21 @@ UPDATE receipted SET primary_rows = (SELECT receipted FROM state)
   WHERE id = (SELECT MIN(id) FROM receipted);
 )sql";
 
-constexpr std::array<std::string_view, 3> kMigrations = {kSchemaV1, kSchemaBoots, kSchemaReceipted};
+// Of the records that the hub had lost, how many a person has taken note of.
+constexpr std::string_view kSchemaAcknowledged =
+    "ALTER TABLE state ADD COLUMN lost_acknowledged INTEGER NOT NULL DEFAULT 0;";
+
+constexpr std::array<std::string_view, 4> kMigrations = {kSchemaV1, kSchemaBoots, kSchemaReceipted,
+                                                         kSchemaAcknowledged};
 
 constexpr const char* kStateColumns =
     "scored, withheld, not_selected, shed, recalled, not_captured, receipted, damaged, "
     "ledger_rows, "
     "forgotten_rows, forgotten_withheld, forgotten_not_selected, status_counter, last_statement, "
-    "windows, commits";
+    "windows, commits, lost_acknowledged";
 
 // The numbers of `state` in the order of kStateColumns.
-std::array<std::uint64_t*, 16> StateNumbers(OutboxState& state) {
+std::array<std::uint64_t*, 17> StateNumbers(OutboxState& state) {
   Counters& counters = state.counters;
   return {&counters.scored,
           &counters.withheld,
@@ -120,7 +125,8 @@ std::array<std::uint64_t*, 16> StateNumbers(OutboxState& state) {
           &state.status_counter,
           &state.last_statement,
           &state.windows,
-          &state.commits};
+          &state.commits,
+          &state.lost_acknowledged};
 }
 
 unsigned FateBit(RecordClass cls) {

@@ -40,6 +40,7 @@ struct OutboxState {
   std::string last_statement_digest;  // "" before the first
   std::uint64_t windows = 0;          // summaries made
   std::uint64_t commits = 0;  // group commits, to tell whether a failed one is there after all
+  std::uint64_t lost_acknowledged = 0;  // records, of the gaps of reason "lost"
 };
 Result<OutboxState> ReadState(Database& database);
 Status WriteState(Database& database, const OutboxState& state);
@@ -92,6 +93,9 @@ static_assert(IsUrgent(static_cast<RecordClass>(1)) && !IsUrgent(static_cast<Rec
 // Primary rows of the gaps of reason kGapLost.
 constexpr std::string_view kLostPrimaryRows =
     "SELECT SUM(primary_rows) FROM gaps WHERE reason = 'lost'";
+// Records of them, the secondary ones too.
+constexpr std::string_view kLostRecords =
+    "SELECT SUM(last_seq - first_seq + 1) FROM gaps WHERE reason = 'lost'";
 static_assert(kGapLost == "lost");
 
 // One number, 0 when the query gives no row.

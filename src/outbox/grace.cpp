@@ -116,6 +116,23 @@ Status OutboxStore::TakeBack(Work& work, StreamRow& stream, const StreamReceipt&
   return {};
 }
 
+// What has come back since was a part of what a person knew of.
+Status OutboxStore::CapAcknowledged(Work& work, std::uint64_t newly_lost) {
+  if (work.state.lost_acknowledged == 0) return {};
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t lost, ReadNumber(*database_, kLostRecords));
+  work.state.lost_acknowledged = std::min(work.state.lost_acknowledged, lost - newly_lost);
+  return {};
+}
+
+Result<std::uint64_t> OutboxStore::AcknowledgeLost() {
+  SKERRY_ASSIGN_OR_RETURN(Work work, Begin());
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t lost, ReadNumber(*database_, kLostRecords));
+  const std::uint64_t news = lost - std::min(lost, work.state.lost_acknowledged);
+  work.state.lost_acknowledged = lost;
+  SKERRY_RETURN_IF_ERROR(Commit(work));
+  return news;
+}
+
 Status OutboxStore::OfferAgain(const SegmentRow& row) {
   // By its own statement, so that the hub sees the whole chain; by a new one where that is gone.
   SKERRY_ASSIGN_OR_RETURN(

@@ -218,15 +218,14 @@ std::vector<std::string> Outbox::Alarms() {
     alarms.push_back(fmt::format(
         "the outbox is over its quota: {} records were shed that the hub does not know of yet",
         *shed));
-  const auto lost =
-      ReadNumber(**reader, fmt::format("SELECT SUM(last_seq - first_seq + 1) FROM gaps WHERE "
-                                       "reason = '{}'",
-                                       kGapLost));
-  if (lost && *lost > 0)
+  const auto lost = ReadNumber(**reader, kLostRecords);
+  const auto known = ReadState(**reader);
+  if (lost && known && *lost > known->lost_acknowledged)
     alarms.push_back(fmt::format(
         "the hub was restored from a back-up and has lost {} records that it had signed for; they "
-        "are not here any more, 'skerry outbox status' names them",
-        *lost));
+        "are not here any more, 'skerry outbox status' names them, and 'skerry outbox acknowledge' "
+        "says that you know",
+        *lost - known->lost_acknowledged));
   return alarms;
 }
 
@@ -297,6 +296,15 @@ Result<std::uint64_t> Outbox::Recall(WiderPolicy wider) {
     return {};
   }));
   return rows;
+}
+
+Result<std::uint64_t> Outbox::AcknowledgeLost() {
+  std::uint64_t records = 0;
+  SKERRY_RETURN_IF_ERROR(impl_->OnWriter([&](OutboxStore& store) -> Status {
+    SKERRY_ASSIGN_OR_RETURN(records, store.AcknowledgeLost());
+    return {};
+  }));
+  return records;
 }
 
 Result<SiteStatus> Outbox::ReadStatus() {

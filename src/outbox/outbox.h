@@ -263,6 +263,10 @@ class Outbox {
   // thread, before every statement, for rows that were on their way. The primary rows recalled.
   Result<std::uint64_t> Recall(WiderPolicy wider);
 
+  // A person knows what the hub has lost: no alarm any more until it loses more. What was lost
+  // stays in `facts().lost` and in the sums. How many records were news.
+  Result<std::uint64_t> AcknowledgeLost();
+
   // A new status counter, with site, instance, clock, counters, pending and backlog filled in;
   // the caller adds models and alarms and signs.
   Result<SiteStatus> ReadStatus();

@@ -70,6 +70,7 @@ Result<ReceiptOutcome> OutboxStore::ApplyReceipt(const Receipt& receipt, std::st
     SKERRY_RETURN_IF_ERROR(ApplyStream(
         work, stream, found == told.end() ? StreamReceipt() : *found->second, outcome, covered));
   }
+  SKERRY_RETURN_IF_ERROR(CapAcknowledged(work, outcome.records_lost));
   SKERRY_RETURN_IF_ERROR(MergeReceipted());
   // Statements that nothing waits for any more; the last ones stay for the chain.
   SKERRY_RETURN_IF_ERROR(database_->Execute(fmt::format(

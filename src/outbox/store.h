@@ -81,6 +81,8 @@ class OutboxStore {
   Result<std::uint64_t> Recall(WiderPolicy wider);
   // What has come since under a policy that is wider. Before every statement.
   Result<std::uint64_t> RecallWider();
+  // Outbox::AcknowledgeLost.
+  Result<std::uint64_t> AcknowledgeLost();
   // A reader found damage: where the database is damaged, and not another file, a new generation.
   Status MendIfDamaged();
   // The change before failed so that the database cannot be trusted any more. Best effort: tells
@@ -184,6 +186,7 @@ class OutboxStore {
   Status OfferAgain(const SegmentRow& row);
   Status Lose(Work& work, StreamRow& stream, const SegmentRow& row, const IntervalSet& lost,
               ReceiptOutcome& outcome);
+  Status CapAcknowledged(Work& work, std::uint64_t newly_lost);
   Status MergeReceipted();
   Result<std::uint64_t> GraceAllowed();
   Status TrimGrace(EnforceWhen when);

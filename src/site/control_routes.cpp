@@ -267,6 +267,11 @@ Result<Json> VerifyOutboxNow(const ControlParts& parts, const Json& /*body*/) {
   return Json{{"findings", findings}};
 }
 
+Result<Json> AcknowledgeLost(const ControlParts& parts, const Json& /*body*/) {
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t records, parts.outbox->AcknowledgeLost());
+  return Json{{"acknowledged", records}};
+}
+
 Result<RecordClass> ClassOfBody(const Json& body) {
   SKERRY_ASSIGN_OR_RETURN(const std::string name, JsonObject(body, "body").String("class"));
   return ParseRecordClass(name);
@@ -426,6 +431,7 @@ std::vector<Route> ControlRoutes(const ControlParts& parts) {
           MakeRoute(parts, "GET", "/v1/bundles/progress", GetBundleProgress),
           MakeRoute(parts, "POST", "/v1/outbox/seal", Seal),
           MakeRoute(parts, "POST", "/v1/outbox/verify", VerifyOutboxNow),
+          MakeRoute(parts, "POST", "/v1/outbox/acknowledge", AcknowledgeLost),
           MakeRoute(parts, "POST", "/v1/outbox/export", ExportOutbox),
           MakeRoute(parts, "POST", "/v1/outbox/tail", TailOutbox),
           MakeRoute(parts, "POST", "/v1/sync", Sync),

@@ -133,7 +133,9 @@ Status Site::Parts::OpenIdentity() {
   if (!options.token_file.empty()) {
     // A site that has joined needs no token any more, so it may be gone by now.
     std::error_code error;
-    if (identity->joined() && !std::filesystem::exists(options.token_file, error)) return {};
+    if ((identity->joined() || identity->has_token()) &&
+        !std::filesystem::exists(options.token_file, error))
+      return {};
     SKERRY_ASSIGN_OR_RETURN(const JoinToken token, JoinToken::Load(options.token_file));
     SKERRY_RETURN_IF_ERROR(identity->TakeToken(token));
   }

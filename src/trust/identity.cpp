@@ -96,7 +96,7 @@ Result<std::unique_ptr<SiteIdentity>> SiteIdentity::Open(const std::filesystem::
   if (!identity->site_.empty())
     return Fail(ErrorCode::kConflict, "{} belongs to site {}, not to {}", directory.string(),
                 identity->site_, name);
-  SKERRY_RETURN_IF_ERROR(identity->SaveName(std::string(name), ""));
+  SKERRY_RETURN_IF_ERROR(identity->SaveName(std::string(name), "", ""));
   return identity;
 }
 
@@ -147,10 +147,13 @@ Status SiteIdentity::LoadName() {
   const JsonObject object(*json, "site");
   const auto site = object.String("site");
   const auto hub_url = object.StringOr("hub_url", "");
+  const auto token_id = object.StringOr("token_id", "");
   if (!site) return Damaged(File("site.json"), site.error());
   if (!hub_url) return Damaged(File("site.json"), hub_url.error());
+  if (!token_id) return Damaged(File("site.json"), token_id.error());
   site_ = *site;
   hub_url_ = *hub_url;
+  token_id_ = *token_id;
   return {};
 }
 
@@ -161,8 +164,10 @@ Status SiteIdentity::LoadJoining() {
     const auto grant = JoinGrant::FromJson(*grant_text);
     if (!grant) return Damaged(File("grant.json"), grant.error());
     SKERRY_RETURN_IF_ERROR(TakeGrant(*grant));
+    SKERRY_ASSIGN_OR_RETURN(const CertificateFacts held, ParseCertificate(grant->certificate_pem));
     // A crash between storing the grant and removing the token leaves both: the grant wins.
-    return RemoveFile(File("token.json"));
+    if (held.key.key_id() == key_.public_key().key_id()) return RemoveFile(File("token.json"));
+    certificate_pem_.clear();  // of the key before: this site joins again
   }
   SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> token_text,
                           ReadIfThere(File("token.json")));
@@ -194,6 +199,11 @@ Status SiteIdentity::LoadVersions() {
 std::string SiteIdentity::site() const {
   const std::lock_guard lock(mutex_);
   return site_;
+}
+
+PrivateKey SiteIdentity::key() const {
+  const std::lock_guard lock(mutex_);
+  return key_;
 }
 
 bool SiteIdentity::has_token() const {
@@ -236,14 +246,39 @@ Status SiteIdentity::TakeToken(const JoinToken& token) {
   if (!site_.empty() && token.site != site_)
     return Fail(ErrorCode::kConflict, "the token is for site {}; {} belongs to site {}", token.site,
                 directory_.string(), site_);
-  if (!certificate_pem_.empty()) {
+  if (!certificate_pem_.empty() && token.token_id == token_id_) {
     LogInfo("already joined; the token is not needed site={} token={}", site_, token.token_id);
     return {};
   }
+  SKERRY_RETURN_IF_ERROR(CheckHubOf(token));
   SKERRY_RETURN_IF_ERROR(token.Save(File("token.json")));
-  SKERRY_RETURN_IF_ERROR(SaveName(token.site, token.hub_url));
+  // A crash before this leaves a site that has joined, and after it one that joins again.
+  if (!certificate_pem_.empty()) SKERRY_RETURN_IF_ERROR(DrawNewKey());
+  SKERRY_RETURN_IF_ERROR(SaveName(token.site, token.hub_url, token.token_id));
   ca_pem_ = token.ca_pem;
   token_ = token;
+  return {};
+}
+
+// What this site holds is signed by its hub, so another one could not even be told of it.
+Status SiteIdentity::CheckHubOf(const JoinToken& token) const {
+  if (hub_keys_.empty()) return {};
+  SKERRY_ASSIGN_OR_RETURN(const PublicKey key, PublicKey::FromPem(token.hub_key_pem));
+  for (const PublicKey& known : hub_keys_)
+    if (known.key_id() == key.key_id()) return {};
+  return Fail(ErrorCode::kConflict,
+              "the token is of another hub than the one that {} belongs to: give the site a data "
+              "directory of its own there",
+              directory_.string());
+}
+
+Status SiteIdentity::DrawNewKey() {
+  SKERRY_ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Generate());
+  SKERRY_ASSIGN_OR_RETURN(const std::string pem, key.ToPem());
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(File("key.pem"), pem, 0600));
+  LogInfo("joins again with a new key site={} key_id={}", site_, key.public_key().key_id());
+  key_ = std::move(key);
+  certificate_pem_.clear();
   return {};
 }
 
@@ -288,8 +323,8 @@ Result<SiteIdentity::GrantChange> SiteIdentity::ApplyRenewal(std::string_view en
 }
 
 Result<std::string> SiteIdentity::MakeRenewalRequest() const {
-  const std::string name = site();
-  return MakeCertificateRequest(key_, name);
+  const std::lock_guard lock(mutex_);
+  return MakeCertificateRequest(key_, site_);
 }
 
 std::optional<CertificateFacts> SiteIdentity::certificate() const {
@@ -412,11 +447,14 @@ Status SiteIdentity::RaiseFloor(const ModelRef& package) {
   return {};
 }
 
-Status SiteIdentity::SaveName(const std::string& site, const std::string& hub_url) {
+Status SiteIdentity::SaveName(const std::string& site, const std::string& hub_url,
+                              const std::string& token) {
   SKERRY_RETURN_IF_ERROR(
-      WriteFileDurably(File("site.json"), DumpJson(Json{{"site", site}, {"hub_url", hub_url}})));
+      WriteFileDurably(File("site.json"),
+                       DumpJson(Json{{"site", site}, {"hub_url", hub_url}, {"token_id", token}})));
   site_ = site;
   hub_url_ = hub_url;
+  token_id_ = token;
   return {};
 }
 

@@ -7,7 +7,7 @@
 //   policy.key 0600         32 bytes, HMAC key of the policy's pseudonyms; never leaves
 //   policy.<n>.key 0600     those before it, 1 the first; never leave either
 //   token.json 0600         the join token, kept until joined
-//   site.json               the name, whence the hub is reached
+//   site.json               the name, whence the hub is reached, the token taken last
 //   grant.json 0600         the verified join grant: certificate, CA, hub keys
 //   desired.json            the envelope of the newest accepted desired state
 //   floors.json             per model name the highest admitted version and its digest
@@ -49,15 +49,18 @@ class SiteIdentity {
   SiteIdentity& operator=(const SiteIdentity&) = delete;
 
   std::string site() const;
-  const PrivateKey& key() const { return key_; }
+  PrivateKey key() const;
   std::string policy_hmac_key() const;  // 32 raw bytes
   // The newest first: what a pseudonym of an earlier key stood for can be found out here alone.
   std::vector<std::string> policy_hmac_keys() const;
   // A new key, from now on.
   Status RotatePolicyKey();
 
-  // Keeps the token until the grant comes. When joined it is left alone, with a log line
-  // (harmless); a token for another site is refused (kConflict).
+  // Keeps the token until the grant comes. When joined, the token that was taken last is left
+  // alone, with a log line (harmless). Another one means joining again, as after a revocation: a
+  // new key is drawn, and the site has not joined until that key is granted a certificate; what it
+  // runs, its floors and pseudonyms stay. Call it before anything else takes a copy of the key.
+  // kConflict: a token for another site, or of a hub that has not signed this site's grant.
   Status TakeToken(const JoinToken& token);
   bool has_token() const;
   bool joined() const;
@@ -117,16 +120,20 @@ class SiteIdentity {
   Status TakeGrant(const JoinGrant& grant);
   void ShowExpiry();
   Result<GrantChange> ApplyRenewal(std::string_view envelope_json);
-  Status SaveName(const std::string& site, const std::string& hub_url);
+  Status SaveName(const std::string& site, const std::string& hub_url, const std::string& token);
+  Status CheckHubOf(const JoinToken& token) const;
+  // With the token in token.json: a key of its own for the second joining.
+  Status DrawNewKey();
   std::filesystem::path File(const char* name) const { return directory_ / name; }
 
   const std::filesystem::path directory_;
-  const PrivateKey key_;
   mutable std::mutex mutex_;  // guards everything below
+  PrivateKey key_;
   std::string policy_hmac_key_;
   std::vector<std::string> old_policy_keys_;  // the first one first
   std::string site_;
   std::string hub_url_;
+  std::string token_id_;  // taken last; "" before the first
   std::optional<JoinToken> token_;
   std::string certificate_pem_;
   std::string ca_pem_;

@@ -10,6 +10,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class GraceTest : public OutboxTest {
  protected:
@@ -123,6 +124,11 @@ TEST_F(GraceTest, WithoutAGraceWhatIsLostIsNamedAndBecomesAGap) {
   EXPECT_TRUE(Pending().empty());
   for (const LostRange& range : Facts().lost) EXPECT_TRUE(range.told);
   ExpectBalanced();
+  EXPECT_GT(*outbox_->AcknowledgeLost(), 0U);
+  EXPECT_EQ(*outbox_->AcknowledgeLost(), 0U);
+  Reopen();
+  EXPECT_THAT(outbox_->Alarms(), IsEmpty());
+  EXPECT_EQ(Facts().lost_primary_rows, primary_rows);
 }
 
 TEST_F(GraceTest, ARestoredHubThatHasCountedAsFarIsFoundOutByWhatItHolds) {
@@ -205,6 +211,7 @@ TEST_F(GraceTest, WhatIsLostMayStillArriveByALateStickAlsoInPart) {
   Apply(HubReceipt());
   Drain();
   EXPECT_EQ(Facts().lost_primary_rows, 30U);
+  EXPECT_EQ(*outbox_->AcknowledgeLost(), 30U);
   hub_[{outbox_->epoch(), RecordClass::kSample}].received.Add(5, 12);
   Apply(HubReceipt());
   EXPECT_EQ(Facts().lost_primary_rows, 22U);
@@ -216,6 +223,13 @@ TEST_F(GraceTest, WhatIsLostMayStillArriveByALateStickAlsoInPart) {
   EXPECT_TRUE(Facts().lost.empty());
   EXPECT_EQ(Facts().receipted_primary_rows, 30U);
   ExpectBalanced();
+  // That a person knew of what has come back hides nothing that is lost later.
+  const auto second_backup = hub_;
+  PutAndSeal(10);
+  Drain();
+  RestoreHub(second_backup);
+  Apply(HubReceipt());
+  EXPECT_THAT(outbox_->Alarms(), Contains(HasSubstr("has lost 10 records")));
 }
 
 TEST_F(GraceTest, TheGraceIsTheFirstToGoAndCostsNoRecord) {

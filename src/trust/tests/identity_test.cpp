@@ -78,6 +78,41 @@ TEST_F(IdentityTest, JoiningSurvivesRestartsAtEveryStep) {
   EXPECT_FALSE(identity->has_token());
 }
 
+TEST_F(IdentityTest, AnotherTokenMeansJoiningAgainWithANewKey) {
+  JoinToken second = TokenOf(hub_, "north");
+  second.token_id = "t2";
+  std::string first_key;
+  {
+    const auto identity = OpenJoined();
+    first_key = identity->key().public_key().key_id();
+    ASSERT_TRUE(identity->AcceptDesired(*SignDesiredState(State(1), hub_.key)));
+    JoinToken foreign = second;
+    foreign.hub_key_pem = model_key_.public_key().ToPem();
+    EXPECT_EQ(identity->TakeToken(foreign).error().code(), ErrorCode::kConflict);
+    EXPECT_TRUE(identity->joined());
+    ASSERT_TRUE(identity->TakeToken(second));
+    EXPECT_FALSE(identity->joined());
+    EXPECT_NE(identity->key().public_key().key_id(), first_key);
+  }
+  std::string second_key;
+  {
+    // Whatever it holds of its hub stays, and so does the token.
+    const auto identity = *SiteIdentity::Open(identity_path());
+    EXPECT_FALSE(identity->joined());
+    EXPECT_TRUE(identity->has_token());
+    ASSERT_TRUE(identity->desired());
+    second_key = identity->key().public_key().key_id();
+    EXPECT_TRUE(identity->TakeToken(second));
+    EXPECT_EQ(identity->key().public_key().key_id(), second_key) << "one new key for a token";
+    ASSERT_TRUE(identity->ApplyGrant(GrantOf(hub_, "north", identity->key().public_key())));
+  }
+  const auto identity = *SiteIdentity::Open(identity_path());
+  EXPECT_TRUE(identity->joined());
+  EXPECT_EQ(identity->key().public_key().key_id(), second_key);
+  EXPECT_TRUE(identity->TakeToken(second));
+  EXPECT_TRUE(identity->joined());
+}
+
 TEST_F(IdentityTest, GrantWithoutATokenIsNotBelieved) {
   const auto identity = *SiteIdentity::Open(identity_path(), "north");
   const std::string grant = GrantOf(hub_, "north", identity->key().public_key());
