@@ -133,6 +133,10 @@ Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
                                       const std::filesystem::path& path,
                                       const std::optional<AgeRecipient>& receiver) {
   SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, parts.progress->Begin("export"));
+  // The courier takes the latest rows along; what cannot be sealed, as on a full disk, stays here.
+  if (const Status sealed = parts.outbox->SealNow(); !sealed)
+    LogWarning("the bundle goes without the rows that are in no segment yet reason={}",
+               sealed.error().ToString());
   SKERRY_ASSIGN_OR_RETURN(const std::vector<Shipment> shipments, parts.outbox->PendingShipments());
   SKERRY_ASSIGN_OR_RETURN(
       BundleWriter writer,

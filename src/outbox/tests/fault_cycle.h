@@ -1,4 +1,5 @@
-// What the fault tests put an outbox through: capture, seal, upload, receipts, restarts, shedding.
+// What the fault tests put an outbox through: capture, seal, upload, receipts, restarts, a hub that
+// loses what it held, shedding.
 // Run by a child process under storage/tests/faultfs/shim.c, which records what it does to its
 // files or makes one call fail, and judged from what it marked.
 #pragma once
@@ -28,8 +29,11 @@ class FaultCycle : public OutboxTest {
     options_.segment_rows = 60;
     const auto policy = Policy(testing_rows::MillingYaml());
     CaptureAndShip(policy);
+    const auto backup = hub_;
     Restart();
     ShipHalf(policy);
+    RestoreHub(backup);
+    Ship(1);
     options_.quota_bytes = 150'000;
     Restart();
     Shed();

@@ -29,12 +29,6 @@ class GraceTest : public OutboxTest {
     Apply(HubReceipt());
   }
   // The hub is what it was when `then` was its store.
-  void RestoreHub(const std::map<std::pair<InstanceId, RecordClass>, StreamReceipt>& then) {
-    hub_ = then;
-    incarnation_ = "restored";
-    ++restores_;
-    receipt_counter_ = 0;
-  }
   // The site's own sum, with what the hub counts of lost rows once it has accepted them.
   void ExpectBalanced() {
     const auto status = outbox_->ReadStatus();

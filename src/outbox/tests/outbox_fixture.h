@@ -119,6 +119,13 @@ class OutboxTest : public ::testing::Test {
     }
     return *SignReceipt(receipt, hub_key_);
   }
+  // The hub is put back from a back-up that was made when it held that.
+  void RestoreHub(const std::map<std::pair<InstanceId, RecordClass>, StreamReceipt>& then) {
+    hub_ = then;
+    incarnation_ = "restored";
+    ++restores_;
+    receipt_counter_ = 0;
+  }
   ReceiptOutcome Apply(const std::string& envelope) {
     const std::vector<PublicKey> keys = {hub_key_.public_key()};
     const auto outcome = outbox_->ApplyReceipt(envelope, keys);

@@ -133,6 +133,10 @@ class PowerTest : public OutboxTest {
     if (!told.receipt.empty()) {
       const std::vector<PublicKey> keys = {hub_key_.public_key()};
       hub = *VerifyReceipt(told.receipt, keys);
+      // A hub that was restored says so again: what it has lost is still here, or was shed.
+      if (hub.hub_restores > 0)
+        if (const auto applied = outbox.ApplyReceipt(told.receipt, keys); !applied)
+          note("receipt: " + applied.error().ToString());
     }
     CheckRows(outbox, told, hub, note);
     if (drain && wrong.empty()) {
@@ -167,6 +171,8 @@ class PowerTest : public OutboxTest {
                  .second)
           note(fmt::format("row {}:{} shares its record with another", ids[i].instance.Short(),
                            ids[i].n));
+        if (fate->place == RowPlace::kLost)
+          note(fmt::format("row {} is lost by the hub and not here any more", ids[i].n));
         if (fate->place == RowPlace::kDamaged) note(fmt::format("row {} is damaged", ids[i].n));
         if (fate->place == RowPlace::kReceived && !Holds(hub, *fate))
           note(fmt::format("row {} was deleted and the hub does not have it", ids[i].n));
@@ -189,6 +195,8 @@ class PowerTest : public OutboxTest {
     hub_.clear();
     for (const StreamReceipt& stream : before.streams) hub_[{stream.epoch, stream.cls}] = stream;
     receipt_counter_ = before.counter;
+    if (!before.hub_incarnation.empty()) incarnation_ = before.hub_incarnation;
+    restores_ = before.hub_restores;
     if (const Status sealed = outbox.SealNow(); !sealed)
       return note("seal: " + sealed.error().ToString());
     const auto shipments = outbox.PendingShipments();
