@@ -25,9 +25,9 @@ spark-scale: build  ## measure Spark: 10,000,000 made rows, and with SKERRY_TEST
 	scripts/deps --spark
 	SKERRY_SPARK=$$(scripts/deps --print-spark) bench/spark.py rows
 	test -z "$$SKERRY_TEST_DATA" || SKERRY_SPARK=$$(scripts/deps --print-spark) bench/spark.py kdd99 "$$SKERRY_TEST_DATA/kdd99/kddcup.data_10_percent.gz"
-mlflow-test: build  ## tell trainings to a real MLflow server (installs it: 0.3 GB)
+mlflow-test: build  ## tell trainings to a real MLflow server and pack models that MLflow saved (installs it: 0.4 GB)
 	scripts/deps --mlflow
-	SKERRY_MLFLOW_PYTHON=$$(scripts/deps --print-mlflow)/bin/python python3 tests/mlflow_test.py
+	for test in mlflow mlflow_model; do SKERRY_MLFLOW_PYTHON=$$(scripts/deps --print-mlflow)/bin/python python3 tests/$${test}_test.py || exit 1; done
 check: deps  ## check the house rules
 	scripts/check
 tidy: deps  ## run clang-tidy over every source

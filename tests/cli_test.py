@@ -1,5 +1,6 @@
 """Drives the release binary from the outside, as a person would type. Prints "N passed, N failed, N skipped"."""
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -130,7 +131,16 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(unsigned.returncode, 1)
         self.assertIn("no signature", unsigned.stderr)
         self.assertEqual(run("sign", layout, "--key", key).returncode, 0)
-        self.assertEqual(run("verify", layout, "--key", key).returncode, 0)
+        verified = run("verify", layout, "--key", key)
+        self.assertEqual(verified.returncode, 0, verified.stderr)
+        self.assertIn("CycloneDX 1.6", verified.stdout)
+        # What the key attests: the bytes that were trained on, and every file of the package.
+        chain = json.loads(run("verify", layout, "--key", key, "--json").stdout)
+        trained_on = {one["name"]: one["digest"]["sha256"] for one in chain["provenance"]["buildDefinition"]["resolvedDependencies"]}
+        self.assertEqual(trained_on, {"train.csv": hashlib.sha256((self.dir / "train.csv").read_bytes()).hexdigest()})
+        self.assertIn("auc", chain["provenance"]["runDetails"]["skerry_metrics"]["holdout"]["model"])
+        files = {one["name"]: one["hashes"][0]["content"] for one in chain["sbom"]["components"] if one["type"] == "file"}
+        self.assertEqual(files, {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (self.dir / "model").iterdir()})
         blob = max((layout / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
         data = bytearray(blob.read_bytes())
         data[len(data) // 2] ^= 1

@@ -14,25 +14,28 @@
 #include "oci/cosign.h"
 #include "oci/layout.h"
 #include "oci/media_types.h"
+#include "oci/model_statements.h"
 #include "oci/modelpack.h"
 #include "oci/registry_client.h"
 #include "storage/file.h"
+#include "train/import_model.h"
 
 namespace skerry {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool IsSignatureOf(const Artifact& artifact, const Digest& subject) {
+bool SpeaksOf(const Artifact& artifact, const Digest& subject) {
   const auto manifest = Manifest::Parse(artifact.manifest_bytes);
   return manifest && manifest->subject && manifest->subject->digest == subject;
 }
 
-// What a layout made by pack holds: one model, and the signatures of it.
+// What a layout made by pack holds: one model, and the signatures and attestations about it.
 struct PackedModel {
   Artifact model;
   ModelPackFacts facts;
-  std::vector<Artifact> signatures;
+  std::vector<Artifact> referrers;
+  std::vector<Artifact> legacy;  // signatures in cosign's form before version 3
 };
 
 Result<PackedModel> ReadPackedModel(const fs::path& layout) {
@@ -52,9 +55,13 @@ Result<PackedModel> ReadPackedModel(const fs::path& layout) {
   SKERRY_ASSIGN_OR_RETURN(const std::string config,
                           packed.model.blobs.front().Read(limits::kManifestBytes));
   SKERRY_ASSIGN_OR_RETURN(packed.facts, ReadModelPackFacts(config), layout.string());
-  for (Artifact& artifact : others)
-    if (IsSignatureOf(artifact, packed.model.manifest.digest))
-      packed.signatures.push_back(std::move(artifact));
+  for (Artifact& artifact : others) {
+    const bool legacy = artifact.manifest.artifact_type == media_types::kLegacySignature;
+    if (legacy)
+      packed.legacy.push_back(std::move(artifact));
+    else if (SpeaksOf(artifact, packed.model.manifest.digest))
+      packed.referrers.push_back(std::move(artifact));
+  }
   return packed;
 }
 
@@ -63,9 +70,15 @@ Status WriteLayout(const fs::path& directory, const PackedModel& packed) {
   SKERRY_RETURN_IF_ERROR(
       writer.AddArtifact(packed.model, {{std::string(annotations::kRefName), packed.facts.version},
                                         {std::string(annotations::kKind), "model"}}));
-  for (const Artifact& signature : packed.signatures)
-    SKERRY_RETURN_IF_ERROR(
-        writer.AddArtifact(signature, {{std::string(annotations::kKind), "signature"}}));
+  for (const Artifact& referrer : packed.referrers)
+    SKERRY_RETURN_IF_ERROR(writer.AddArtifact(
+        referrer, {{std::string(annotations::kKind),
+                    MayBeSignature(referrer.manifest) ? "signature" : "attestation"}}));
+  for (const Artifact& image : packed.legacy)
+    SKERRY_RETURN_IF_ERROR(writer.AddArtifact(
+        image,
+        {{std::string(annotations::kRefName), LegacySignatureTag(packed.model.manifest.digest)},
+         {std::string(annotations::kKind), "signature"}}));
   return writer.Finish();
 }
 
@@ -99,18 +112,81 @@ struct RegistryArguments {
   }
 };
 
+Result<std::vector<std::string>> BundlesOf(const std::vector<Artifact>& referrers) {
+  std::vector<std::string> bundles;
+  for (const Artifact& referrer : referrers) {
+    SKERRY_ASSIGN_OR_RETURN(std::string bundle, ReadDocument(referrer, media_types::kSigstoreBundle,
+                                                             limits::kManifestBytes));
+    bundles.push_back(std::move(bundle));
+  }
+  return bundles;
+}
+
 Status CheckSignatures(const Digest& digest, const std::vector<std::string>& bundles,
-                       const PublicKey& key) {
+                       const std::vector<Artifact>& legacy, const PublicKey& key) {
   const std::vector<PublicKey> keys{key};
-  if (bundles.empty())
-    return Fail(ErrorCode::kPermissionDenied, "{} has no signature; sign it with 'skerry sign'",
-                digest.ToString());
-  Status last;
+  Status last = Fail(ErrorCode::kPermissionDenied,
+                     "{} has no signature; sign it with 'skerry sign'", digest.ToString());
   for (const std::string& bundle : bundles) {
+    SKERRY_ASSIGN_OR_RETURN(const std::string type, PredicateTypeOf(bundle));
+    if (type != kCosignSignature) continue;
     last = VerifyCosignBundle(bundle, digest, keys);
     if (last) return last;
   }
+  for (const Artifact& image : legacy) {
+    last = VerifyLegacySignature(image, digest, keys);
+    if (last) return last;
+  }
   return last;
+}
+
+// The predicate of that type that `key` has attested of the digest; null where there is none.
+Json AttestedBy(const PublicKey& key, const Digest& digest, std::string_view type,
+                const std::vector<std::string>& bundles) {
+  for (const std::string& bundle : bundles)
+    if (auto predicate = VerifyAttestation(bundle, digest, type, std::span(&key, 1)); predicate)
+      return std::move(*predicate);
+  return {};
+}
+
+// What is known of a packed model, and by whose word.
+Json ChainOfTrust(const PackedModel& packed, const PublicKey& key,
+                  const std::vector<std::string>& bundles) {
+  const Digest& digest = packed.model.manifest.digest;
+  return {{"model", packed.facts.name + ":" + packed.facts.version},
+          {"digest", digest.ToString()},
+          {"blobs", packed.model.blobs.size()},
+          {"signed_by", key.key_id()},
+          {"provenance", AttestedBy(key, digest, kSlsaProvenance, bundles)},
+          {"sbom", AttestedBy(key, digest, kCycloneDxBom, bundles)}};
+}
+
+void PrintChain(const Json& chain) {
+  const std::string key = chain.at("signed_by").get<std::string>().substr(0, 16);
+  std::printf("%s %s\n", chain.at("model").get<std::string>().c_str(),
+              chain.at("digest").get<std::string>().c_str());
+  std::printf("1. every one of %zu blobs has the digest that the manifest names\n",
+              chain.at("blobs").get<std::size_t>());
+  std::printf("2. the manifest is signed by key %s\n", key.c_str());
+  const Json& provenance = chain.at("provenance");
+  if (provenance.is_null()) {
+    std::puts("3. that key attests no provenance");
+  } else {
+    std::puts("3. that key attests what it was made of (SLSA provenance v1):");
+    for (const Json& source : provenance.at("/buildDefinition/resolvedDependencies"_json_pointer))
+      for (const auto& [algorithm, hex] : source.at("digest").items())
+        std::printf("     %s %s:%s\n", source.at("name").get<std::string>().c_str(),
+                    algorithm.c_str(), hex.get<std::string>().c_str());
+    for (const auto& [name, version] :
+         provenance.at("/runDetails/builder/version"_json_pointer).items())
+      std::printf("     by %s %s\n", name.c_str(), version.get<std::string>().c_str());
+  }
+  const Json& bom = chain.at("sbom");
+  if (bom.is_null())
+    std::puts("4. that key attests no bill of materials");
+  else
+    std::printf("4. that key attests a bill of %zu materials (CycloneDX %s)\n",
+                bom.at("components").size(), bom.at("specVersion").get<std::string>().c_str());
 }
 
 Status Pull(const std::string& name_version, const std::string& hub, const fs::path& out,
@@ -128,16 +204,21 @@ Status Pull(const std::string& name_version, const std::string& hub, const fs::p
   SKERRY_ASSIGN_OR_RETURN(
       const auto referrers,
       registry.Referrers(repository, model.manifest.digest, media_types::kSigstoreBundle));
-  std::vector<std::string> bundles;
+  std::vector<Artifact> signatures;
   for (const Descriptor& referrer : referrers) {
+    if (!MayBeSignature(referrer)) continue;
     SKERRY_ASSIGN_OR_RETURN(
-        const Artifact artifact,
+        Artifact artifact,
         registry.PullArtifact(repository, referrer.digest.ToString(), work.path()));
-    SKERRY_ASSIGN_OR_RETURN(std::string bundle, ReadDocument(artifact, media_types::kSigstoreBundle,
-                                                             limits::kManifestBytes));
-    bundles.push_back(std::move(bundle));
+    signatures.push_back(std::move(artifact));
   }
-  SKERRY_RETURN_IF_ERROR(CheckSignatures(model.manifest.digest, bundles, key));
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<std::string> bundles, BundlesOf(signatures));
+  std::vector<Artifact> legacy;
+  if (auto image =
+          registry.PullArtifact(repository, LegacySignatureTag(model.manifest.digest), work.path());
+      image)
+    legacy.push_back(std::move(*image));
+  SKERRY_RETURN_IF_ERROR(CheckSignatures(model.manifest.digest, bundles, legacy, key));
   SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(model.manifest_bytes));
   SKERRY_RETURN_IF_ERROR(UnpackModel(
       manifest,
@@ -154,43 +235,96 @@ Status Pull(const std::string& name_version, const std::string& hub, const fs::p
   return {};
 }
 
+Status PackDirectory(const fs::path& package, const ImportOptions& named, const fs::path& out) {
+  PackedModel packed;
+  SKERRY_ASSIGN_OR_RETURN(packed.model, PackModel(package, named.name, named.version));
+  packed.facts = {named.name, named.version};
+  SKERRY_RETURN_IF_ERROR(WriteLayout(out, packed));
+  std::printf("%s: %s:%s %s\n", out.c_str(), named.name.c_str(), named.version.c_str(),
+              packed.model.manifest.digest.ToString().c_str());
+  return {};
+}
+
+Status Pack(ImportOptions import, const std::string& package, const fs::path& out) {
+  if (!IsForeignModel(import.model)) return PackDirectory(import.model, import, out);
+  if (import.sample.empty())
+    return Fail(ErrorCode::kInvalidArgument,
+                "{} was trained elsewhere: say with --sample a file of rows as clients will send "
+                "them, from which fields and reference are read",
+                import.model.string());
+  SKERRY_ASSIGN_OR_RETURN(const TemporaryDirectory work, TemporaryDirectory::Create("skerry-pack"));
+  import.out = package.empty() ? work.path() / "package" : fs::path(package);
+  SKERRY_ASSIGN_OR_RETURN(const ImportedModel imported, ImportModel(import));
+  std::printf("%s: task %s, %zu features; its answers on %s rows of the sample are the graph's\n",
+              import.name.c_str(), std::string(ModelTaskName(imported.schema.task)).c_str(),
+              imported.schema.feature_count(), WithThousands(imported.sample_rows).c_str());
+  return PackDirectory(import.out, import, out);
+}
+
 }  // namespace
 
 CommandRun DeclarePack(CLI::App& app) {
   struct Arguments {
-    std::string package, name, version, out;
+    std::string out, package;
+    ImportOptions import;
   };
   auto args = std::make_shared<Arguments>();
-  app.add_option("package", args->package, "a model package's directory")->required();
-  app.add_option("--name", args->name, "the model's name")->required();
-  app.add_option("--version", args->version, "its version")->required();
+  ImportOptions& import = args->import;
+  app.add_option("model", import.model,
+                 "a model package's directory, an .onnx file, or an MLflow model's directory")
+      ->required();
+  app.add_option("--name", import.name, "the model's name")->required();
+  app.add_option("--version", import.version, "its version")->required();
   app.add_option("--out", args->out, "the OCI image layout to make")->required();
-  return [args]() -> Status {
-    PackedModel packed;
-    SKERRY_ASSIGN_OR_RETURN(packed.model, PackModel(args->package, args->name, args->version));
-    packed.facts = {args->name, args->version};
-    SKERRY_RETURN_IF_ERROR(WriteLayout(args->out, packed));
-    std::printf("%s: %s:%s %s\n", args->out.c_str(), args->name.c_str(), args->version.c_str(),
-                packed.model.manifest.digest.ToString().c_str());
-    return {};
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return app.add_option(name, value, help)->group("Of a model that was trained elsewhere");
   };
+  add("--sample", import.sample, "CSV, Parquet or NDJSON: rows as clients will send them");
+  add("--label", import.label, "the column that holds the truth, in the sample or later");
+  add("--task", import.task, "classification, multiclass or regression; by the graph else");
+  add("--classes", import.classes, "in the order of the probabilities; as the graph says else")
+      ->delimiter(',');
+  add("--positive", import.positive, "of two classes that which is to be found; the second else");
+  add("--output", import.output,
+      "the graph's output; that with probabilities, or the only one else");
+  add("--ignore", import.ignore, "columns of the sample that are no fields")->delimiter(',');
+  add("--context", import.context, "columns that travel with a row and are no features")
+      ->delimiter(',');
+  add("--id", import.id, "the same, of names of somebody or something")->delimiter(',');
+  add("--schema", import.schema, "a schema.json, instead of what graph and sample say");
+  add("--threshold", import.threshold, "a score of at least this is the positive class")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
+  add("--package", args->package, "leave the model package in this new directory, too");
+  return [args]() -> Status { return Pack(args->import, args->package, args->out); };
 }
 
 CommandRun DeclareSign(CLI::App& app) {
   struct Arguments {
     std::string layout, key;
+    bool legacy = false;
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("layout", args->layout, "a layout made by 'skerry pack'")->required();
   app.add_option("--key", args->key, "a P-256 private key (PEM, mode 0600)")->required();
+  app.add_flag("--legacy", args->legacy, "also in the form of cosign before version 3, as a tag");
   return [args]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::Load(args->key), args->key);
     SKERRY_ASSIGN_OR_RETURN(PackedModel packed, ReadPackedModel(args->layout));
     SKERRY_ASSIGN_OR_RETURN(Artifact signature, MakeCosignBundle(packed.model.manifest, key));
-    packed.signatures.push_back(std::move(signature));
+    SKERRY_ASSIGN_OR_RETURN(std::vector<Artifact> attested, AttestModel(packed.model, key));
+    packed.referrers.push_back(std::move(signature));
+    for (Artifact& attestation : attested) packed.referrers.push_back(std::move(attestation));
+    if (args->legacy) {
+      SKERRY_ASSIGN_OR_RETURN(
+          Artifact image,
+          MakeLegacySignature(packed.model.manifest, "models/" + packed.facts.name, key));
+      packed.legacy.push_back(std::move(image));
+    }
     SKERRY_RETURN_IF_ERROR(ReplaceLayout(args->layout, packed));
-    std::printf("%s\n  signed by key %s\n", packed.model.manifest.digest.ToString().c_str(),
-                key.public_key().key_id().substr(0, 16).c_str());
+    std::printf("%s\n  signed by key %s, with %zu attestation(s)\n",
+                packed.model.manifest.digest.ToString().c_str(),
+                key.public_key().key_id().substr(0, 16).c_str(), attested.size());
     return {};
   };
 }
@@ -198,24 +332,23 @@ CommandRun DeclareSign(CLI::App& app) {
 CommandRun DeclareVerify(CLI::App& app) {
   struct Arguments {
     std::string layout, key;
+    bool json = false;
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("layout", args->layout, "a layout with a packed model")->required();
   app.add_option("--key", args->key, "the public key (PEM) that must have signed it")->required();
+  app.add_flag("--json", args->json, "print what is known as JSON, with the attestations");
   return [args]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(const PublicKey key, ReadPublicKey(args->key));
     SKERRY_ASSIGN_OR_RETURN(const PackedModel packed, ReadPackedModel(args->layout));
-    std::vector<std::string> bundles;
-    for (const Artifact& signature : packed.signatures) {
-      SKERRY_ASSIGN_OR_RETURN(
-          std::string bundle,
-          ReadDocument(signature, media_types::kSigstoreBundle, limits::kManifestBytes));
-      bundles.push_back(std::move(bundle));
-    }
-    SKERRY_RETURN_IF_ERROR(CheckSignatures(packed.model.manifest.digest, bundles, key));
-    std::printf("%s:%s %s: every blob is whole; signed by key %s\n", packed.facts.name.c_str(),
-                packed.facts.version.c_str(), packed.model.manifest.digest.ToString().c_str(),
-                key.key_id().substr(0, 16).c_str());
+    SKERRY_ASSIGN_OR_RETURN(const std::vector<std::string> bundles, BundlesOf(packed.referrers));
+    SKERRY_RETURN_IF_ERROR(
+        CheckSignatures(packed.model.manifest.digest, bundles, packed.legacy, key));
+    const Json chain = ChainOfTrust(packed, key, bundles);
+    if (args->json)
+      std::fputs(DumpJsonPretty(chain).c_str(), stdout);
+    else
+      PrintChain(chain);
     return {};
   };
 }
@@ -234,11 +367,15 @@ CommandRun DeclarePush(CLI::App& app) {
     RegistryClient registry(control.url(), control.http());
     const std::string repository = "models/" + packed.facts.name;
     SKERRY_RETURN_IF_ERROR(registry.PushArtifact(repository, packed.facts.version, packed.model));
-    for (const Artifact& signature : packed.signatures)
-      SKERRY_RETURN_IF_ERROR(registry.PushArtifact(repository, "", signature));
-    std::printf("%s/%s:%s\n  %s, %zu signature(s)\n", control.url().c_str(), repository.c_str(),
-                packed.facts.version.c_str(), packed.model.manifest.digest.ToString().c_str(),
-                packed.signatures.size());
+    for (const Artifact& referrer : packed.referrers)
+      SKERRY_RETURN_IF_ERROR(registry.PushArtifact(repository, "", referrer));
+    for (const Artifact& image : packed.legacy)
+      SKERRY_RETURN_IF_ERROR(registry.PushArtifact(
+          repository, LegacySignatureTag(packed.model.manifest.digest), image));
+    std::printf("%s/%s:%s\n  %s, %zu signature(s) and attestation(s)\n", control.url().c_str(),
+                repository.c_str(), packed.facts.version.c_str(),
+                packed.model.manifest.digest.ToString().c_str(),
+                packed.referrers.size() + packed.legacy.size());
     return {};
   };
 }

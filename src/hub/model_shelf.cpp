@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "oci/cosign.h"
 #include "oci/media_types.h"
+#include "oci/model_statements.h"
 #include "oci/modelpack.h"
 #include "policy/document.h"
 #include "storage/file.h"
@@ -140,8 +141,10 @@ Result<ModelRef> ModelShelf::PutPackage(const fs::path& directory, std::string_v
   // The signature first: a model that can be found is one that can be verified.
   SKERRY_ASSIGN_OR_RETURN(const Artifact signature,
                           MakeCosignBundle(artifact.manifest, *model_key_));
-  SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const Digest signed_by,
-                          registry_->PutArtifact(repository, "", signature));
+  SKERRY_ASSIGN_OR_RETURN(std::vector<Artifact> referrers, AttestModel(artifact, *model_key_));
+  referrers.push_back(signature);
+  for (const Artifact& referrer : referrers)
+    SKERRY_RETURN_IF_ERROR(registry_->PutArtifact(repository, "", referrer));
   SKERRY_ASSIGN_OR_RETURN(Digest digest, registry_->PutArtifact(repository, version, artifact));
   return ModelRef{std::string(name), std::string(version), std::move(digest)};
 }
@@ -170,6 +173,7 @@ Result<std::vector<Artifact>> ModelShelf::Signatures(const ModelRef& model) {
                                                                      media_types::kSigstoreBundle));
   std::vector<Artifact> signatures;
   for (const Descriptor& referrer : referrers) {
+    if (!MayBeSignature(referrer)) continue;
     SKERRY_ASSIGN_OR_RETURN(Artifact signature,
                             registry_->GetArtifact(repository, referrer.digest.ToString()));
     signatures.push_back(std::move(signature));

@@ -11,6 +11,7 @@ namespace skerry::media_types {
 inline constexpr std::string_view kImageManifest = "application/vnd.oci.image.manifest.v1+json";
 inline constexpr std::string_view kImageIndex = "application/vnd.oci.image.index.v1+json";
 inline constexpr std::string_view kEmptyConfig = "application/vnd.oci.empty.v1+json";  // `{}`
+inline constexpr std::string_view kImageConfig = "application/vnd.oci.image.config.v1+json";
 
 // Docker's names for the same two documents; accepted and kept, never written by us.
 inline constexpr std::string_view kDockerManifest =
@@ -28,6 +29,10 @@ inline constexpr std::string_view kModelDocRaw = "application/vnd.cncf.model.doc
 
 // Signatures (cosign 3, Sigstore bundle v0.3, in-toto).
 inline constexpr std::string_view kSigstoreBundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+inline constexpr std::string_view kSimpleSigning =
+    "application/vnd.dev.cosign.simplesigning.v1+json";
+inline constexpr std::string_view kLegacySignature =
+    "application/vnd.dev.cosign.artifact.sig.v1+json";
 inline constexpr std::string_view kInTotoStatement = "application/vnd.in-toto+json";
 
 // Ours. Artifact types and the type of the one document that each carries.

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "oci/append_file.h"
+#include "oci/cosign.h"
 #include "oci/media_types.h"
 #include "storage/file.h"
 
@@ -31,6 +32,7 @@ Result<std::vector<std::string>> RegistrySource::SignatureBundles(const std::str
   std::vector<std::string> bundles;
   for (const Descriptor& referrer : referrers) {
     if (bundles.size() == limits::kSignaturesPerPackage) break;
+    if (!MayBeSignature(referrer)) continue;
     SKERRY_ASSIGN_OR_RETURN(const FetchedManifest fetched,
                             client_->GetManifest(repository, referrer.digest.ToString()));
     SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(fetched.bytes));

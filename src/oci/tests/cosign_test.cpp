@@ -52,6 +52,47 @@ TEST_F(CosignTest, IsAReferrerInTheFormOfCosign) {
   EXPECT_EQ(statement["subject"][0]["digest"]["sha256"], subject_.manifest.digest.hex());
 }
 
+TEST_F(CosignTest, AnAttestationIsNoSignatureAndSpeaksOfItsSubjectAlone) {
+  const Artifact artifact =
+      MakeAttestation(subject_.manifest, "https://example.org/told", {{"a", 1}}, key_).value();
+  const std::string bundle =
+      ReadDocument(artifact, media_types::kSigstoreBundle, 1U << 20U).value();
+  const PublicKey key = key_.public_key();
+  EXPECT_EQ(Verify(bundle, key).error().code(), ErrorCode::kPermissionDenied);
+  EXPECT_EQ(PredicateTypeOf(bundle).value(), "https://example.org/told");
+  EXPECT_EQ(PredicateTypeOf(Bundle()).value(), kCosignSignature);
+  const Digest& subject = subject_.manifest.digest;
+  EXPECT_EQ(
+      VerifyAttestation(bundle, subject, "https://example.org/told", std::span(&key, 1))->at("a"),
+      1);
+  EXPECT_FALSE(VerifyAttestation(bundle, subject, kCosignSignature, std::span(&key, 1)));
+  EXPECT_FALSE(VerifyAttestation(bundle, Digest::Sha256("other"), "https://example.org/told",
+                                 std::span(&key, 1)));
+  const PublicKey stranger = PrivateKey::Generate()->public_key();
+  EXPECT_FALSE(
+      VerifyAttestation(bundle, subject, "https://example.org/told", std::span(&stranger, 1)));
+  // Told apart without being opened.
+  EXPECT_FALSE(MayBeSignature(artifact.manifest));
+  EXPECT_TRUE(MayBeSignature(MakeCosignBundle(subject_.manifest, key_)->manifest));
+}
+
+TEST_F(CosignTest, TheLegacyFormHoldsForItsSubjectAndKeyAlone) {
+  Artifact image = MakeLegacySignature(subject_.manifest, "models/x", key_).value();
+  const Digest& subject = subject_.manifest.digest;
+  EXPECT_EQ(LegacySignatureTag(subject), "sha256-" + std::string(subject.hex()) + ".sig");
+  const PublicKey key = key_.public_key();
+  const PublicKey stranger = PrivateKey::Generate()->public_key();
+  EXPECT_TRUE(VerifyLegacySignature(image, subject, std::span(&key, 1)));
+  EXPECT_EQ(VerifyLegacySignature(image, subject, std::span(&stranger, 1)).error().code(),
+            ErrorCode::kPermissionDenied);
+  EXPECT_EQ(
+      VerifyLegacySignature(image, Digest::Sha256("other"), std::span(&key, 1)).error().code(),
+      ErrorCode::kPermissionDenied);
+  std::get<std::string>(image.blobs.back().content)[10] ^= 1;
+  EXPECT_EQ(VerifyLegacySignature(image, subject, std::span(&key, 1)).error().code(),
+            ErrorCode::kDataLoss);
+}
+
 TEST_F(CosignTest, WrongKeyIsRefused) {
   const Status verified = Verify(Bundle(), PrivateKey::Generate()->public_key());
   ASSERT_FALSE(verified);

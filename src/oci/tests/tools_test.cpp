@@ -8,6 +8,7 @@
 #include "oci/cosign.h"
 #include "oci/layout.h"
 #include "oci/media_types.h"
+#include "oci/model_statements.h"
 #include "oci/modelpack.h"
 #include "oci/tests/registry_fixture.h"
 
@@ -140,9 +141,49 @@ TEST_F(ToolsTest, CosignVerifiesOurBundle) {
   const std::string verify = "cosign verify --allow-http-registry --insecure-ignore-tlog=true ";
   const std::string target = host_ + "/models/milling@" + model_.manifest.digest.ToString();
   ExpectRuns(verify + "--key cosign.pub " + target);
+  ASSERT_TRUE(Client().PushArtifact(
+      "models/milling", "",
+      MakeAttestation(model_.manifest, kSlsaProvenance,
+                      {{"buildDefinition",
+                        {{"buildType", "urn:example:1"}, {"externalParameters", Json::object()}}},
+                       {"runDetails", {{"builder", {{"id", "urn:example:builder"}}}}}},
+                      key)
+          .value()));
+  ExpectRuns(
+      "cosign verify-attestation --allow-http-registry --insecure-ignore-tlog=true --type "
+      "slsaprovenance1 --key cosign.pub " +
+      target);
   EXPECT_NE(RunShell("cd " + data_.path().string() + " && " + verify + "--key other.pub " + target)
                 .status,
             0);
+}
+
+TEST_F(ToolsTest, CosignVerifiesOurLegacySignatureAndWeItsOwn) {
+  SKERRY_NEEDS("cosign");
+  const PrivateKey key = PrivateKey::Generate().value();
+  const std::string tag = LegacySignatureTag(model_.manifest.digest);
+  ASSERT_TRUE(Client().PushArtifact(
+      "models/milling", tag,
+      MakeLegacySignature(model_.manifest, host_ + "/models/milling", key).value()));
+  WriteData("cosign.pub", key.public_key().ToPem());
+  const std::string target = host_ + "/models/milling@" + model_.manifest.digest.ToString();
+  ExpectRuns(
+      "cosign verify --allow-http-registry --insecure-ignore-tlog=true --new-bundle-format=false "
+      "--key cosign.pub " +
+      target);
+  // cosign puts its own beside ours, into the same image.
+  ExpectRuns("COSIGN_PASSWORD= cosign generate-key-pair");
+  ExpectRuns(
+      "COSIGN_PASSWORD= cosign sign --yes --key cosign.key --allow-http-registry "
+      "--new-bundle-format=false --use-signing-config=false --tlog-upload=false " +
+      target);
+  const auto image = Client().PullArtifact("models/milling", tag, data_.path() / "signature");
+  ASSERT_TRUE(image) << image.error().ToString();
+  const PublicKey signer = PublicKey::FromPem(Read("cosign.pub")).value();
+  const Status verified =
+      VerifyLegacySignature(*image, model_.manifest.digest, std::span(&signer, 1));
+  EXPECT_TRUE(verified) << verified.error().ToString();
+  EXPECT_FALSE(VerifyLegacySignature(*image, Digest::Sha256("other"), std::span(&signer, 1)));
 }
 
 TEST_F(ToolsTest, WeVerifyWhatCosignSigned) {
