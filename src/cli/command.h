@@ -50,6 +50,7 @@ CommandRun DeclareToken(CLI::App& app);
 CommandRun DeclareDeploy(CLI::App& app);
 CommandRun DeclareAcknowledge(CLI::App& app);
 CommandRun DeclareRevoke(CLI::App& app);
+CommandRun DeclareLineage(CLI::App& app);
 CommandRun DeclareBundle(CLI::App& app);
 CommandRun DeclarePolicy(CLI::App& app);
 CommandRun DeclareOutbox(CLI::App& app);

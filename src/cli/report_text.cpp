@@ -278,6 +278,24 @@ std::string ReconciliationText(const std::vector<Json>& sites) {
   return out;
 }
 
+std::string LineageText(const Json& answer) {
+  std::string text = fmt::format(
+      "{} of {}: {} {} in {}, scored by {}\n", answer.value("row", ""), answer.value("site", ""),
+      answer.value("class", ""), answer.value("seq", std::uint64_t{0}), answer.value("file", ""),
+      answer.value("model", ""));
+  for (const Json& model : answer.value("lineage", Json::array())) {
+    if (model.contains("model"))
+      text += fmt::format("{} {}\n", model.value("model", ""), model.value("digest", ""));
+    if (model.contains("missing")) text += fmt::format("  {}\n", model.value("missing", ""));
+    for (const Json& source : model.value("made_of", Json::array()))
+      text += fmt::format("  made of {} {}\n", source.value("name", ""), source.value("digest", ""));
+    for (const Json& file : model.value("segments", Json::array()))
+      text += fmt::format("  {} labelled rows of {}\n", file.value("rows", std::uint64_t{0}),
+                          file.value("file", ""));
+  }
+  return text;
+}
+
 std::string EvaluationText(const EvaluateReport& report) {
   if (report.task != ModelTask::kBinary) return TaskEvaluationText(report);
   std::string out = fmt::format("{} rows, {} of them positive\n", WithThousands(report.rows),

@@ -29,6 +29,8 @@ std::string ReplayText(const Json& facts);
 // The reconciliations of some sites (GET /v1/sites/{site}/reconciliation). Terms that are 0
 // everywhere are named below the table.
 std::string ReconciliationText(const std::vector<Json>& sites);
+// Of GET /v1/sites/{site}/lineage.
+std::string LineageText(const Json& answer);
 std::string EvaluationText(const EvaluateReport& report);
 std::string ComparisonText(const CompareReport& report);
 

@@ -1,6 +1,6 @@
-// site, hub, token, deploy, acknowledge, revoke, label, retrain, status: the two long-running sides
-// and what a person asks of them. Everything but `site` and `hub` talks to the running process by
-// its API.
+// site, hub, token, deploy, acknowledge, revoke, label, retrain, lineage, status: the two
+// long-running sides and what a person asks of them. Everything but `site` and `hub` talks to the
+// running process by its API.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -286,6 +286,29 @@ CommandRun DeclareRetrain(CLI::App& app) {
   return [request]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(const Json run, RunRetrain(*request));
     std::fputs(request->json ? DumpJsonPretty(run).c_str() : DescribeRun(run).c_str(), stdout);
+    return {};
+  };
+}
+
+CommandRun DeclareLineage(CLI::App& app) {
+  struct Arguments {
+    std::string row;
+    OneSite at;
+    bool json = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  app.add_option("row", args->row, "the row id that came with the answer")->required();
+  app.add_option("--site", args->at.site, "the site that scored it")->required();
+  app.add_flag("--json", args->json, "print the answer as JSON");
+  DeclareHubData(app, args->at.hub);
+  return [args]() -> Status {
+    SKERRY_RETURN_IF_ERROR(CheckName("site name", args->at.site));
+    SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const RowId row, RowId::Parse(args->row));
+    SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args->at.hub));
+    SKERRY_ASSIGN_OR_RETURN(
+        const Json answer,
+        control.Get(fmt::format("/v1/sites/{}/lineage?row={}", args->at.site, args->row)));
+    std::fputs(args->json ? DumpJsonPretty(answer).c_str() : LineageText(answer).c_str(), stdout);
     return {};
   };
 }

@@ -27,6 +27,7 @@ const HubApi::ApiRoute HubApi::kRoutes[] = {
     {"POST", "/v1/sites/{site}/certificate", Access::kOpen, &HubApi::RenewCertificate},
     {"POST", "/v1/sites/{site}/revoke", Access::kAdmin, &HubApi::RevokeSite},
     {"POST", "/v1/sites/{site}/acknowledge", Access::kAdmin, &HubApi::AcknowledgeSite},
+    {"GET", "/v1/sites/{site}/lineage", Access::kAdmin, &HubApi::GetLineage},
     {"POST", "/v1/sites/{site}/status", Access::kSite, &HubApi::PostStatus},
     {"GET", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::GetReceipt},
     {"POST", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::PostReceipt},

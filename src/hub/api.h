@@ -103,6 +103,7 @@ class HubApi {
   Result<HttpResponse> RenewCertificate(const HttpRequest& request);
   Result<HttpResponse> RevokeSite(const HttpRequest& request);
   Result<HttpResponse> AcknowledgeSite(const HttpRequest& request);
+  Result<HttpResponse> GetLineage(const HttpRequest& request);
   Result<HttpResponse> ListSites(const HttpRequest& request);
   Result<HttpResponse> GetSite(const HttpRequest& request);
   Result<HttpResponse> GetReconciliation(const HttpRequest& request);

@@ -11,8 +11,10 @@
 #include "hub/api.h"
 #include "hub/drift_report.h"
 #include "hub/ledger.h"
+#include "hub/lineage.h"
 #include "hub/site_directory.h"
 #include "outbox/site_status.h"
+#include "tabular/engine.h"
 
 namespace skerry {
 namespace {
@@ -157,6 +159,40 @@ Result<HttpResponse> HubApi::LookupRows(const HttpRequest& request) {
     if (!seen.contains(id)) missing.push_back(id);
   }
   return JsonResponse({{"found", std::move(found)}, {"missing", std::move(missing)}});
+}
+
+Result<HttpResponse> HubApi::GetLineage(const HttpRequest& request) {
+  const std::string& site = request.Param("site");
+  if (!request.HasQuery("row"))
+    return Fail(ErrorCode::kInvalidArgument, "which row? Ask with ?row=<row id>");
+  SKERRY_ASSIGN_OR_RETURN(const RowId row, RowId::Parse(request.Query("row")), "row");
+  for (const RecordClass cls :
+       {RecordClass::kAnomaly, RecordClass::kSample, RecordClass::kInsight}) {
+    SKERRY_ASSIGN_OR_RETURN(const auto files, parts_.store->Read([&](Database& db) {
+      return Ledger(db).FilesOfClass(cls, site, "", 0);
+    }));
+    SKERRY_ASSIGN_OR_RETURN(
+        const Table table,
+        parts_.lake->Query(fmt::format("SELECT model, seq::BIGINT, filename FROM {{files}} WHERE "
+                                       "instance = {} AND n = {} LIMIT 1",
+                                       QuoteLiteral(row.instance.ToString()), row.n),
+                           files));
+    if (table.rows() == 0) continue;
+    if (table.columns[0].IsNull(0))
+      return Fail(ErrorCode::kNotFound, "the record of the row {} does not tell its model",
+                  row.ToString());
+    Json record{{"site", site},
+                {"row", row.ToString()},
+                {"class", RecordClassName(cls)},
+                {"seq", table.columns[1].ints[0]},
+                {"model", table.columns[0].texts[0]},
+                {"file", std::filesystem::path(table.columns[2].texts[0]).filename().string()}};
+    SKERRY_ASSIGN_OR_RETURN(const ModelRef model, parts_.shelf->FindModel(table.columns[0].texts[0]));
+    SKERRY_ASSIGN_OR_RETURN(record["lineage"], LineageOf(*parts_.shelf, model));
+    return JsonResponse(std::move(record));
+  }
+  return Fail(ErrorCode::kNotFound, "the hub holds no record of the row {} of {}", row.ToString(),
+              site);
 }
 
 Result<HttpResponse> HubApi::Overview(const HttpRequest&) {

@@ -121,6 +121,26 @@ Result<ModelReference> ModelShelf::ReferenceOf(const ModelRef& model) {
   return ModelReference::FromJson(json);
 }
 
+Result<Json> ModelShelf::ProvenanceOf(const ModelRef& model) {
+  return ReadDocumentOf(model, "provenance.json");
+}
+
+Result<std::optional<ModelRef>> ModelShelf::FindByFile(std::string_view name, std::string_view file,
+                                                       const Digest& digest) {
+  const std::string repository = ModelRepository(name);
+  SKERRY_ASSIGN_OR_RETURN(const auto tags, registry_->Tags(repository));
+  for (const std::string& tag : tags) {
+    SKERRY_ASSIGN_OR_RETURN(const std::string bytes, registry_->ManifestBytes(repository, tag));
+    SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(bytes));
+    for (const Descriptor& layer : manifest.layers) {
+      if (layer.digest != digest || layer.Annotation(annotations::kModelFilePath) != file) continue;
+      SKERRY_ASSIGN_OR_RETURN(Digest found, registry_->Resolve(repository, tag));
+      return ModelRef{std::string(name), tag, std::move(found)};
+    }
+  }
+  return std::nullopt;
+}
+
 Status ModelShelf::CheckVersionIsFree(std::string_view repository, std::string_view version,
                                       const Artifact& artifact) {
   const auto taken = registry_->Resolve(repository, version);

@@ -46,6 +46,13 @@ class ModelShelf {
   Result<ModelSchema> SchemaOf(const ModelRef& model);
   Result<ModelReference> ReferenceOf(const ModelRef& model);
 
+  // provenance.json; kNotFound for a package without one.
+  Result<Json> ProvenanceOf(const ModelRef& model);
+  // A model of that name whose package has the file with this digest; none where the registry does
+  // not hold it (any more).
+  Result<std::optional<ModelRef>> FindByFile(std::string_view name, std::string_view file,
+                                             const Digest& digest);
+
   // Packs, stores, signs. kAlreadyExists when the version is taken by other content.
   Result<ModelRef> PutPackage(const std::filesystem::path& directory, std::string_view name,
                               std::string_view version);

@@ -66,6 +66,26 @@ Result<Table> LabelledRows(TabularEngine& engine, const RetrainSpec& spec,
       label, ParquetSource("", paths)));
 }
 
+// Which files of the lake the labelled rows are in, after LabelledRows.
+Result<std::vector<ReleasedFile>> FilesOfLabelledRows(TabularEngine& engine,
+                                                      const RetrainSpec& spec) {
+  std::vector<std::string> paths;
+  for (const fs::path& file : spec.lake) paths.push_back(file.string());
+  SKERRY_ASSIGN_OR_RETURN(
+      const Table counts,
+      engine.Query(fmt::format("SELECT s.filename, count(*) FROM {} s JOIN labels l ON s.instance = "
+                               "l.instance AND s.n = l.n GROUP BY s.filename ORDER BY s.filename",
+                               ParquetSource("", paths))));
+  std::vector<ReleasedFile> files;
+  for (std::size_t i = 0; i < counts.rows(); ++i) {
+    const fs::path file = counts.columns[0].texts[i];
+    SKERRY_ASSIGN_OR_RETURN(const Digest digest, DigestOfFile(file));
+    files.push_back({file.filename().string(), digest.ToString(),
+                     static_cast<std::uint64_t>(counts.columns[1].ints[i])});
+  }
+  return files;
+}
+
 Result<GateReport> Judge(TabularEngine& engine, const RetrainSpec& spec) {
   std::map<std::string, Table> tables;
   GateOptions options;
@@ -93,6 +113,7 @@ Status Run(const fs::path& spec_file) {
   RetrainOptions options;
   options.champion = spec.champion;
   SKERRY_ASSIGN_OR_RETURN(options.released, LabelledRows(*engine, spec, schema));
+  SKERRY_ASSIGN_OR_RETURN(options.released_files, FilesOfLabelledRows(*engine, spec));
   const std::uint64_t released = options.released.rows();
   LogInfo("labelled rows found in the lake rows={} files={}", released, spec.lake.size());
   if (!spec.request.base.empty()) {

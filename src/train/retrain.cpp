@@ -150,6 +150,8 @@ Result<Json> RetrainProvenance(const RetrainOptions& options, const FitInput& in
     json["data"].push_back({{"what", data[i]},
                             {"rows", parts[i].size()},
                             {"digest", DigestOfRows(input.training.Select(parts[i]))}});
+  for (const ReleasedFile& one : options.released_files)
+    json["segments"].push_back({{"file", one.file}, {"digest", one.digest}, {"rows", one.rows}});
   for (const char* file : {"model.onnx", "schema.json", "reference.json"}) {
     SKERRY_ASSIGN_OR_RETURN(const Digest digest, DigestOfFile(options.champion / file));
     json["base"].push_back({{"file", file}, {"digest", digest.ToString()}});

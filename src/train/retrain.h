@@ -13,6 +13,13 @@
 
 namespace skerry {
 
+// A file of the lake that released rows came from.
+struct ReleasedFile {
+  std::string file{};    // its name: "<site>-<digest of the segment>.parquet"
+  std::string digest{};  // of its bytes
+  std::uint64_t rows = 0;  // of it that were used
+};
+
 struct RetrainOptions {
   std::filesystem::path champion{};  // package directory: schema, hyper-parameters
   // Rows with the schema's raw columns and its label column. May be empty.
@@ -21,6 +28,7 @@ struct RetrainOptions {
   // `in_<field>__round`, `in_<field>__allow`; a field without a column is missing throughout. Label
   // column (0/1, the class index) and sampling probability (0 < p <= 1; weight 1/p; absent: 1).
   Table released{};
+  std::vector<ReleasedFile> released_files{};  // for the provenance; may be empty
   std::string label_column = "label";
   std::string probability_column = "sample_prob";
   // By field: width of its bucket; half of it is added to the lower edge. Absent: the least

@@ -192,6 +192,26 @@ TEST_F(RunTest, BetterChallengerIsStoredSignedAndAPermutedOneIsRefused) {
   ASSERT_EQ(models["models"].size(), 2U);
   EXPECT_EQ(models["models"][1]["version"], "2");
   EXPECT_EQ(models["models"][1]["signed"], true);
+  // From a row that it scored back to the first table, over the segment that it was retrained on.
+  PushShipment(north_, "later",
+               north_.Ship({north_.Seal({.first_seq = 601, .rows = 5, .model = "milling:2"})}));
+  const std::string scored = RowId{north_.instance(), 603}.ToString();
+  const Json known = AdminJson("GET", "/v1/sites/north/lineage?row=" + scored);
+  EXPECT_EQ(known["model"], "milling:2");
+  ASSERT_EQ(known["lineage"].size(), 2U) << known.dump(2);
+  const Json& retrained = known["lineage"][0];
+  ASSERT_EQ(retrained["segments"].size(), 1U);
+  EXPECT_EQ(retrained["segments"][0]["rows"], 600);
+  EXPECT_THAT(retrained["segments"][0]["file"].get<std::string>(),
+              testing::MatchesRegex("north-[0-9a-f]+\\.parquet"));
+  EXPECT_EQ(known["lineage"][1]["model"], "milling:1");
+  EXPECT_EQ(known["lineage"][1]["made_of"][0]["digest"],
+            DigestOfFile(directory_.path() / "train.csv")->ToString());
+  EXPECT_EQ(Admin("GET", "/v1/sites/north/lineage?row=" + RowId{north_.instance(), 9999}.ToString())
+                .status,
+            404);
+  EXPECT_EQ(Admin("GET", "/v1/sites/north/lineage").status, 400);
+
   // The version is taken now.
   EXPECT_EQ(Admin("POST", "/v1/runs", RunSpec("default", "2").dump()).status, 409);
 
