@@ -279,16 +279,17 @@ std::string ReconciliationText(const std::vector<Json>& sites) {
 }
 
 std::string LineageText(const Json& answer) {
-  std::string text = fmt::format(
-      "{} of {}: {} {} in {}, scored by {}\n", answer.value("row", ""), answer.value("site", ""),
-      answer.value("class", ""), answer.value("seq", std::uint64_t{0}), answer.value("file", ""),
-      answer.value("model", ""));
+  std::string text = fmt::format("{} of {}: {} {} in {}, scored by {}\n", answer.value("row", ""),
+                                 answer.value("site", ""), answer.value("class", ""),
+                                 answer.value("seq", std::uint64_t{0}), answer.value("file", ""),
+                                 answer.value("model", ""));
   for (const Json& model : answer.value("lineage", Json::array())) {
     if (model.contains("model"))
       text += fmt::format("{} {}\n", model.value("model", ""), model.value("digest", ""));
     if (model.contains("missing")) text += fmt::format("  {}\n", model.value("missing", ""));
     for (const Json& source : model.value("made_of", Json::array()))
-      text += fmt::format("  made of {} {}\n", source.value("name", ""), source.value("digest", ""));
+      text +=
+          fmt::format("  made of {} {}\n", source.value("name", ""), source.value("digest", ""));
     for (const Json& file : model.value("segments", Json::array()))
       text += fmt::format("  {} labelled rows of {}\n", file.value("rows", std::uint64_t{0}),
                           file.value("file", ""));

@@ -133,6 +133,10 @@ Result<std::string> HubApi::SiteOf(const HttpRequest& request) {
                   "/v1/sites/{}/certificate or by a bundle",
                   facts.common_name, FormatUtc(facts.not_after_us), facts.common_name);
     if (known) return facts.common_name;
+    return Fail(ErrorCode::kUnauthenticated,
+                "the key of this certificate is not one of the site {}, or was revoked; join again "
+                "with a new token",
+                facts.common_name);
   }
   return Fail(ErrorCode::kUnauthenticated,
               "this needs the admin token (Authorization: Bearer ...) or a site's certificate");

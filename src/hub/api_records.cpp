@@ -187,7 +187,8 @@ Result<HttpResponse> HubApi::GetLineage(const HttpRequest& request) {
                 {"seq", table.columns[1].ints[0]},
                 {"model", table.columns[0].texts[0]},
                 {"file", std::filesystem::path(table.columns[2].texts[0]).filename().string()}};
-    SKERRY_ASSIGN_OR_RETURN(const ModelRef model, parts_.shelf->FindModel(table.columns[0].texts[0]));
+    SKERRY_ASSIGN_OR_RETURN(const ModelRef model,
+                            parts_.shelf->FindModel(table.columns[0].texts[0]));
     SKERRY_ASSIGN_OR_RETURN(record["lineage"], LineageOf(*parts_.shelf, model));
     return JsonResponse(std::move(record));
   }

@@ -71,11 +71,11 @@ Result<std::vector<ReleasedFile>> FilesOfLabelledRows(TabularEngine& engine,
                                                       const RetrainSpec& spec) {
   std::vector<std::string> paths;
   for (const fs::path& file : spec.lake) paths.push_back(file.string());
-  SKERRY_ASSIGN_OR_RETURN(
-      const Table counts,
-      engine.Query(fmt::format("SELECT s.filename, count(*) FROM {} s JOIN labels l ON s.instance = "
-                               "l.instance AND s.n = l.n GROUP BY s.filename ORDER BY s.filename",
-                               ParquetSource("", paths))));
+  SKERRY_ASSIGN_OR_RETURN(const Table counts,
+                          engine.Query(fmt::format(
+                              "SELECT s.filename, count(*) FROM {} s JOIN labels l ON s.instance = "
+                              "l.instance AND s.n = l.n GROUP BY s.filename ORDER BY s.filename",
+                              ParquetSource("", paths))));
   std::vector<ReleasedFile> files;
   for (std::size_t i = 0; i < counts.rows(); ++i) {
     const fs::path file = counts.columns[0].texts[i];

@@ -180,7 +180,7 @@ Result<OutboxState> ReadState(Database& database) {
 Status WriteState(Database& database, const OutboxState& state) {
   SKERRY_ASSIGN_OR_RETURN(
       auto update, database.Prepare(fmt::format("UPDATE state SET ({}, last_statement_digest) = "
-                                                "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                                                "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                                                 kStateColumns)));
   OutboxState copy = state;
   int index = 1;

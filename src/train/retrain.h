@@ -15,8 +15,8 @@ namespace skerry {
 
 // A file of the lake that released rows came from.
 struct ReleasedFile {
-  std::string file{};    // its name: "<site>-<digest of the segment>.parquet"
-  std::string digest{};  // of its bytes
+  std::string file{};      // its name: "<site>-<digest of the segment>.parquet"
+  std::string digest{};    // of its bytes
   std::uint64_t rows = 0;  // of it that were used
 };
 

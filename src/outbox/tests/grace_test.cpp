@@ -325,7 +325,9 @@ TEST_F(GraceTest, AnOutboxOfBeforeKnowsItsRangesAndItsSum) {
   outbox_.reset();
   {
     auto database = *Database::Open(directory_.path() / "outbox-000001.db");
-    ASSERT_TRUE(database->Execute("DROP TABLE receipted; PRAGMA user_version = 2"));
+    ASSERT_TRUE(
+        database->Execute("DROP TABLE receipted; ALTER TABLE state DROP COLUMN lost_acknowledged; "
+                          "PRAGMA user_version = 2"));
   }
   Reopen();
   ExpectBalanced();
