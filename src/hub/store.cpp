@@ -132,9 +132,9 @@ CREATE TABLE registry_rules(
 constexpr std::string_view kAcknowledged =
     "ALTER TABLE set_aside ADD COLUMN acknowledged_us INTEGER NOT NULL DEFAULT 0;";
 
-constexpr std::array<std::string_view, 6> kSchema = {
-    kFirstSchema,         kClockSchema, kRevokedKeys, kRegistryAccountsSchema,
-    kRegistryRulesSchema, kAcknowledged};
+constexpr std::array<std::string_view, 6> kSchema = {kFirstSchema,         kClockSchema,
+                                                     kRevokedKeys,         kRegistryAccountsSchema,
+                                                     kRegistryRulesSchema, kAcknowledged};
 
 }  // namespace
 
