@@ -33,12 +33,11 @@ Result<HttpResponse> HubApi::AddAccount(const HttpRequest& request) {
   const JsonObject object(body, "account");
   SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"name", "rights", "expires_us"}));
   SKERRY_ASSIGN_OR_RETURN(const std::string name, object.String("name"));
-  SKERRY_ASSIGN_OR_RETURN(std::vector<RepositoryRight> rights, RightsOf(object));
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<RepositoryRight> rights, RightsOf(object));
   SKERRY_ASSIGN_OR_RETURN(const std::int64_t expires_us, object.IntOr("expires_us", 0));
   if (expires_us < 0)
     return Fail(ErrorCode::kInvalidArgument, "expires_us: microseconds since 1970, or 0");
-  SKERRY_ASSIGN_OR_RETURN(const std::string secret,
-                          parts_.accounts->Add(name, std::move(rights), expires_us));
+  SKERRY_ASSIGN_OR_RETURN(const std::string secret, parts_.accounts->Add(name, rights, expires_us));
   return JsonResponse({{"name", name}, {"secret", secret}}, 201);
 }
 
@@ -46,8 +45,8 @@ Result<HttpResponse> HubApi::PutAccount(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body));
   const JsonObject object(body, "account");
   SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"rights"}));
-  SKERRY_ASSIGN_OR_RETURN(std::vector<RepositoryRight> rights, RightsOf(object));
-  SKERRY_RETURN_IF_ERROR(parts_.accounts->SetRights(request.Param("account"), std::move(rights)));
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<RepositoryRight> rights, RightsOf(object));
+  SKERRY_RETURN_IF_ERROR(parts_.accounts->SetRights(request.Param("account"), rights));
   return JsonResponse({{"name", request.Param("account")}});
 }
 

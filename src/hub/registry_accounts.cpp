@@ -147,7 +147,7 @@ Status RegistryAccounts::Change(std::string_view action, std::string_view name, 
 }
 
 Result<std::string> RegistryAccounts::Add(std::string_view name,
-                                          std::vector<RepositoryRight> rights,
+                                          const std::vector<RepositoryRight>& rights,
                                           std::int64_t expires_us) {
   SKERRY_RETURN_IF_ERROR(CheckAccount(name, rights));
   const std::lock_guard changing(changing_);
@@ -179,7 +179,8 @@ Result<std::string> RegistryAccounts::Add(std::string_view name,
   return secret;
 }
 
-Status RegistryAccounts::SetRights(std::string_view name, std::vector<RepositoryRight> rights) {
+Status RegistryAccounts::SetRights(std::string_view name,
+                                   const std::vector<RepositoryRight>& rights) {
   SKERRY_RETURN_IF_ERROR(CheckAccount(name, rights));
   const std::lock_guard changing(changing_);
   {

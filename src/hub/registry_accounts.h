@@ -60,10 +60,10 @@ class RegistryAccounts {
 
   // The secret of the new account; "" of `anonymous`. kAlreadyExists; kInvalidArgument for a name
   // against the grammar, `admin`, or an `anonymous` that may do more than pull.
-  Result<std::string> Add(std::string_view name, std::vector<RepositoryRight> rights,
+  Result<std::string> Add(std::string_view name, const std::vector<RepositoryRight>& rights,
                           std::int64_t expires_us);
   // kNotFound. Tokens that the account has now are worth what it may now.
-  Status SetRights(std::string_view name, std::vector<RepositoryRight> rights);
+  Status SetRights(std::string_view name, const std::vector<RepositoryRight>& rights);
   Status Remove(std::string_view name);  // kNotFound
   std::vector<RegistryAccount> List() const;
 
