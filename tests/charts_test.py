@@ -1,0 +1,91 @@
+"""The Helm charts and the manifests rendered from them (deploy/k8s): rendered anew, they are the same; every resource passes
+kubernetes-validate --strict for three versions of Kubernetes; wrong values are refused. Prints "N passed, N failed, N skipped"."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from skerry_process import run_tests
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CHARTS = ROOT / "charts"
+RENDERED = ROOT / "deploy/k8s"
+VALIDATE = os.environ.get("SKERRY_KUBERNETES_VALIDATE")
+VERSIONS = ("1.33", "1.35", "1.37")
+# Each optional part, so that what is validated has all of them.
+EVERYTHING = {
+    "skerry-site": ("scorers.enabled=true", "site.name=north", "site.hubUrl=https://hub.example:8443", "site.tokenSecret=north-token", "access.tlsSecret=tls",
+                    "access.apiKeysSecret=keys", "site.settings.journal.bytes=1000000", "imagePullSecrets={pull}", "persistence.storageClass=fast",
+                    "networkPolicy.from[0].podSelector.matchLabels.app=line", "nodeSelector.disk=ssd", f"image.digest=sha256:{'0' * 64}"),
+    "skerry-hub": ("hub.publicUrl=https://hub.example", "hub.options={--train-from,/srv/data}", "service.type=LoadBalancer", "service.annotations.a=b",
+                   "imagePullSecrets={pull}", "persistence.storageClass=fast", "networkPolicy.from[0].ipBlock.cidr=10.0.0.0/8"),
+}
+
+
+def helm(*args):
+    return subprocess.run(["helm", *map(str, args)], capture_output=True, text=True, check=False)
+
+
+def render(chart, *values):
+    flags = [word for value in values for word in ("--set", value)]
+    return helm("template", chart, CHARTS / chart, "--namespace", "skerry", "--kube-version", VERSIONS[1], *flags)
+
+
+class Charts(unittest.TestCase):
+    def validate(self, text):
+        if not VALIDATE:
+            self.skipTest("kubernetes-validate is not installed: scripts/deps --test")
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(text)
+            file.flush()
+            for version in VERSIONS:
+                done = subprocess.run([VALIDATE, "--strict", "-k", version, file.name], capture_output=True, text=True, check=False)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                self.assertEqual(done.stdout.count(" passed for resource ") + done.stderr.count(" passed for resource "), text.count("\nkind: "))
+
+    def test_the_rendered_manifests_are_valid(self):
+        for chart in EVERYTHING:
+            self.validate((RENDERED / f"{chart}.yaml").read_text())
+
+    def test_they_keep_to_the_restricted_pod_security(self):
+        for chart in EVERYTHING:
+            text = (RENDERED / f"{chart}.yaml").read_text()
+            pods = text.count("      containers:")
+            self.assertGreater(pods, 0)
+            for line in ("runAsNonRoot: true", "type: RuntimeDefault", "allowPrivilegeEscalation: false", "readOnlyRootFilesystem: true", "drop: [ALL]",
+                         "automountServiceAccountToken: false"):
+                self.assertGreaterEqual(text.count(line), pods, line)
+            self.assertEqual(len(re.findall(r"limits:\n +cpu: .*\n +memory: ", text)), pods)
+            self.assertNotRegex(text, r"hostNetwork|hostPath|privileged: true|ClusterRole|kind: Role")
+
+    @unittest.skipUnless(shutil.which("helm"), "helm is not installed: scripts/deps --kubernetes")
+    def test_rendered_anew_they_are_the_same(self):
+        for chart in EVERYTHING:
+            done = render(chart)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(done.stdout, (RENDERED / f"{chart}.yaml").read_text(), f"run scripts/charts ({chart})")
+
+    @unittest.skipUnless(shutil.which("helm"), "helm is not installed: scripts/deps --kubernetes")
+    def test_every_optional_part_is_valid_too(self):
+        for chart, values in EVERYTHING.items():
+            done = render(chart, *values)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            for value in values:
+                self.assertTrue(re.split(r"[={},]", value)[-1 if "}" not in value else -2] in done.stdout or value == "scorers.enabled=true", value)
+            self.validate(done.stdout)
+
+    @unittest.skipUnless(shutil.which("helm"), "helm is not installed: scripts/deps --kubernetes")
+    def test_wrong_values_are_refused_by_name(self):
+        for chart, value, word in (("skerry-site", "site.capture=always", "capture"), ("skerry-site", "site.nmae=north", "nmae"),
+                                   ("skerry-site", "site.hubUrl=http://hub.example", "hubUrl"), ("skerry-site", "resources.limits.memory=much", "memory"),
+                                   ("skerry-hub", "image.tag=", "tag"), ("skerry-hub", "service.port=0", "port")):
+            done = render(chart, value)
+            self.assertNotEqual(done.returncode, 0, value)
+            self.assertIn(word, done.stderr)
+
+
+if __name__ == "__main__":
+    run_tests(__name__)
