@@ -1,6 +1,6 @@
 # The few commands that a person needs. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop spark-test spark-scale mlflow-test bench-quality clean
+.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop deb installer deb-test charts spark-test spark-scale mlflow-test bench-quality clean
 
 help:   ## list the commands
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -28,6 +28,17 @@ spark-scale: build  ## measure Spark: 10,000,000 made rows, and with SKERRY_TEST
 mlflow-test: build  ## tell trainings to a real MLflow server and pack models that MLflow saved (installs it: 0.4 GB)
 	scripts/deps --mlflow
 	for test in mlflow mlflow_model; do SKERRY_MLFLOW_PYTHON=$$(scripts/deps --print-mlflow)/bin/python python3 tests/$${test}_test.py || exit 1; done
+deb: build  ## make the Debian package, build/release/skerry_VERSION_amd64.deb
+	cd build/release && cpack -G DEB >/dev/null && ls -l skerry_*.deb
+installer: build  ## make the offline installer, build/release/skerry-VERSION-linux-amd64.tar.gz
+	packaging/installer/make
+deb-test: deb installer  ## install, run, upgrade and remove both in clean Debian roots (needs root; makes the roots once)
+	scripts/deps --deb
+	SKERRY_WHOLE=1 python3 tests/deb_test.py
+charts:  ## render the Helm charts into deploy/k8s and test them (builds Helm once, some minutes of Go)
+	scripts/deps --kubernetes
+	scripts/charts
+	K=$$(scripts/deps --print-kubernetes); PATH="$$K/bin:$$PATH" SKERRY_KUBERNETES_VALIDATE=$$K/venv/bin/kubernetes-validate python3 tests/charts_test.py
 check: deps  ## check the house rules
 	scripts/check
 tidy: deps  ## run clang-tidy over every source

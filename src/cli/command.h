@@ -28,8 +28,11 @@ std::span<const Command> Commands();
 // Parses, runs, prints the error if there is one. The whole of main().
 int RunCommandLine(int argc, char** argv);
 
-// What main() of a served process does until the person or the system ends it: SIGINT, SIGTERM.
+// Until the person or the system ends the process: SIGINT, SIGTERM.
 void WaitForEndSignal();
+// What main() of a served process does meanwhile: the service manager, where one started it, is
+// told that it serves, as often as it wants to hear it that `well`, and that it ends.
+void WaitAsService(const std::function<Status()>& well);
 
 // The declarations, a file a group.
 CommandRun DeclareTrain(CLI::App& app);
@@ -42,6 +45,7 @@ CommandRun DeclareSign(CLI::App& app);
 CommandRun DeclareVerify(CLI::App& app);
 CommandRun DeclarePush(CLI::App& app);
 CommandRun DeclarePull(CLI::App& app);
+CommandRun DeclareImage(CLI::App& app);
 CommandRun DeclareServe(CLI::App& app);
 CommandRun DeclareApiKey(CLI::App& app);
 CommandRun DeclareSite(CLI::App& app);
@@ -61,6 +65,7 @@ CommandRun DeclareRun(CLI::App& app);
 CommandRun DeclareStatus(CLI::App& app);
 CommandRun DeclareDemo(CLI::App& app);
 CommandRun DeclareDoctor(CLI::App& app);
+CommandRun DeclareHealth(CLI::App& app);
 CommandRun DeclareVersion(CLI::App& app);
 
 }  // namespace skerry

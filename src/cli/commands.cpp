@@ -1,9 +1,11 @@
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <string>
 
 #include "base/log.h"
+#include "base/service_manager.h"
 #include "cli/command.h"
 #include "cli/trust_command.h"
 #include "hub/retrain_run.h"
@@ -34,6 +36,8 @@ constexpr std::array kCommands{
             "skerry push milling.oci --hub hub-data", &DeclarePush},
     Command{"pull", "pull a model package from an OCI registry",
             "skerry pull milling:1 --hub hub-data --out milling", &DeclarePull},
+    Command{"image", "make a runnable container image of this binary and a model",
+            "skerry image milling --name milling --version 1 --out milling.image", &DeclareImage},
     Command{"serve", "serve models over the Open Inference Protocol",
             "skerry serve --http 127.0.0.1:8000 milling=./milling", &DeclareServe},
     Command{"api-key", "make a key with which clients score",
@@ -81,6 +85,8 @@ constexpr std::array kCommands{
             &DeclareDemo},
     Command{"doctor", "say what is wrong with a set-up", "skerry doctor --data site",
             &DeclareDoctor},
+    Command{"health", "ask a running serve, site or hub whether it is well",
+            "skerry health http://127.0.0.1:8000", &DeclareHealth},
     Command{"version", "print the versions of skerry and its libraries", "skerry version",
             &DeclareVersion},
 };
@@ -109,6 +115,14 @@ void TakeOneWordEach(CLI::App& app) {
     if (!option->get_positional() && option->get_expected_max() > 1)
       option->allow_extra_args(false);
   for (CLI::App* sub : app.get_subcommands({})) TakeOneWordEach(*sub);
+}
+
+sigset_t EndSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
 }
 
 }  // namespace
@@ -145,12 +159,33 @@ int RunCommandLine(int argc, char** argv) {
 }
 
 void WaitForEndSignal() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
+  const sigset_t set = EndSignals();
   int signal = 0;
   sigwait(&set, &signal);
+}
+
+void WaitAsService(const std::function<Status()>& well) {
+  const sigset_t set = EndSignals();
+  const ServiceManager manager;
+  const auto tell = [&](std::string_view state) {
+    if (const Status told = manager.Tell(state); !told) LogWarning("{}", told.error().message());
+  };
+  tell("READY=1");
+  // Twice as often as it must be, as sd_watchdog_enabled(3) advises.
+  const auto step = std::chrono::duration_cast<std::chrono::nanoseconds>(manager.watchdog() / 2);
+  const timespec wait{.tv_sec = step.count() / 1'000'000'000,
+                      .tv_nsec = step.count() % 1'000'000'000};
+  while (sigtimedwait(&set, nullptr, step.count() > 0 ? &wait : nullptr) < 0) {
+    if (step.count() == 0) continue;  // another signal's handler ran
+    if (const Status asked = well(); asked)
+      tell("WATCHDOG=1");
+    else
+      LogWarning(
+          "this process does not answer itself, so the service manager is not told that all "
+          "is well: {}",
+          asked.error().message());
+  }
+  tell("STOPPING=1");
 }
 
 }  // namespace skerry

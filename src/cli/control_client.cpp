@@ -16,11 +16,10 @@ Result<Json> AsJson(Result<std::string> body) {
   return ParseJson(*body);
 }
 
-constexpr std::chrono::hours kPatience{24};
-
 }  // namespace
 
-Result<ControlClient> ControlClient::ForData(const std::filesystem::path& data) {
+Result<ControlClient> ControlClient::ForData(const std::filesystem::path& data,
+                                             std::chrono::milliseconds patience) {
   const auto file = data / "endpoint.json";
   const auto text = ReadFile(file, 1U << 16U);
   if (!text)
@@ -34,9 +33,7 @@ Result<ControlClient> ControlClient::ForData(const std::filesystem::path& data) 
   SKERRY_ASSIGN_OR_RETURN(const std::string token_file, object.String("token_file"));
   SKERRY_ASSIGN_OR_RETURN(const std::string ca_file, object.StringOr("ca_file", ""));
   HttpClientOptions options;
-  // An export, a verification or a round with the hub takes as long as it takes; a process that
-  // dies closes the connection.
-  options.stall_timeout = kPatience;
+  options.stall_timeout = patience;
   SKERRY_ASSIGN_OR_RETURN(options.bearer_token, ReadFile(token_file, 4'096));
   options.bearer_token = Stripped(options.bearer_token);
   if (!ca_file.empty()) {

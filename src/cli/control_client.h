@@ -2,6 +2,7 @@
 // `<data>/endpoint.json` (URL, token, CA), which only its owner can read. One thread at a time.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -15,8 +16,11 @@ namespace skerry {
 
 class ControlClient {
  public:
-  // kNotFound when no process serves the directory; says how to start one.
-  static Result<ControlClient> ForData(const std::filesystem::path& data);
+  // kNotFound when no process serves the directory; says how to start one. Calls wait for an answer
+  // without a byte for `patience`: an export, a verification or a round with the hub takes as long
+  // as it takes, and a process that dies closes the connection.
+  static Result<ControlClient> ForData(const std::filesystem::path& data,
+                                       std::chrono::milliseconds patience = std::chrono::hours(24));
 
   const std::string& url() const { return url_; }
   HttpClient& http() { return *http_; }

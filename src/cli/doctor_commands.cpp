@@ -1,10 +1,12 @@
-// doctor, version: what is wrong with a set-up, and what this binary is made of.
+// doctor, health, version: what is wrong with a set-up, whether a process is well, and which
+// version this is.
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 
+#include "base/limits.h"
 #include "cli/command.h"
-#include "cli/control_client.h"
+#include "cli/health.h"
 #include "cli/terminal.h"
 #include "storage/file.h"
 #include "tabular/engine.h"
@@ -28,13 +30,7 @@ Status HasSpace(const fs::path& data) {
   return {};
 }
 
-Status Answers(const fs::path& data) {
-  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
-  SKERRY_RETURN_IF_ERROR(
-      control.Call("GET", fs::exists(data / "hub.db") ? "/healthz" : "/v1/site", "", ""),
-      control.url());
-  return {};
-}
+constexpr std::chrono::seconds kPatience{10};
 
 std::vector<Finding> Examine(const fs::path& data) {
   std::vector<Finding> findings;
@@ -52,7 +48,7 @@ std::vector<Finding> Examine(const fs::path& data) {
                              "ca/ca.key", "identity/key.pem", "identity/policy.key"})
     if (fs::exists(data / secret))
       findings.push_back({fmt::format("{} is private", secret), CheckPrivateFile(data / secret)});
-  findings.push_back({"a process serves it and answers", Answers(data)});
+  findings.push_back({"a process serves it and answers", AnswersFor(data, kPatience)});
   return findings;
 }
 
@@ -71,6 +67,26 @@ CommandRun DeclareDoctor(CLI::App& app) {
     }
     if (wrong > 0) return Fail(ErrorCode::kFailedPrecondition, "{} finding(s)", wrong);
     return {};
+  };
+}
+
+CommandRun DeclareHealth(CLI::App& app) {
+  struct Arguments {
+    std::string url, data, ca;
+  };
+  auto args = std::make_shared<Arguments>();
+  app.add_option("url", args->url, "of serve or site: ready when its models are loaded");
+  app.add_option("--data", args->data, "instead: data directory of a hub or site on this machine");
+  app.add_option("--ca", args->ca, "with an https URL: the authority to trust (PEM)");
+  return [args]() -> Status {
+    if (args->url.empty() == args->data.empty())
+      return Fail(ErrorCode::kInvalidArgument, "name a URL or a data directory (--data)");
+    if (!args->data.empty()) return AnswersFor(args->data, kPatience);
+    std::string ca_pem;
+    if (!args->ca.empty()) {
+      SKERRY_ASSIGN_OR_RETURN(ca_pem, ReadFile(args->ca, limits::kCertificateBytes));
+    }
+    return IsReady(args->url, ca_pem, kPatience);
   };
 }
 

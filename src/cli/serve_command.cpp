@@ -136,7 +136,8 @@ Status RunServe(const ServeOptions& options) {
     std::printf("serving gRPC on %s:%u\n", doors.grpc->host.c_str(), rpc->port());
   }
   std::fflush(stdout);
-  WaitForEndSignal();
+  // It tells that it is there; who runs it asks /v2/health, which its doors may hide from itself.
+  WaitAsService([] { return Status(); });
   DrainScoring(*server, rpc.get(), queue, std::chrono::seconds(options.drain_seconds));
   return repository.windows().Stop();
 }

@@ -9,6 +9,7 @@
 #include "cli/access_command.h"
 #include "cli/command.h"
 #include "cli/control_client.h"
+#include "cli/health.h"
 #include "cli/report_text.h"
 #include "cli/run_call.h"
 #include "cli/terminal.h"
@@ -23,6 +24,7 @@ namespace skerry {
 namespace {
 
 constexpr unsigned kHubLoops = 4;
+constexpr std::chrono::seconds kOwnPatience{5};  // for a process' answer to itself
 
 void DeclareHubData(CLI::App& app, std::string& hub) {
   app.add_option("--hub", hub, "data directory of the running hub")->required();
@@ -95,6 +97,9 @@ CommandRun DeclareHub(CLI::App& app) {
   auto args = std::make_shared<Arguments>();
   app.add_option("--data", args->data, "data directory, made when absent")->capture_default_str();
   app.add_option("--listen", args->listen, "address and port")->capture_default_str();
+  app.add_option("--public-url", args->options.public_url,
+                 "https://HOST:PORT as sites reach it, where that is not this machine's name: for "
+                 "their tokens and the certificate");
   app.add_flag("--plain-http", args->options.plain_http, "no TLS; on loopback only");
   app.add_flag("--open-registry", args->options.open_registry,
                "anyone may push and pull; on loopback only, for tests of tools");
@@ -114,7 +119,7 @@ CommandRun DeclareHub(CLI::App& app) {
     SKERRY_ASSIGN_OR_RETURN(const auto hub, Hub::Start(args->options));
     std::printf("hub: %s/#token=%s\n", hub->url().c_str(), hub->admin_token().c_str());
     std::fflush(stdout);
-    WaitForEndSignal();
+    WaitAsService([&] { return AnswersFor(args->options.data, kOwnPatience); });
     hub->Stop();
     return {};
   };
@@ -166,7 +171,7 @@ CommandRun DeclareSite(CLI::App& app) {
     if (site->grpc_port() != 0)
       std::printf("grpc: %s:%u\n", options.grpc_address.c_str(), site->grpc_port());
     std::fflush(stdout);
-    WaitForEndSignal();
+    WaitAsService([&] { return AnswersFor(options.data, kOwnPatience); });
     site->Stop();
     return {};
   };

@@ -76,11 +76,12 @@ std::string HostName() {
 
 bool IsAnyAddress(std::string_view address) { return address == "0.0.0.0" || address == "::"; }
 
-// What a server certificate has to name: loopback in every spelling, this machine, and the address
-// that the hub listens on.
-std::vector<std::string> ServerNames(const std::string& listen_address) {
+// What a server certificate has to name: loopback in every spelling, this machine, the address that
+// the hub listens on, and the host under which sites reach it.
+std::vector<std::string> ServerNames(const HubOptions& options) {
   std::set<std::string> others = {"127.0.0.1", "::1", HostName()};
-  if (!IsAnyAddress(listen_address)) others.insert(listen_address);
+  if (!IsAnyAddress(options.listen_address)) others.insert(options.listen_address);
+  if (const auto url = Url::Parse(options.public_url)) others.insert(url->host);
   others.erase("localhost");
   std::vector<std::string> names = {"localhost"};
   names.insert(names.end(), others.begin(), others.end());
@@ -164,6 +165,12 @@ Status Hub::Parts::CheckOptions() const {
                 "an open registry is for loopback addresses only, not for {}; leave "
                 "--open-registry out",
                 options.listen_address);
+  if (options.public_url.empty()) return {};
+  SKERRY_ASSIGN_OR_RETURN(const Url public_url, Url::Parse(options.public_url), "--public-url");
+  if (public_url.tls() == options.plain_http || public_url.path != "/" ||
+      options.public_url.ends_with('/'))
+    return Fail(ErrorCode::kInvalidArgument, "--public-url is \"{}\", must be {}://HOST:PORT",
+                options.public_url, options.plain_http ? "http" : "https");
   return {};
 }
 
@@ -312,9 +319,8 @@ Status Hub::Parts::Listen() {
                          .workers = options.http_workers,
                          .tls = std::nullopt};
   if (!options.plain_http) {
-    SKERRY_ASSIGN_OR_RETURN(certificate,
-                            ServerCertificate::Open(At("keys"), ServerNames(options.listen_address),
-                                                    *authority, *clock));
+    SKERRY_ASSIGN_OR_RETURN(
+        certificate, ServerCertificate::Open(At("keys"), ServerNames(options), *authority, *clock));
     http.tls = certificate->options();
   }
   std::vector<Route> routes = api->Routes();
@@ -324,7 +330,9 @@ Status Hub::Parts::Listen() {
     certificate->Start([this](const TlsServerOptions& tls) { return server->ReplaceTls(tls); });
   const bool any = IsAnyAddress(options.listen_address);
   url = MakeUrl(options, any ? "localhost" : options.listen_address, server->port());
-  api->SetUrl(any ? MakeUrl(options, HostName(), server->port()) : url);
+  api->SetUrl(!options.public_url.empty() ? options.public_url
+              : any                       ? MakeUrl(options, HostName(), server->port())
+                                          : url);
   return WriteEndpoint();
 }
 

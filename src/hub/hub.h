@@ -46,9 +46,12 @@ struct HubOptions {
   std::filesystem::path data{};  // made when absent (0700)
   std::string listen_address = "127.0.0.1";
   std::uint16_t listen_port = 8443;  // 0: the kernel's choice
-  bool plain_http = false;           // no TLS; on loopback only
-  bool open_registry = false;        // anyone may use /v2; on loopback only, for tests of tools
-  bool restored = false;             // the directory is a back-up's: another incarnation begins
+  // As sites reach it, where that is another host or port than it listens on: in their tokens, and
+  // the certificate names the host. Empty: this machine's name, or the address that it listens on.
+  std::string public_url{};
+  bool plain_http = false;     // no TLS; on loopback only
+  bool open_registry = false;  // anyone may use /v2; on loopback only, for tests of tools
+  bool restored = false;       // the directory is a back-up's: another incarnation begins
   int http_loops = 1;
   int http_workers = 4;
   // skerry, started for runs; empty: this executable.

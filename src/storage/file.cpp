@@ -98,7 +98,9 @@ Status WriteNew(const fs::path& path, std::string_view bytes, unsigned mode) {
 Status CheckPrivateFile(const fs::path& path) {
   struct stat facts{};
   if (stat(path.c_str(), &facts) != 0) return SystemError("looking at", path);
-  if ((facts.st_mode & 077U) == 0) return {};
+  // A secret that Kubernetes mounts is root's, and readable to the group of the pod's own user.
+  const bool mounted = facts.st_uid == 0 && geteuid() != 0 && facts.st_gid == getegid();
+  if ((facts.st_mode & (mounted ? 037U : 077U)) == 0) return {};
   return Fail(ErrorCode::kPermissionDenied,
               "{} holds a secret and is open to other users (mode {:04o}); run: chmod 600 {}",
               path.string(), facts.st_mode & 0777U, path.string());

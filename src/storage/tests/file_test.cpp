@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace skerry {
@@ -54,6 +55,31 @@ TEST(CheckPrivateFile, RefusesWhatOthersMayReadOrWriteAndSaysHowToCloseIt) {
     EXPECT_EQ(status.error().code(), ErrorCode::kPermissionDenied);
     EXPECT_NE(status.error().message().find("chmod 600 " + path.string()), std::string::npos);
   }
+}
+
+// As in a pod: root's, and the group is the process' own.
+TEST(CheckPrivateFile, TakesRootsFileThatOnlyOurGroupMayRead) {
+  if (geteuid() != 0) GTEST_SKIP() << "skipped: only root can give a file to another group";
+  constexpr gid_t kGroup = 65'532;
+  const auto directory = MakeDirectory();
+  ASSERT_EQ(chmod(directory.path().c_str(), 0755), 0);
+  const auto path = directory.path() / "keys";
+  ASSERT_TRUE(WriteFileDurably(path, "x", 0600));
+  ASSERT_EQ(chown(path.c_str(), 0, kGroup), 0);
+  const auto as_user = [&](mode_t mode, gid_t group) {
+    EXPECT_EQ(chmod(path.c_str(), mode), 0);
+    const pid_t child = fork();
+    if (child == 0)
+      _exit(setegid(group) == 0 && seteuid(kGroup) == 0 ? CheckPrivateFile(path) ? 1 : 2 : 3);
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status) == 1;
+  };
+  EXPECT_TRUE(as_user(0440, kGroup));
+  EXPECT_TRUE(as_user(0640, kGroup));
+  EXPECT_FALSE(as_user(0440, kGroup + 1));
+  EXPECT_FALSE(as_user(0460, kGroup));
+  EXPECT_FALSE(as_user(0444, kGroup));
 }
 
 TEST(ReadFileState, TellsAFileFromOneThatGrewAndOneThatTookItsPlace) {
