@@ -7,15 +7,19 @@
 #include <memory>
 
 #include "base/ids.h"
+#include "base/limits.h"
 #include "cli/command.h"
 #include "cli/control_client.h"
 #include "cli/terminal.h"
 #include "crypto/key.h"
+#include "image/image.h"
+#include "image/image_types.h"
 #include "oci/cosign.h"
 #include "oci/layout.h"
 #include "oci/media_types.h"
 #include "oci/model_statements.h"
 #include "oci/modelpack.h"
+#include "oci/reference.h"
 #include "oci/registry_client.h"
 #include "storage/file.h"
 #include "train/import_model.h"
@@ -261,6 +265,92 @@ Status Pack(ImportOptions import, const std::string& package, const fs::path& ou
   return PackDirectory(import.out, import, out);
 }
 
+struct PushArguments {
+  std::string layout, hub, to, token_file, ca;
+  bool plain_http = false;
+};
+
+// A registry to push to, and what things are called there; empty: by their own names.
+struct PushTarget {
+  std::string url, repository, tag;
+  std::unique_ptr<HttpClient> http;
+};
+
+Result<PushTarget> OpenTarget(const PushArguments& args) {
+  if (args.hub.empty() == args.to.empty())
+    return Fail(ErrorCode::kInvalidArgument, "name a hub (--hub) or a registry (--to)");
+  PushTarget target;
+  if (!args.hub.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args.hub));
+    target.url = control.url();
+    target.http = std::make_unique<HttpClient>(std::move(control.http()));
+    return target;
+  }
+  SKERRY_ASSIGN_OR_RETURN(const Reference reference, Reference::Parse(args.to));
+  if (reference.registry.empty() || reference.tag.empty())
+    return Fail(ErrorCode::kInvalidArgument, "--to is \"{}\", must be REGISTRY/REPOSITORY:TAG",
+                args.to);
+  HttpClientOptions options;
+  if (!args.token_file.empty()) {
+    SKERRY_RETURN_IF_ERROR(CheckPrivateFile(args.token_file));
+    SKERRY_ASSIGN_OR_RETURN(options.bearer_token, ReadFile(args.token_file, 1U << 14U));
+    while (options.bearer_token.ends_with('\n')) options.bearer_token.pop_back();
+  }
+  if (!args.ca.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(options.ca_pem, ReadFile(args.ca, limits::kCertificateBytes));
+  }
+  target.url = (args.plain_http ? "http://" : "https://") + reference.registry;
+  target.repository = reference.repository;
+  target.tag = reference.tag;
+  target.http = std::make_unique<HttpClient>(std::move(options));
+  return target;
+}
+
+Status PushModel(const PushArguments& args, PushTarget& target) {
+  SKERRY_ASSIGN_OR_RETURN(const PackedModel packed, ReadPackedModel(args.layout));
+  if (target.repository.empty()) target.repository = "models/" + packed.facts.name;
+  if (target.tag.empty()) target.tag = packed.facts.version;
+  RegistryClient registry(target.url, *target.http);
+  SKERRY_RETURN_IF_ERROR(registry.PushArtifact(target.repository, target.tag, packed.model));
+  for (const Artifact& referrer : packed.referrers)
+    SKERRY_RETURN_IF_ERROR(registry.PushArtifact(target.repository, "", referrer));
+  for (const Artifact& image : packed.legacy)
+    SKERRY_RETURN_IF_ERROR(registry.PushArtifact(
+        target.repository, LegacySignatureTag(packed.model.manifest.digest), image));
+  std::printf("%s/%s:%s\n  %s, %zu signature(s) and attestation(s)\n", target.url.c_str(),
+              target.repository.c_str(), target.tag.c_str(),
+              packed.model.manifest.digest.ToString().c_str(),
+              packed.referrers.size() + packed.legacy.size());
+  return {};
+}
+
+Status PushImageLayout(const LayoutReader& layout, const Descriptor& entry, PushTarget& target) {
+  if (target.tag.empty()) target.tag = entry.Annotation(annotations::kRefName);
+  if (target.repository.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(const Artifact index, layout.ReadManifest(entry));
+    SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(index.manifest_bytes));
+    const auto title = manifest.annotations.find(std::string(annotations::kTitle));
+    if (title == manifest.annotations.end())
+      return Fail(ErrorCode::kInvalidArgument, "the image has no title; name a place with --to");
+    target.repository = "images/" + title->second;
+  }
+  RegistryClient registry(target.url, *target.http);
+  SKERRY_ASSIGN_OR_RETURN(const Digest digest,
+                          PushImage(layout, registry, target.repository, target.tag));
+  std::printf("%s/%s:%s\n  %s\n", target.url.c_str(), target.repository.c_str(), target.tag.c_str(),
+              digest.ToString().c_str());
+  return {};
+}
+
+Status Push(const PushArguments& args) {
+  SKERRY_ASSIGN_OR_RETURN(PushTarget target, OpenTarget(args));
+  SKERRY_ASSIGN_OR_RETURN(const LayoutReader layout, LayoutReader::Open(args.layout), args.layout);
+  for (const Descriptor& entry : layout.entries())
+    if (entry.Annotation(annotations::kKind) == annotations::kKindImage)
+      return PushImageLayout(layout, entry, target);
+  return PushModel(args, target);
+}
+
 }  // namespace
 
 CommandRun DeclarePack(CLI::App& app) {
@@ -354,30 +444,15 @@ CommandRun DeclareVerify(CLI::App& app) {
 }
 
 CommandRun DeclarePush(CLI::App& app) {
-  struct Arguments {
-    std::string layout;
-    RegistryArguments registry;
-  };
-  auto args = std::make_shared<Arguments>();
-  app.add_option("layout", args->layout, "a layout made by 'skerry pack'")->required();
-  args->registry.Declare(app);
-  return [args]() -> Status {
-    SKERRY_ASSIGN_OR_RETURN(const PackedModel packed, ReadPackedModel(args->layout));
-    SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args->registry.hub));
-    RegistryClient registry(control.url(), control.http());
-    const std::string repository = "models/" + packed.facts.name;
-    SKERRY_RETURN_IF_ERROR(registry.PushArtifact(repository, packed.facts.version, packed.model));
-    for (const Artifact& referrer : packed.referrers)
-      SKERRY_RETURN_IF_ERROR(registry.PushArtifact(repository, "", referrer));
-    for (const Artifact& image : packed.legacy)
-      SKERRY_RETURN_IF_ERROR(registry.PushArtifact(
-          repository, LegacySignatureTag(packed.model.manifest.digest), image));
-    std::printf("%s/%s:%s\n  %s, %zu signature(s) and attestation(s)\n", control.url().c_str(),
-                repository.c_str(), packed.facts.version.c_str(),
-                packed.model.manifest.digest.ToString().c_str(),
-                packed.referrers.size() + packed.legacy.size());
-    return {};
-  };
+  auto args = std::make_shared<PushArguments>();
+  app.add_option("layout", args->layout, "a layout made by 'skerry pack' or 'skerry image'")
+      ->required();
+  app.add_option("--hub", args->hub, "data directory of the running hub: into its registry");
+  app.add_option("--to", args->to, "instead: REGISTRY/REPOSITORY:TAG of any OCI registry");
+  app.add_flag("--plain-http", args->plain_http, "with --to: no TLS");
+  app.add_option("--token-file", args->token_file, "with --to: the bearer token to show");
+  app.add_option("--ca", args->ca, "with --to: the authority to trust (PEM)");
+  return [args] { return Push(*args); };
 }
 
 CommandRun DeclarePull(CLI::App& app) {

@@ -4,39 +4,10 @@
 #include <string>
 #include <system_error>
 
+#include "oci/tar_header.h"
 #include "oci/tar_reader.h"
 
 namespace skerry {
-namespace {
-
-constexpr std::size_t kNameBytes = 100;
-constexpr std::uint64_t kLargestEntry = (std::uint64_t{1} << 33U) - 1;  // 11 octal digits
-
-Result<std::string> HeaderOf(std::string_view name, std::uint64_t bytes) {
-  if (name.empty() || name.size() > kNameBytes || bytes > kLargestEntry)
-    return Fail(ErrorCode::kTooLarge, "an archive takes no entry \"{}\" of {} bytes", name, bytes);
-  std::string header(kTarBlock, '\0');
-  const auto put = [&](std::size_t at, std::string_view text) {
-    header.replace(at, text.size(), text);
-  };
-  put(0, name);
-  put(100, "0000644");
-  put(108, "0000000");
-  put(116, "0000000");
-  put(124, fmt::format("{:011o}", bytes));
-  put(136, "00000000000");
-  put(148, "        ");
-  put(156, "0");
-  put(257, "ustar");
-  put(263, "00");
-  unsigned sum = 0;
-  for (const char c : header) sum += static_cast<unsigned char>(c);
-  put(148, fmt::format("{:06o}", sum));
-  header[154] = '\0';
-  return header;
-}
-
-}  // namespace
 
 Result<TarWriter> TarWriter::Open(const std::filesystem::path& path, std::uint64_t keep) {
   std::error_code error;
@@ -74,7 +45,8 @@ Status TarWriter::CutTo(std::uint64_t size) {
 }
 
 Status TarWriter::Add(std::string_view name, std::uint64_t bytes, const Content& content) {
-  SKERRY_ASSIGN_OR_RETURN(const std::string header, HeaderOf(name, bytes));
+  SKERRY_ASSIGN_OR_RETURN(const std::string header,
+                          TarHeader({.name = std::string(name), .bytes = bytes}));
   const std::uint64_t start = size();
   std::uint64_t written = 0;
   Status status = Write(header);
