@@ -41,7 +41,10 @@ def blob(layout, digest):
 def score(url):
     request = urllib.request.Request(url + "/v1/score", ROWS.encode(), {"Content-Type": "text/csv"})
     with urllib.request.urlopen(request, timeout=30) as answer:
-        return answer.read().decode()
+        rows = [json.loads(line) for line in answer.read().decode().splitlines()]
+    for row in rows:
+        del row["row"]  # its id
+    return rows
 
 
 class Image(unittest.TestCase):
@@ -228,7 +231,9 @@ class Container(unittest.TestCase):
             self.assertLess(time.monotonic(), until, podman("logs", "demo").stderr)
             time.sleep(0.2)
         with Served("serve", "--http", "127.0.0.1:0", f"demo={directory / 'model'}") as here:
-            self.assertEqual(score(url), score(here.url))
+            scored = score(url)
+            self.assertEqual(scored, score(here.url))
+        self.assertEqual(len(scored), ROWS.count("\n") - 1)
         written = podman("exec", "demo", "/usr/bin/skerry", "pack", "/models/demo", "--name", "demo", "--version", "1", "--out", "/tmp/made")
         self.assertEqual(written.returncode, 1, "the root can be written")
         self.assertIn("Read-only file system", written.stderr)
