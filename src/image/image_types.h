@@ -6,7 +6,6 @@
 
 namespace skerry::media_types {
 
-inline constexpr std::string_view kImageConfig = "application/vnd.oci.image.config.v1+json";
 inline constexpr std::string_view kImageLayerGzip = "application/vnd.oci.image.layer.v1.tar+gzip";
 inline constexpr std::string_view kCycloneDx = "application/vnd.cyclonedx+json";  // an SBOM
 
