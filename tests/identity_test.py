@@ -36,8 +36,8 @@ class IdentityTest(PlantCase):
 
     def test_a_revoked_site_scores_on_and_joins_again_with_a_new_token(self):
         ids = self.plant.score(50)
-        self.plant.site("POST", "/v1/outbox/seal")
         self.assertIn("revoked", good("revoke", "north", "--hub", self.plant.hub_data))
+        self.plant.site("POST", "/v1/outbox/seal")
         refused = run("outbox", "sync", "--data", self.plant.site_data)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("was revoked; join again with a new token", refused.stderr)
