@@ -27,6 +27,7 @@ class FaultCycle : public OutboxTest {
         dlsym(RTLD_DEFAULT, "skerry_shim_mark"));
     options_.segment_age = std::chrono::hours(1);
     options_.segment_rows = 60;
+    options_.grace_bytes = 1U << 20U;
     const auto policy = Policy(testing_rows::MillingYaml());
     CaptureAndShip(policy);
     const auto backup = hub_;

@@ -28,7 +28,6 @@ class GraceTest : public OutboxTest {
     for (const Shipment& shipment : Pending()) HubTakes(shipment);
     Apply(HubReceipt());
   }
-  // The hub is what it was when `then` was its store.
   // The site's own sum, with what the hub counts of lost rows once it has accepted them.
   void ExpectBalanced() {
     const auto status = outbox_->ReadStatus();

@@ -66,6 +66,7 @@ class PowerTest : public OutboxTest {
     ASSERT_TRUE(WriteFileDurably(keys() / "hub.pem", *hub_key_.ToPem(), 0600));
     // The states are many, and no sync has to reach a disk.
     options_.segment_age = std::chrono::hours(1);
+    options_.grace_bytes = 1U << 20U;
   }
   std::filesystem::path keys() const { return directory_.path(); }
   std::filesystem::path root() const { return scratch_.path() / "outbox"; }
