@@ -2,14 +2,15 @@
   follow BASE ROOT DIR TARGET   its Updater: prints the target's bytes, or "NameOfTheError: ..." and exits with 1
   make DIR                      a repository (metadata/, targets/, keys/) with a delegated role
   publish DIR TEXT [EXPIRED]    the next version of the target; with EXPIRED, metadata that is out of date
-  rotate DIR ROLE               a new key for a top-level role, and the next root"""
+  rotate DIR ROLE               a new key for a top-level role, and the next root
+  verify FILE...                each root by the one before it and by itself"""
 import datetime
 import pathlib
 import sys
 import urllib.request
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.exceptions import DownloadHTTPError, RepositoryError
 from tuf.api.metadata import (DelegatedRole, Delegations, Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp)
 from tuf.ngclient import FetcherInterface, Updater
@@ -132,8 +133,17 @@ def rotate(directory, role):
     write(directory, "root", metadata)
 
 
+def verify(*files):
+    roots = [Metadata.from_file(file) for file in files]
+    for before, root in zip([roots[0], *roots], roots):
+        for signer in (before, root):
+            signer.signed.verify_delegate("root", root.signed_bytes, root.signatures)
+    for key in roots[-1].signed.keys.values():
+        assert isinstance(key, SSlibKey)
+
+
 if __name__ == "__main__":
     verb, *arguments = sys.argv[1:]
     if verb in ("make", "publish", "rotate"):
         arguments[0] = pathlib.Path(arguments[0])
-    {"follow": follow, "make": make, "publish": publish, "rotate": rotate}[verb](*arguments)
+    {"follow": follow, "make": make, "publish": publish, "rotate": rotate, "verify": verify}[verb](*arguments)

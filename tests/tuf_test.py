@@ -1,5 +1,6 @@
-"""Our client of TUF repositories (skerry trust fetch) against one that python-tuf makes: new targets, turned keys, metadata that has expired, and what is
-to be refused. Prints "N passed, N failed, N skipped"."""
+"""What a site should run, as a TUF repository: python-tuf's client follows a running hub through new targets, keys and groups; ours follows a repository
+that python-tuf made, and refuses what is not its; a site, by link and by bundles, through a hub that is restored, and through keys that are turned while
+it hears nothing. Prints "N passed, N failed, N skipped"."""
 import json
 import os
 import pathlib
@@ -7,10 +8,13 @@ import shutil
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 
+from plant import PlantCase, good
 from skerry_process import run, run_tests
 
 PEER = os.environ.get("SKERRY_TUF_PYTHON")
+SETTINGS = "hub: {interval: 1h}\n"
 TARGET = "sites/north/desired.json"
 with_peer = unittest.skipUnless(PEER, "python-tuf is not installed: scripts/deps --test")
 
@@ -18,6 +22,144 @@ with_peer = unittest.skipUnless(PEER, "python-tuf is not installed: scripts/deps
 def peer(*arguments):
     script = pathlib.Path(__file__).resolve().parent / "tuf_peer.py"
     return subprocess.run([PEER, script, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+
+
+class HubTest(PlantCase):
+    def setUp(self):
+        self.plant = self.make_plant(SETTINGS)
+
+    def trust(self, *arguments):
+        return json.loads(good("trust", *arguments, "--hub", self.plant.hub_data, "--json"))
+
+    def role(self, name, facts=None):
+        return next(role for role in (facts or self.trust("show"))["roles"] if role["role"] == name)
+
+    def deploy(self):
+        good("deploy", "demo:1", "--policy", "demo:1", "--fallback", "demo:1", "--sites", "north", "--hub", self.plant.hub_data)
+
+    def sync(self):
+        return run("outbox", "sync", "--data", self.plant.site_data)
+
+    def desired(self):
+        return self.plant.site("GET", "/v1/site")["desired"]
+
+    def keys(self, names):
+        """Key pairs that no hub has."""
+        for name in names:
+            key = self.plant.dir / f"{name}.pem"
+            subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
+            key.chmod(0o600)
+            subprocess.run(["openssl", "ec", "-in", key, "-pubout", "-out", self.plant.dir / f"{name}.pub"], check=True, capture_output=True)
+        return [self.plant.dir / f"{name}.pem" for name in names]
+
+    def split_the_root(self):
+        """Two of three people sign roots from now on."""
+        people = self.keys(["anna", "bert", "carl"])
+        facts = self.trust("root-keys", "--threshold", "2", *[part for key in people for part in ("--key", key.with_suffix(".pub"))])
+        self.assertEqual(facts["draft"]["signed_by_old"], 1)
+        self.sign(people[:2])
+        return people
+
+    def sign(self, people):
+        root = self.plant.dir / "root.json"
+        good("trust", "draft", "--out", root, "--hub", self.plant.hub_data)
+        for key in people:
+            good("trust", "sign-root", root, "--key", key)
+        self.assertIsNone(self.trust("add-root", root)["draft"])
+
+    @with_peer
+    def test_python_tuf_follows_a_running_hub(self):
+        start = self.plant.start_hub
+        self.plant.start_hub = lambda *options: start("--plain-http", "--open-registry", *options)
+        self.plant.deploy()
+        base = self.plant.running["hub"].url.rstrip("/") + "/tuf"
+        root = self.plant.dir / "first-root.json"
+        root.write_bytes(urllib.request.urlopen(f"{base}/metadata/1.root.json").read())
+        client = self.plant.dir / "peer"
+
+        def version(directory=client):
+            done = peer("follow", base, root, directory, TARGET)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return json.loads(done.stdout)["version"]
+
+        self.assertEqual(version(), 1)
+        self.deploy()
+        self.assertEqual(version(), 2)
+        for role in ("timestamp", "snapshot", "targets", "root", "sites"):
+            self.trust("rotate", role)
+            self.assertEqual(version(), 2, role)
+        self.trust("group", "polar", "--sites", "north,south")
+        self.deploy()
+        self.assertEqual(version(), 3)
+        self.trust("rotate", "polar")
+        people = self.split_the_root()
+        self.trust("rotate", "timestamp")
+        self.assertEqual(version(), 3)
+        self.sign(people[1:])
+        self.assertEqual(version(), 3)
+        self.assertEqual(version(self.plant.dir / "late"), 3)
+        roots = self.role("root")["version"]
+        files = []
+        for number in range(1, roots + 1):
+            files.append(self.plant.dir / f"{number}.root.json")
+            files[-1].write_bytes(urllib.request.urlopen(f"{base}/metadata/{number}.root.json").read())
+        done = peer("verify", *files)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(roots, 7)
+
+    def test_a_site_follows_keys_that_were_turned_while_it_heard_nothing(self):
+        self.plant.deploy(media=True)
+        self.assertEqual((self.desired()["version"], self.desired()["root_version"]), (1, 1))
+        people = self.split_the_root()
+        for role in ("timestamp", "snapshot", "targets"):
+            self.trust("rotate", role)
+        self.sign(people[1:])
+        self.trust("group", "polar", "--sites", "north")
+        self.deploy()
+        older = self.plant.dir / "older"
+        good("bundle", "export", older, "--hub", self.plant.hub_data, "--site", "north")
+        self.deploy()
+        self.plant.carry()
+        self.assertEqual((self.desired()["version"], self.desired()["root_version"]), (3, 3))
+        report = json.loads(good("bundle", "import", older, "--data", self.plant.site_data, "--json"))
+        self.assertEqual([part.split(":")[0] for part in report["refused"]], ["desired-state desired-state"], report)
+        self.assertIn("rollback", report["refused"][0])
+        self.assertEqual(self.desired()["version"], 3)
+        # And after a restart.
+        self.plant.running.pop("site").stop()
+        self.plant.start_site()
+        self.assertEqual((self.desired()["version"], self.desired()["root_version"]), (3, 3))
+        self.plant.score(5)
+
+    def test_a_restored_hub_jumps_past_what_its_site_has_seen(self):
+        self.plant.deploy()
+        self.plant.running.pop("hub").stop()
+        shutil.copytree(self.plant.hub_data, self.plant.dir / "backup")
+        self.plant.start_hub()
+        for _ in range(3):
+            self.deploy()
+            self.assertEqual(self.sync().returncode, 0)
+        self.assertEqual(self.desired()["version"], 4)
+        self.plant.running.pop("hub").stop()
+        shutil.rmtree(self.plant.hub_data)
+        shutil.copytree(self.plant.dir / "backup", self.plant.hub_data)
+        # It does not know yet: the site goes on with what it has, and says so.
+        self.plant.start_hub()
+        refused = self.sync()
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("rollback", refused.stderr)
+        self.assertEqual(self.desired()["version"], 4)
+        self.assertTrue(any("rollback" in alarm for alarm in self.plant.site("GET", "/v1/site")["alarms"]))
+        self.plant.score(5)
+        self.plant.running.pop("hub").stop()
+        self.plant.start_hub("--restored")
+        self.assertEqual(self.sync().returncode, 0)
+        self.assertEqual(self.role("timestamp")["version"], 1_000_001)
+        self.assertEqual(self.desired()["version"], 1)
+        self.deploy()
+        self.assertEqual(self.sync().returncode, 0)
+        self.assertEqual(self.desired()["version"], 1_000_001)
+        self.assertFalse(any("rollback" in alarm for alarm in self.plant.site("GET", "/v1/site")["alarms"]))
 
 
 @with_peer

@@ -16,5 +16,6 @@ constexpr std::size_t kTufRootsAtOnce = 1'024;  // that a site takes up after on
 constexpr std::size_t kTufRolesVisited = 32;    // on the way to one target
 constexpr std::size_t kTufKeys = 1'024;         // of one document, and signatures
 constexpr std::size_t kTufRoleNameBytes = 128;
+constexpr std::size_t kTufVersionsKept = 16;  // of each role but the root, at the hub
 
 }  // namespace skerry::limits

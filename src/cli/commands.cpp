@@ -51,10 +51,8 @@ constexpr std::array kCommands{
     Command{"deploy", "say which model and policy sites should run",
             "skerry deploy milling:1 --policy milling:1 --sites north,south --hub hub-data",
             &DeclareDeploy},
-    Command{"trust", "verify a TUF repository and fetch a target from it",
-            "skerry trust fetch https://hub.example/tuf sites/north/desired.json --root root.json "
-            "--state trusted",
-            &DeclareTrust},
+    Command{"trust", "show and turn the keys by which sites believe their hub",
+            "skerry trust rotate timestamp --hub hub-data", &DeclareTrust},
     Command{"bundle", "export, import, inspect and verify what a courier carries",
             "skerry bundle export /media/usb/out --data site", &DeclareBundle},
     Command{"policy", "check, explain and publish the rules of what may leave a site",

@@ -5,20 +5,131 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "base/clock.h"
 #include "base/tuf_limits.h"
+#include "cli/control_client.h"
 #include "http/client.h"
 #include "storage/file.h"
 #include "trust/tuf_client.h"
+#include "trust/tuf_repository.h"
 
 namespace skerry {
 namespace {
 
-struct FetchArguments {
-  std::string source, target, root, state, out;
+struct TrustArguments {
+  std::string hub, role, group, file, key, out, source, target, root, state;
+  std::vector<std::string> keys, sites;
+  std::uint64_t threshold = 1;
   bool json = false;
 };
+
+std::string Joined(const Json& list) {
+  std::string text;
+  for (const Json& item : list) text += (text.empty() ? "" : ", ") + item.get<std::string>();
+  return text;
+}
+
+void PrintFacts(const Json& facts, bool as_json) {
+  if (as_json) {
+    std::fputs(DumpJsonPretty(facts).c_str(), stdout);
+    return;
+  }
+  std::printf("%-12s %10s  %-22s %s\n", "role", "version", "expires", "keys");
+  for (const Json& role : facts["roles"]) {
+    std::string keys = fmt::format("{} of", role["threshold"].get<std::uint64_t>());
+    for (const Json& key : role["keys"])
+      keys += fmt::format(" {}{}", key["id"].get<std::string>().substr(0, 12),
+                          key["here"].get<bool>() ? "" : " (elsewhere)");
+    if (role.contains("sites") && role["role"] != kTufSitesRole)
+      keys += "; sites " + Joined(role["sites"]);
+    std::printf("%-12s %10llu  %-22s %s\n", role["role"].get<std::string>().c_str(),
+                static_cast<unsigned long long>(role["version"].get<std::uint64_t>()),
+                role["expires"].get<std::string>().c_str(), keys.c_str());
+  }
+  const Json& draft = facts["draft"];
+  if (draft.is_null()) return;
+  std::printf(
+      "root %llu waits for signatures: %llu of %llu of the old keys, %llu of %llu of the new\n"
+      "  skerry trust draft --out root.json, sign-root root.json --key KEY, add-root root.json\n",
+      static_cast<unsigned long long>(draft["version"].get<std::uint64_t>()),
+      static_cast<unsigned long long>(draft["signed_by_old"].get<std::uint64_t>()),
+      static_cast<unsigned long long>(draft["old_threshold"].get<std::uint64_t>()),
+      static_cast<unsigned long long>(draft["signed_by_new"].get<std::uint64_t>()),
+      static_cast<unsigned long long>(draft["new_threshold"].get<std::uint64_t>()));
+}
+
+Status Show(const TrustArguments& args) {
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args.hub));
+  SKERRY_ASSIGN_OR_RETURN(const Json facts, control.Get("/v1/trust"));
+  PrintFacts(facts, args.json);
+  return {};
+}
+
+Status Rotate(const TrustArguments& args) {
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args.hub));
+  SKERRY_ASSIGN_OR_RETURN(const Json facts,
+                          control.Post("/v1/trust/rotate", Json{{"role", args.role}}));
+  PrintFacts(facts, args.json);
+  return {};
+}
+
+Status SetRootKeys(const TrustArguments& args) {
+  Json pems = Json::array();
+  for (const std::string& file : args.keys) {
+    SKERRY_ASSIGN_OR_RETURN(const std::string pem, ReadFile(file, limits::kTufTimestampBytes));
+    SKERRY_ASSIGN_OR_RETURN(const PublicKey key, PublicKey::FromPem(pem), file);
+    pems.push_back(key.ToPem());
+  }
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args.hub));
+  SKERRY_ASSIGN_OR_RETURN(
+      const Json facts,
+      control.Put("/v1/trust/root-keys", Json{{"threshold", args.threshold}, {"key_pems", pems}}));
+  PrintFacts(facts, args.json);
+  return {};
+}
+
+Status SetGroup(const TrustArguments& args) {
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args.hub));
+  SKERRY_ASSIGN_OR_RETURN(const Json facts,
+                          control.Put("/v1/groups/" + args.group, Json{{"sites", args.sites}}));
+  PrintFacts(facts, args.json);
+  return {};
+}
+
+Status WriteDraft(const TrustArguments& args) {
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args.hub));
+  SKERRY_ASSIGN_OR_RETURN(const std::string draft,
+                          control.Call("GET", "/v1/trust/draft", "", "application/json"));
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(args.out, draft));
+  std::printf("%s: have it signed with skerry trust sign-root\n", args.out.c_str());
+  return {};
+}
+
+// Wherever the key is: no hub takes part.
+Status SignRoot(const TrustArguments& args) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string text, ReadFile(args.file, limits::kTufRootBytes));
+  SKERRY_ASSIGN_OR_RETURN(TufSigned document, ParseTuf(text, "root", limits::kTufRootBytes),
+                          args.file);
+  SKERRY_ASSIGN_OR_RETURN(const TufRoot root, TufRoot::FromJson(document.body));
+  SKERRY_ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::Load(args.key));
+  SKERRY_RETURN_IF_ERROR(SignTuf(document, key));
+  SKERRY_RETURN_IF_ERROR(WriteFileDurably(args.file, document.ToJson()));
+  std::printf("%s: root %llu is signed by %s, %zu signatures in all\n", args.file.c_str(),
+              static_cast<unsigned long long>(root.version),
+              TufKeyId(key.public_key()).substr(0, 12).c_str(), document.signatures.size());
+  return {};
+}
+
+Status AddRoot(const TrustArguments& args) {
+  SKERRY_ASSIGN_OR_RETURN(const std::string text, ReadFile(args.file, limits::kTufRootBytes));
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args.hub));
+  SKERRY_ASSIGN_OR_RETURN(const std::string answer,
+                          control.Call("POST", "/v1/trust/root", text, "application/json"));
+  SKERRY_ASSIGN_OR_RETURN(const Json facts, ParseJson(answer));
+  PrintFacts(facts, args.json);
+  return {};
+}
 
 // A repository in a directory, or at a URL.
 class FetchedSource final : public TufSource {
@@ -42,7 +153,8 @@ class FetchedSource final : public TufSource {
   HttpClient http_{HttpClientOptions{}};
 };
 
-Status FetchTarget(const FetchArguments& args) {
+// What a site does, by hand.
+Status FetchTarget(const TrustArguments& args) {
   SKERRY_ASSIGN_OR_RETURN(TufClient client, TufClient::Open(args.state));
   if (!client.has_root()) {
     if (args.root.empty())
@@ -76,13 +188,66 @@ Status FetchTarget(const FetchArguments& args) {
   return {};
 }
 
+using TrustVerb = Status (*)(const TrustArguments&);
+
+CLI::App* Add(CLI::App& app, const char* verb, const char* summary, TrustVerb run,
+              const std::shared_ptr<TrustArguments>& args,
+              const std::shared_ptr<CommandRun>& chosen) {
+  CLI::App* sub = app.add_subcommand(verb, summary);
+  sub->callback([args, run, chosen] { *chosen = [args, run] { return run(*args); }; });
+  return sub;
+}
+
+void OfHub(CLI::App* sub, const std::shared_ptr<TrustArguments>& args) {
+  sub->add_option("--hub", args->hub, "data directory of the running hub")->required();
+  sub->add_flag("--json", args->json, "print the answer as JSON");
+}
+
+void DeclareRoots(CLI::App& app, const std::shared_ptr<TrustArguments>& args,
+                  const std::shared_ptr<CommandRun>& chosen) {
+  CLI::App* sub = Add(app, "root-keys", "say who signs roots, and how many of them it takes",
+                      SetRootKeys, args, chosen);
+  sub->add_option("--key", args->keys, "a public key (PEM), once for each")
+      ->required()
+      ->type_name("FILE");
+  sub->add_option("--threshold", args->threshold, "how many of them it takes")->required();
+  OfHub(sub, args);
+  sub = Add(app, "draft", "write the root that waits for signatures", WriteDraft, args, chosen);
+  sub->add_option("--out", args->out, "where to")->required()->type_name("FILE");
+  OfHub(sub, args);
+  sub = Add(app, "sign-root", "sign a root with a key that no hub has", SignRoot, args, chosen);
+  sub->add_option("file", args->file, "the root")->required();
+  sub->add_option("--key", args->key, "the private key (PEM, mode 0600)")
+      ->required()
+      ->type_name("FILE");
+  sub =
+      Add(app, "add-root", "give the hub a root that was signed elsewhere", AddRoot, args, chosen);
+  sub->add_option("file", args->file, "the root")->required();
+  OfHub(sub, args);
+}
+
 }  // namespace
 
 CommandRun DeclareTrust(CLI::App& app) {
-  auto args = std::make_shared<FetchArguments>();
+  auto chosen = std::make_shared<CommandRun>();
+  auto args = std::make_shared<TrustArguments>();
   app.require_subcommand(1);
-  CLI::App* sub = app.add_subcommand("fetch", "verify a TUF repository and fetch a target from it");
-  sub->add_option("source", args->source, "URL or directory: metadata/ and targets/ are below it")
+  OfHub(Add(app, "show", "roles, versions, keys, and the root that waits for signatures", Show,
+            args, chosen),
+        args);
+  CLI::App* sub =
+      Add(app, "rotate", "put a new key in the place of a role's", Rotate, args, chosen);
+  sub->add_option("role", args->role, "root, timestamp, snapshot, targets, or a group")->required();
+  OfHub(sub, args);
+  sub = Add(app, "group", "say which sites a group has; it gets a key of its own", SetGroup, args,
+            chosen);
+  sub->add_option("group", args->group, "its name")->required();
+  sub->add_option("--sites", args->sites, "all of them; none ends the group")->delimiter(',');
+  OfHub(sub, args);
+  DeclareRoots(app, args, chosen);
+  sub = Add(app, "fetch", "verify a TUF repository and fetch a target, as a site does", FetchTarget,
+            args, chosen);
+  sub->add_option("source", args->source, "URL or directory: .../metadata and .../targets below it")
       ->required();
   sub->add_option("target", args->target, "its path: sites/north/desired.json")->required();
   sub->add_option("--state", args->state, "directory of what is trusted; made when absent")
@@ -90,7 +255,7 @@ CommandRun DeclareTrust(CLI::App& app) {
   sub->add_option("--root", args->root, "the root to begin with")->type_name("FILE");
   sub->add_option("--out", args->out, "where to write the target")->type_name("FILE");
   sub->add_flag("--json", args->json, "print the facts as JSON");
-  return [args] { return FetchTarget(*args); };
+  return [chosen] { return (*chosen)(); };
 }
 
 }  // namespace skerry

@@ -1,4 +1,4 @@
-// trust: what is believed of a TUF repository.
+// trust: the keys by which sites believe what they should run (the hub's TUF repository).
 #pragma once
 
 #include <CLI/CLI.hpp>

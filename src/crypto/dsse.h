@@ -1,6 +1,6 @@
 // DSSE 1.0 envelopes (secure-systems-lab/dsse, protocol.md and envelope.md): JSON with payload,
-// payloadType and signatures over the pre-authentication encoding. Statements, receipts, status,
-// grants and desired states travel in them. The form is in docs/formats/dsse.md.
+// payloadType and signatures over the pre-authentication encoding. Statements, receipts, status
+// and grants travel in them. The form is in docs/formats/dsse.md.
 //
 // Values and free functions; thread-safe. `max_bytes` bounds the envelope's JSON text: callers give
 // the named limit of their document (limits::kStatementBytes, ...).

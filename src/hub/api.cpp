@@ -31,8 +31,16 @@ const HubApi::ApiRoute HubApi::kRoutes[] = {
     {"POST", "/v1/sites/{site}/status", Access::kSite, &HubApi::PostStatus},
     {"GET", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::GetReceipt},
     {"POST", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::PostReceipt},
-    {"GET", "/v1/sites/{site}/desired", Access::kSite, &HubApi::GetDesired},
     {"PUT", "/v1/sites/{site}/desired", Access::kAdmin, &HubApi::PutDesired},
+
+    {"GET", "/tuf/metadata/{file}", Access::kAnySite, &HubApi::GetTufMetadata},
+    {"GET", "/tuf/targets/sites/{site}/{file}", Access::kSite, &HubApi::GetTufTarget},
+    {"GET", "/v1/trust", Access::kAdmin, &HubApi::GetTrust},
+    {"POST", "/v1/trust/rotate", Access::kAdmin, &HubApi::RotateKey},
+    {"PUT", "/v1/trust/root-keys", Access::kAdmin, &HubApi::PutRootKeys},
+    {"GET", "/v1/trust/draft", Access::kAdmin, &HubApi::GetDraftRoot},
+    {"POST", "/v1/trust/root", Access::kAdmin, &HubApi::PostRoot},
+    {"PUT", "/v1/groups/{group}", Access::kAdmin, &HubApi::PutGroup},
 
     {"GET", "/v1/overview", Access::kAdmin, &HubApi::Overview},
     {"GET", "/v1/anomalies", Access::kAdmin, &HubApi::Anomalies},
@@ -149,7 +157,7 @@ Status HubApi::Authorize(const HttpRequest& request, Access access) {
                 "this needs the admin token: Authorization: Bearer <content of admin.token>");
   if (parts_.open_registry) return {};
   SKERRY_ASSIGN_OR_RETURN(const std::string site, SiteOf(request));
-  if (site != request.Param("site"))
+  if (access == Access::kSite && site != request.Param("site"))
     return Fail(ErrorCode::kPermissionDenied, "the site {} may not act for {}", site,
                 request.Param("site"));
   return {};

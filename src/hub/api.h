@@ -2,7 +2,8 @@
 // The page for callers is docs/api.md.
 //
 // Who may: `kOpen` anyone; `kAdmin` the bearer of the admin token (`Authorization: Bearer`, or
-// Basic with user `admin`); `kSite` a site for itself, by its client certificate, and the admin.
+// Basic with user `admin`); `kSite` a site for itself, by its client certificate, and the admin;
+// `kAnySite` any site of this hub, and the admin.
 // With an open registry (plain HTTP on loopback, for tests of tools) a site needs no certificate:
 // what it sends is verified by its signature either way.
 //
@@ -34,6 +35,7 @@
 #include "hub/registry_rulebook.h"
 #include "hub/run_desk.h"
 #include "hub/store.h"
+#include "hub/trust_desk.h"
 #include "oci/registry.h"
 
 namespace skerry {
@@ -44,6 +46,7 @@ struct HubApiParts {
   ReceiptShelf* receipts = nullptr;
   JoinDesk* join = nullptr;
   DesiredDesk* desired = nullptr;
+  TrustDesk* trust = nullptr;
   ModelShelf* shelf = nullptr;
   RunDesk* runs = nullptr;
   LakeReader* lake = nullptr;
@@ -77,7 +80,7 @@ class HubApi {
                                 RegistryAction action) const;
 
  private:
-  enum class Access { kOpen, kAdmin, kSite };
+  enum class Access { kOpen, kAdmin, kSite, kAnySite };
   using Method = Result<HttpResponse> (HubApi::*)(const HttpRequest&);
   struct ApiRoute {
     std::string_view method;
@@ -110,7 +113,6 @@ class HubApi {
   Result<HttpResponse> PostStatus(const HttpRequest& request);
   Result<HttpResponse> GetReceipt(const HttpRequest& request);
   Result<HttpResponse> PostReceipt(const HttpRequest& request);
-  Result<HttpResponse> GetDesired(const HttpRequest& request);
   Result<HttpResponse> PutDesired(const HttpRequest& request);
   Result<HttpResponse> ListBundles(const HttpRequest& request);
   Result<HttpResponse> ImportBundle(const HttpRequest& request);
@@ -126,6 +128,15 @@ class HubApi {
   Result<HttpResponse> ListRules(const HttpRequest& request);
   Result<HttpResponse> PutRule(const HttpRequest& request);
   Result<HttpResponse> DeleteRule(const HttpRequest& request);
+  // api_trust.cpp
+  Result<HttpResponse> GetTufMetadata(const HttpRequest& request);
+  Result<HttpResponse> GetTufTarget(const HttpRequest& request);
+  Result<HttpResponse> GetTrust(const HttpRequest& request);
+  Result<HttpResponse> RotateKey(const HttpRequest& request);
+  Result<HttpResponse> PutRootKeys(const HttpRequest& request);
+  Result<HttpResponse> GetDraftRoot(const HttpRequest& request);
+  Result<HttpResponse> PostRoot(const HttpRequest& request);
+  Result<HttpResponse> PutGroup(const HttpRequest& request);
   // api_records.cpp
   Result<HttpResponse> LookupRows(const HttpRequest& request);
   Result<HttpResponse> Overview(const HttpRequest& request);
@@ -158,6 +169,12 @@ HttpResponse JsonResponse(const Json& json, int status = 200);
 // A query parameter that is a whole number of at most `most`; `fallback` when absent.
 Result<std::uint64_t> QueryUint(const HttpRequest& request, std::string_view name,
                                 std::uint64_t fallback, std::uint64_t most);
+// How far a site's receipts are. kNotFound: no such site.
+struct SiteReceiptPosition {
+  std::string incarnation;
+  std::uint64_t counter = 0;
+};
+Result<SiteReceiptPosition> ReadReceiptPosition(HubStore& store, std::string_view site);
 // What a route answers that serves the app's files: gzipped, with a strict content security policy.
 std::vector<Route> WebRoutes();
 

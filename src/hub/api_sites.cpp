@@ -103,21 +103,15 @@ Result<Json> Recount(HubStore& store, LakeReader& lake, std::string_view site) {
   return Json{{"rows", rows}, {"primary_rows", primary_rows}, {"duplicates", rows - distinct_rows}};
 }
 
-struct ReceiptPosition {
-  std::string incarnation;
-  std::uint64_t counter = 0;
-};
+}  // namespace
 
-// How far the site's receipts are.
-Result<ReceiptPosition> PositionOf(HubStore& store, std::string_view site) {
-  return store.Read([&](Database& db) -> Result<ReceiptPosition> {
+Result<SiteReceiptPosition> ReadReceiptPosition(HubStore& store, std::string_view site) {
+  return store.Read([&](Database& db) -> Result<SiteReceiptPosition> {
     SKERRY_ASSIGN_OR_RETURN(const SiteRecord record, SiteDirectory(db).Find(site));
     SKERRY_ASSIGN_OR_RETURN(HubIncarnation incarnation, ReadIncarnation(db));
-    return ReceiptPosition{std::move(incarnation.id), record.receipt_counter};
+    return SiteReceiptPosition{std::move(incarnation.id), record.receipt_counter};
   });
 }
-
-}  // namespace
 
 Result<HttpResponse> HubApi::CreateToken(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body, limits::kJoinDocumentBytes));
@@ -252,7 +246,8 @@ Result<HttpResponse> HubApi::PostStatus(const HttpRequest& request) {
   const std::string& site = request.Param("site");
   SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const bool newer,
                           parts_.ingest->TakeStatus(site, request.body, Road::kLink));
-  SKERRY_ASSIGN_OR_RETURN(const ReceiptPosition position, PositionOf(*parts_.store, site));
+  SKERRY_ASSIGN_OR_RETURN(const SiteReceiptPosition position,
+                          ReadReceiptPosition(*parts_.store, site));
   return JsonResponse(
       {{"hub_incarnation", position.incarnation}, {"receipt_counter", position.counter}});
 }
@@ -265,19 +260,6 @@ Result<HttpResponse> HubApi::PostReceipt(const HttpRequest& request) {
 Result<HttpResponse> HubApi::GetReceipt(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(std::string envelope, parts_.receipts->Newest(request.Param("site")));
   return EnvelopeResponse(std::move(envelope));
-}
-
-Result<HttpResponse> HubApi::GetDesired(const HttpRequest& request) {
-  const std::string& site = request.Param("site");
-  auto envelope = parts_.desired->Envelope(site);
-  HttpResponse response =
-      envelope ? EnvelopeResponse(std::move(*envelope)) : ErrorResponse(envelope.error());
-  // The first answer of a round of the exchange says how far the hub's receipts are: a site that
-  // holds a later one knows at once that the hub was restored.
-  if (const auto position = PositionOf(*parts_.store, site); position)
-    response.SetHeader("Skerry-Receipt",
-                       fmt::format("{}-{}", position->incarnation, position->counter));
-  return response;
 }
 
 Result<HttpResponse> HubApi::PutDesired(const HttpRequest& request) {

@@ -11,6 +11,7 @@
 #include "oci/digest_file.h"
 #include "oci/manifest.h"
 #include "outbox/site_status.h"
+#include "sync/tuf_artifact.h"
 
 namespace skerry {
 namespace {
@@ -210,10 +211,13 @@ Result<BundleReport> BundleDesk::Export(std::string_view site, const std::filesy
 }
 
 Status BundleDesk::AddDesired(std::string_view site, BundleWriter& writer) {
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<TufFile> files,
+                          parts_.trust->FilesFor(DesiredStatePath(site)));
+  SKERRY_ASSIGN_OR_RETURN(Artifact metadata, MakeTufArtifact(files));
+  SKERRY_RETURN_IF_ERROR(
+      writer.AddArtifact(BundleKind::kDesiredState, "desired-state", std::move(metadata)));
   SKERRY_ASSIGN_OR_RETURN(const std::optional<DesiredState> desired, parts_.desired->Current(site));
   if (!desired) return {};
-  SKERRY_ASSIGN_OR_RETURN(const std::string envelope, parts_.desired->Envelope(site));
-  SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kDesiredState, "desired-state", envelope));
   if (desired->policy) {
     SKERRY_ASSIGN_OR_RETURN(const Artifact policy, parts_.shelf->PolicyArtifact(*desired->policy));
     SKERRY_RETURN_IF_ERROR(

@@ -32,6 +32,7 @@ struct BundleDeskParts {
   ReceiptShelf* receipts = nullptr;
   JoinDesk* join = nullptr;
   DesiredDesk* desired = nullptr;
+  TrustDesk* trust = nullptr;
   ModelShelf* shelf = nullptr;
   const Clock* clock = nullptr;
   CustodyList* custody = nullptr;
@@ -48,8 +49,8 @@ class BundleDesk {
   // this machine (kResourceExhausted, kInternal) end the import with what was done until then.
   Result<BundleReport> Import(const std::filesystem::path& path);
 
-  // Grant (when the site has joined), receipt, desired state, and the models with signatures and
-  // the policy that it names. For `path` see BundleWriter::Create.
+  // Grant (when the site has joined), receipt, desired state with its metadata and every root, and
+  // the models with signatures and the policy that it names. For `path` see BundleWriter::Create.
   Result<BundleReport> Export(std::string_view site, const std::filesystem::path& path,
                               const std::optional<AgeRecipient>& receiver = std::nullopt);
   // To whom bundles for the hub may be encrypted.

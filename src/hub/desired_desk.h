@@ -1,8 +1,6 @@
-// What each site should run: makes, signs and keeps the desired states.
-//
-// Every change gets the next version and a fresh expiry; the envelope is kept as it was signed, so
-// that link and media carry the same bytes. Borrows what it is given; thread-safe; durable on
-// return.
+// What each site should run: makes the desired states, keeps them, and publishes each as a target
+// of the hub's TUF repository (trust_desk.h), in one transaction. Borrows what it is given;
+// thread-safe; durable on return.
 #pragma once
 
 #include <optional>
@@ -14,6 +12,7 @@
 #include "crypto/key.h"
 #include "hub/model_shelf.h"
 #include "hub/store.h"
+#include "hub/trust_desk.h"
 #include "trust/desired_state.h"
 
 namespace skerry {
@@ -27,25 +26,19 @@ struct DesiredRequest {
 
 class DesiredDesk {
  public:
-  DesiredDesk(HubStore& store, ModelShelf& shelf, const PrivateKey& hub_key,
-              const PrivateKey& model_key, const Clock& clock)
-      : store_(&store),
-        shelf_(&shelf),
-        hub_key_(&hub_key),
-        model_key_(&model_key),
-        clock_(&clock) {}
+  DesiredDesk(HubStore& store, ModelShelf& shelf, TrustDesk& trust, const PrivateKey& model_key,
+              const Clock& clock)
+      : store_(&store), shelf_(&shelf), trust_(&trust), model_key_(&model_key), clock_(&clock) {}
 
   // kNotFound for an unknown site, model or policy.
   Result<DesiredState> Set(const DesiredRequest& request);
-  // The signed envelope; kNotFound until Set.
-  Result<std::string> Envelope(std::string_view site);
   // Nothing until Set.
   Result<std::optional<DesiredState>> Current(std::string_view site);
 
  private:
   HubStore* store_;
   ModelShelf* shelf_;
-  const PrivateKey* hub_key_;
+  TrustDesk* trust_;
   const PrivateKey* model_key_;
   const Clock* clock_;
 };

@@ -35,6 +35,7 @@
 #include "hub/server_certificate.h"
 #include "hub/store.h"
 #include "hub/train_kind.h"
+#include "hub/trust_desk.h"
 #include "oci/registry.h"
 #include "storage/file.h"
 
@@ -127,6 +128,7 @@ struct Hub::Parts {
   std::unique_ptr<RegistryAccess> access;
   std::unique_ptr<Ingest> ingest;
   std::unique_ptr<ReceiptShelf> receipts;
+  std::unique_ptr<TrustDesk> trust;
   std::unique_ptr<JoinDesk> join;
   std::unique_ptr<ModelShelf> shelf;
   std::unique_ptr<DesiredDesk> desired;
@@ -259,9 +261,10 @@ Status Hub::Parts::OpenDesks() {
                                                 .clock = clock,
                                                 .metrics = &metrics});
   receipts = std::make_unique<ReceiptShelf>(*ingest, *registry);
-  join = std::make_unique<JoinDesk>(*store, *authority, hub_key, *clock);
+  SKERRY_ASSIGN_OR_RETURN(trust, TrustDesk::Open(*store, At("keys") / "tuf", *clock));
+  join = std::make_unique<JoinDesk>(*store, *authority, hub_key, *trust, *clock);
   shelf = std::make_unique<ModelShelf>(*registry, model_key, At("models"));
-  desired = std::make_unique<DesiredDesk>(*store, *shelf, hub_key, model_key, *clock);
+  desired = std::make_unique<DesiredDesk>(*store, *shelf, *trust, model_key, *clock);
   fs::path program = options.program;
   if (program.empty()) {
     std::error_code error;
@@ -285,6 +288,7 @@ Status Hub::Parts::OpenDesks() {
                                                          .receipts = receipts.get(),
                                                          .join = join.get(),
                                                          .desired = desired.get(),
+                                                         .trust = trust.get(),
                                                          .shelf = shelf.get(),
                                                          .clock = clock,
                                                          .custody = custody.get(),
@@ -295,6 +299,7 @@ Status Hub::Parts::OpenDesks() {
                                              .receipts = receipts.get(),
                                              .join = join.get(),
                                              .desired = desired.get(),
+                                             .trust = trust.get(),
                                              .shelf = shelf.get(),
                                              .runs = runs.get(),
                                              .lake = lake_reader.get(),

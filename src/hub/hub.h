@@ -8,7 +8,8 @@
 //
 // Data directory:
 //   hub.db                 sites, tokens, ledger of what was received, labels, runs, audit log
-//   keys/hub.key           0600; signs receipts, grants and desired states
+//   keys/hub.key           0600; signs receipts and grants
+//   keys/tuf/<id>.pem      0600; sign what sites should run (trust_desk.h); root's may be elsewhere
 //   keys/model.key         0600; signs model packages (cosign bundles)
 //   keys/bundle.key        0600; opens bundles that are encrypted to the hub
 //   keys/server.key        0600; of the TLS server

@@ -104,6 +104,7 @@ Result<std::string> JoinDesk::MakeGrant(std::string_view site, std::string certi
   grant.certificate_pem = std::move(certificate_pem);
   grant.ca_pem = authority_->certificate_pem();
   grant.hub_key_pems = {hub_key_->public_key().ToPem()};
+  SKERRY_ASSIGN_OR_RETURN(grant.tuf_root, trust_->Root());
   grant.issued_at_us = clock_->UtcMicros();
   return SignJoinGrant(grant, *hub_key_);
 }

@@ -15,6 +15,7 @@
 #include "crypto/key.h"
 #include "hub/site_directory.h"
 #include "hub/store.h"
+#include "hub/trust_desk.h"
 #include "trust/join.h"
 
 namespace skerry {
@@ -22,8 +23,12 @@ namespace skerry {
 class JoinDesk {
  public:
   JoinDesk(HubStore& store, const CertificateAuthority& authority, const PrivateKey& hub_key,
-           const Clock& clock)
-      : store_(&store), authority_(&authority), hub_key_(&hub_key), clock_(&clock) {}
+           TrustDesk& trust, const Clock& clock)
+      : store_(&store),
+        authority_(&authority),
+        hub_key_(&hub_key),
+        trust_(&trust),
+        clock_(&clock) {}
 
   // kInvalidArgument for a name against the grammar. `hub_url` goes into the token as it is.
   Result<JoinToken> MakeToken(std::string_view site, std::string_view hub_url);
@@ -60,6 +65,7 @@ class JoinDesk {
   HubStore* store_;
   const CertificateAuthority* authority_;
   const PrivateKey* hub_key_;
+  TrustDesk* trust_;
   const Clock* clock_;
 };
 

@@ -132,9 +132,19 @@ CREATE TABLE registry_rules(
 constexpr std::string_view kAcknowledged =
     "ALTER TABLE set_aside ADD COLUMN acknowledged_us INTEGER NOT NULL DEFAULT 0;";
 
-constexpr std::array<std::string_view, 6> kSchema = {kFirstSchema,         kClockSchema,
-                                                     kRevokedKeys,         kRegistryAccountsSchema,
-                                                     kRegistryRulesSchema, kAcknowledged};
+// trust_desk.h
+constexpr std::string_view kTufSchema = R"sql(
+CREATE TABLE tuf_files(         -- of the repository, and the root that waits for signatures
+  name TEXT PRIMARY KEY,        -- as it is fetched
+  family TEXT NOT NULL,         -- the role; of a target its path
+  number INTEGER NOT NULL, bytes TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX tuf_files_by_family ON tuf_files(family, number);
+ALTER TABLE desired DROP COLUMN envelope;
+)sql";
+
+constexpr std::array<std::string_view, 7> kSchema = {
+    kFirstSchema,         kClockSchema,  kRevokedKeys, kRegistryAccountsSchema,
+    kRegistryRulesSchema, kAcknowledged, kTufSchema};
 
 }  // namespace
 

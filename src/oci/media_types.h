@@ -46,9 +46,8 @@ inline constexpr std::string_view kReceiptArtifact = "application/vnd.skerry.rec
 inline constexpr std::string_view kReceiptLayer = "application/vnd.skerry.receipt.v1.dsse+json";
 inline constexpr std::string_view kStatusArtifact = "application/vnd.skerry.status.v1";
 inline constexpr std::string_view kStatusLayer = "application/vnd.skerry.status.v1.dsse+json";
-inline constexpr std::string_view kDesiredStateArtifact = "application/vnd.skerry.desired-state.v1";
-inline constexpr std::string_view kDesiredStateLayer =
-    "application/vnd.skerry.desired-state.v1.dsse+json";
+inline constexpr std::string_view kTufArtifact = "application/vnd.skerry.tuf.v1";
+inline constexpr std::string_view kTufLayer = "application/vnd.skerry.tuf.v1+json";
 inline constexpr std::string_view kJoinRequestArtifact = "application/vnd.skerry.join-request.v1";
 inline constexpr std::string_view kJoinRequestLayer = "application/vnd.skerry.join-request.v1+json";
 inline constexpr std::string_view kJoinGrantArtifact = "application/vnd.skerry.join-grant.v1";

@@ -60,12 +60,15 @@ Json RefJson(const std::optional<Ref>& ref) {
 Json DesiredJson(const ControlParts& parts) {
   const std::optional<DesiredState> desired = parts.identity->desired();
   if (!desired) return nullptr;
+  const std::int64_t expires_us =
+      parts.identity->metadata_expiry().value_or(TufExpiry{}).expires_us;
   return Json{{"version", desired->version},
               {"active", RefJson(std::optional(desired->active))},
               {"fallback", RefJson(desired->fallback)},
               {"policy", RefJson(desired->policy)},
-              {"expires", FormatUtc(desired->expires_us)},
-              {"expired", desired->ExpiredAt(parts.identity->Now(*parts.clock))}};
+              {"expires", FormatUtc(expires_us)},
+              {"expired", parts.identity->Now(*parts.clock) >= expires_us},
+              {"root_version", parts.identity->root_version()}};
 }
 
 Json ExchangeJson(const ControlParts& parts) {

@@ -34,7 +34,7 @@ constexpr std::array<KindFacts, 10> kKinds{{
     {BundleKind::kReceipt, "receipt", std::nullopt, media_types::kReceiptArtifact,
      media_types::kReceiptLayer},
     {BundleKind::kDesiredState, "desired-state", BundleDirection::kToSite,
-     media_types::kDesiredStateArtifact, media_types::kDesiredStateLayer},
+     media_types::kTufArtifact, ""},
     {BundleKind::kPolicy, "policy", BundleDirection::kToSite, media_types::kPolicyArtifact, ""},
     {BundleKind::kModel, "model", BundleDirection::kToSite, media_types::kModelArtifact, ""},
     {BundleKind::kSignature, "signature", BundleDirection::kToSite, media_types::kSigstoreBundle,

@@ -43,7 +43,7 @@ enum class BundleKind : std::uint8_t {
   kShipment,      // artifact, to the hub
   kJoinGrant,     // document (DSSE), to the site
   kReceipt,       // document (DSSE), to the site; and back, for a hub that was restored
-  kDesiredState,  // document (DSSE), to the site
+  kDesiredState,  // artifact: TUF metadata and the target (sync/tuf_artifact.h), to the site
   kPolicy,        // artifact, to the site
   kModel,         // artifact, to the site
   kSignature,     // artifact: a cosign bundle whose subject is a model of this bundle

@@ -348,9 +348,11 @@ DeploymentFacts Deployer::facts() const {
   }
   const std::optional<DesiredState> desired = identity_->desired();
   if (!desired) return facts;
-  if (desired->ExpiredAt(identity_->Now(*clock_)))
-    facts.alarms.push_back(fmt::format("desired state {} expired at {}; it stays in force",
-                                       desired->version, FormatUtc(desired->expires_us)));
+  if (const auto expiry = identity_->metadata_expiry();
+      expiry && identity_->Now(*clock_) >= expiry->expires_us)
+    facts.alarms.push_back(fmt::format("desired state {} expired at {} ({}); it stays in force",
+                                       desired->version, FormatUtc(expiry->expires_us),
+                                       expiry->role));
   if (facts.running && *facts.running != desired->active)
     facts.alarms.push_back(fmt::format("{} is in use, {} is wanted", facts.running->ToString(),
                                        desired->active.ToString()));

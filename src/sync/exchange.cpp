@@ -165,6 +165,7 @@ void Exchange::Run() {
     facts_.connected = contact_;
     facts_.alarms = urgent_.alarms();
     for (std::string& alarm : shipper_.alarms()) facts_.alarms.push_back(std::move(alarm));
+    if (!desired_alarm_.empty()) facts_.alarms.push_back(desired_alarm_);
     for (std::string& alarm : CertificateAlarms()) facts_.alarms.push_back(std::move(alarm));
     facts_.connections =
         closed_connections_ + talk_.http->connections() + urgent_lane_.http->connections();
@@ -297,11 +298,10 @@ std::vector<std::string> Exchange::CertificateAlarms() const {
   return alarms;
 }
 
-Result<std::optional<std::string>> Exchange::AskDesired() {
+Result<std::string> Exchange::AskTimestamp() {
   const std::uint64_t connections = talk_.http->connections();
   const auto began = std::chrono::steady_clock::now();
-  SKERRY_ASSIGN_OR_RETURN(std::optional<std::string> envelope,
-                          hub_->Desired(parts_.identity->site()));
+  SKERRY_ASSIGN_OR_RETURN(std::string timestamp, hub_->TufTimestamp(parts_.identity->site()));
   NoteContact();
   // Not with a handshake in it.
   if (connections == talk_.http->connections()) {
@@ -310,17 +310,20 @@ Result<std::optional<std::string>> Exchange::AskDesired() {
     const std::lock_guard lock(mutex_);
     facts_.round_trip_us = static_cast<std::uint64_t>(took.count());
   }
-  return envelope;
+  return timestamp;
 }
 
 Status Exchange::FollowDesired() {
-  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> envelope, AskDesired());
-  desired_seen_ = envelope.value_or("");
+  SKERRY_ASSIGN_OR_RETURN(timestamp_seen_, AskTimestamp());
   Status accepted;
-  if (envelope) {
-    const auto change = parts_.identity->AcceptDesired(*envelope);
+  if (!parts_.identity->IsCurrent(timestamp_seen_)) {
+    LinkTufSource source(*hub_, timestamp_seen_);
+    const auto change = parts_.identity->FollowDesired(source);
+    if (!change && IsOfTheLink(change.error())) return tl::make_unexpected(change.error());
     if (!change) accepted = tl::make_unexpected(change.error());
   }
+  desired_alarm_ =
+      accepted ? "" : "the hub's desired state is not taken: " + accepted.error().message();
   // Also when the offered one was refused: what was accepted before may not be here yet.
   RegistrySource source(*bulk_[0].registry, options_.state_directory / "incoming", {});
   deploying_ = true;
@@ -405,7 +408,7 @@ Status Exchange::PostStatus(const std::string& status) {
   NoteContact();
   {
     const std::lock_guard turn(turn_mutex_);
-    report_bytes_ = status.size() + desired_seen_.size() + kReportHeads;
+    report_bytes_ = status.size() + timestamp_seen_.size() + kReportHeads;
     moved_at_report_ = budget_->facts().bytes_in_all;
     reported_at_ = std::chrono::steady_clock::now();
   }

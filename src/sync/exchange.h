@@ -127,7 +127,8 @@ class Exchange {
   Status ShipUrgent();
   Status ShipRest();
   Status Report();
-  Result<std::optional<std::string>> AskDesired();
+  // The hub's TUF timestamp: changes with every change of what sites should run.
+  Result<std::string> AskTimestamp();
   Status PostStatus(const std::string& status);
   // From what the hub says of its receipts: one that knows less than its own receipt here says, or
   // is of another incarnation, is shown that one and answers with its newest.
@@ -171,8 +172,9 @@ class Exchange {
   // That of whoever talks to the hub: the thread, or while bulk is under way one lane.
   Lane talk_;
   std::unique_ptr<HubClient> hub_;
-  std::string desired_seen_;
-  bool deploying_ = false;  // written by the thread alone, while there are no lanes
+  std::string timestamp_seen_;
+  std::string desired_alarm_;  // why what the hub offers was refused
+  bool deploying_ = false;     // written by the thread alone, while there are no lanes
   // That of whoever holds turn_mutex_.
   Lane urgent_lane_;
   Shipper urgent_;

@@ -81,11 +81,11 @@ Status Exchange::TalkBetween() {
   SKERRY_ASSIGN_OR_RETURN(const std::string status, parts_.make_status());
   {
     const std::lock_guard turn(turn_mutex_);
-    report_bytes_ = status.size() + desired_seen_.size() + kReportHeads;
+    report_bytes_ = status.size() + timestamp_seen_.size() + kReportHeads;
     if (budget_->facts().bytes_in_all - moved_at_report_ < kReportShare * report_bytes_) return {};
   }
-  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> envelope, AskDesired());
-  if (envelope.value_or("") == desired_seen_) return PostStatus(status);
+  SKERRY_ASSIGN_OR_RETURN(const std::string timestamp, AskTimestamp());
+  if (timestamp == timestamp_seen_) return PostStatus(status);
   const std::lock_guard turn(turn_mutex_);
   start_again_ = true;
   return {};

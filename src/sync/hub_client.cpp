@@ -1,8 +1,10 @@
 #include "sync/hub_client.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/limits.h"
+#include "base/tuf_limits.h"
 #include "codec/json.h"
 
 namespace skerry {
@@ -72,9 +74,20 @@ Result<std::string> HubClient::Renew(std::string_view site, std::string_view csr
   return std::move(reply.body);
 }
 
-Result<std::optional<std::string>> HubClient::Desired(std::string_view site) {
+Result<std::string> HubClient::TufTimestamp(std::string_view site) {
   position_.reset();
-  return GetDocument(SitePath(site, "desired"), limits::kDesiredStateBytes);
+  return TufFile(fmt::format("{}?site={}", kTufTimestampName, site), limits::kTufTimestampBytes);
+}
+
+Result<std::string> HubClient::TufFile(const std::string& name, std::size_t max_bytes) {
+  SKERRY_ASSIGN_OR_RETURN(
+      std::optional<std::string> bytes,
+      GetDocument("/tuf/" + name, std::max(max_bytes, limits::kSmallReplyBytes)));
+  if (!bytes) return Fail(ErrorCode::kNotFound, "the hub has no {}", name);
+  if (bytes->size() > max_bytes)
+    return Fail(ErrorCode::kTooLarge, "{} has {} bytes, the limit is {}", name, bytes->size(),
+                max_bytes);
+  return std::move(*bytes);
 }
 
 Status HubClient::PostStatus(std::string_view site, std::string_view envelope) {

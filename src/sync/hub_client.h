@@ -1,4 +1,5 @@
-// The hub's routes that a site calls beside the registry: joining, desired state, status, receipt.
+// The hub's routes that a site calls beside the registry: joining, the TUF repository, status,
+// receipt.
 //
 // Borrowed: one HttpClient, so one thread at a time. What comes back is an envelope that the caller
 // verifies; here only what is plainly not a hub's answer is told apart (a captive portal's page),
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "http/client.h"
 #include "trust/join.h"
+#include "trust/tuf_client.h"
 
 namespace skerry {
 
@@ -31,8 +33,10 @@ class HubClient {
   Result<std::string> Join(const JoinRequest& request);
   // POST /v1/sites/{site}/certificate -> the grant's envelope, with a new certificate.
   Result<std::string> Renew(std::string_view site, std::string_view csr_pem);
-  // GET /v1/sites/{site}/desired -> the envelope; none until the hub has set one.
-  Result<std::optional<std::string>> Desired(std::string_view site);
+  // GET /tuf/metadata/timestamp.json, the first question of a round.
+  Result<std::string> TufTimestamp(std::string_view site);
+  // GET /tuf/<name>; kNotFound.
+  Result<std::string> TufFile(const std::string& name, std::size_t max_bytes);
   // POST /v1/sites/{site}/status
   Status PostStatus(std::string_view site, std::string_view envelope);
   // GET /v1/sites/{site}/receipt -> the envelope; none while nothing was received.
@@ -40,7 +44,7 @@ class HubClient {
   // POST /v1/sites/{site}/receipt: one that the hub has given, so that a hub that was restored from
   // a back-up finds out -> the envelope of the newest, of another incarnation then.
   Result<std::string> ShowReceipt(std::string_view site, std::string_view envelope);
-  // As the latest answer to Desired or PostStatus said it; none where it did not.
+  // As the latest answer to TufTimestamp or PostStatus said it; none where it did not.
   const std::optional<ReceiptPosition>& position() const { return position_; }
 
  private:
@@ -52,6 +56,21 @@ class HubClient {
   std::string base_url_;
   HttpClient* client_;
   std::optional<ReceiptPosition> position_;
+};
+
+// The hub's TUF repository over the link, with a timestamp that has been fetched already. Borrows
+// the client.
+class LinkTufSource final : public TufSource {
+ public:
+  LinkTufSource(HubClient& hub, std::string timestamp)
+      : hub_(&hub), timestamp_(std::move(timestamp)) {}
+  Result<std::string> Fetch(const std::string& name, std::size_t max_bytes) override {
+    return name == kTufTimestampName ? timestamp_ : hub_->TufFile(name, max_bytes);
+  }
+
+ private:
+  HubClient* hub_;
+  std::string timestamp_;
 };
 
 }  // namespace skerry

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "oci/manifest.h"
 #include "sync/shipment_artifact.h"
+#include "sync/tuf_artifact.h"
 
 namespace skerry {
 namespace {
@@ -43,9 +44,13 @@ PartOutcome ApplyReceipt(const SiteBundleParts& parts, const BundlePart& part,
   return OutcomeOf(part, changed ? PartResult::kApplied : PartResult::kRepeated);
 }
 
-PartOutcome ApplyDesired(const SiteBundleParts& parts, const BundlePart& part,
-                         const std::string& envelope) {
-  const auto change = parts.identity->AcceptDesired(envelope);
+PartOutcome ApplyDesired(const SiteBundleParts& parts, const BundleReader& reader,
+                         const BundlePart& part) {
+  auto artifact = reader.ReadArtifact(part);
+  if (!artifact) return Failed(part, artifact.error());
+  auto source = ArtifactTufSource::Make(std::move(*artifact));
+  if (!source) return Failed(part, source.error());
+  const auto change = parts.identity->FollowDesired(*source);
   if (!change) return Failed(part, change.error());
   return OutcomeOf(part, *change == SiteIdentity::DesiredChange::kNewer ? PartResult::kApplied
                                                                         : PartResult::kRepeated);
@@ -63,12 +68,12 @@ PartOutcome ApplyCustody(const SiteBundleParts& parts, const BundlePart& part,
 
 PartOutcome ApplyDocument(const SiteBundleParts& parts, const BundleReader& reader,
                           const BundlePart& part) {
+  if (part.kind == BundleKind::kDesiredState) return ApplyDesired(parts, reader, part);
   const auto document = reader.ReadDocument(part, limits::kReceiptBytes);
   if (!document) return Failed(part, document.error());
   switch (part.kind) {
     case BundleKind::kJoinGrant: return ApplyGrant(parts, part, *document);
     case BundleKind::kReceipt: return ApplyReceipt(parts, part, *document);
-    case BundleKind::kDesiredState: return ApplyDesired(parts, part, *document);
     case BundleKind::kCustody: return ApplyCustody(parts, part, *document);
     default: return OutcomeOf(part, PartResult::kRefused, "it belongs to the hub");
   }

@@ -5,7 +5,6 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "codec/json.h"
-#include "crypto/dsse.h"
 
 namespace skerry {
 namespace {
@@ -48,6 +47,10 @@ std::string_view TakeNumber(std::string_view& text) {
 
 }  // namespace
 
+std::string DesiredStatePath(std::string_view site) {
+  return fmt::format("sites/{}/desired.json", site);
+}
+
 std::string ModelRef::ToString() const { return name + ":" + version; }
 std::string PolicyRef::ToString() const { return name + ":" + version; }
 
@@ -55,7 +58,6 @@ std::string DesiredState::ToJson() const {
   Json json{{"site", site},
             {"version", version},
             {"issued_at_us", issued_at_us},
-            {"expires_us", expires_us},
             {"active", RefToJson(active)},
             {"model_key_pems", model_key_pems}};
   if (fallback) json["fallback"] = RefToJson(*fallback);
@@ -74,7 +76,6 @@ Result<DesiredState> DesiredState::FromJson(std::string_view text) {
   SKERRY_ASSIGN_OR_RETURN(std::string site, object.String("site"));
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t version, object.Uint("version"));
   SKERRY_ASSIGN_OR_RETURN(const std::int64_t issued_at_us, object.Int("issued_at_us"));
-  SKERRY_ASSIGN_OR_RETURN(const std::int64_t expires_us, object.Int("expires_us"));
   SKERRY_ASSIGN_OR_RETURN(std::vector<std::string> keys, object.Strings("model_key_pems"));
   SKERRY_RETURN_IF_ERROR(CheckName("site name", site), object.path());
   if (version == 0)
@@ -82,9 +83,8 @@ Result<DesiredState> DesiredState::FromJson(std::string_view text) {
   if (keys.size() > limits::kTrustedKeys)
     return Fail(ErrorCode::kTooLarge, "desired_state.model_key_pems: {} keys, the limit is {}",
                 keys.size(), limits::kTrustedKeys);
-  DesiredState state{std::move(site),   version,           issued_at_us,
-                     expires_us,        std::move(active), std::move(fallback),
-                     std::move(policy), std::move(keys)};
+  DesiredState state{std::move(site),     version,           issued_at_us,   std::move(active),
+                     std::move(fallback), std::move(policy), std::move(keys)};
   SKERRY_RETURN_IF_ERROR(state.ModelKeys());
   return state;
 }
@@ -98,35 +98,12 @@ Result<std::vector<PublicKey>> DesiredState::ModelKeys() const {
   return keys;
 }
 
-Result<std::string> SignDesiredState(const DesiredState& state, const PrivateKey& hub_key) {
-  SKERRY_ASSIGN_OR_RETURN(const DsseEnvelope envelope,
-                          SignDsse(kDesiredStateType, state.ToJson(), hub_key));
-  return envelope.ToJson();
-}
-
-Result<DesiredState> VerifyDesiredState(std::string_view envelope_json,
-                                        std::span<const PublicKey> hub_keys,
-                                        std::string_view site) {
-  SKERRY_ASSIGN_OR_RETURN(
-      const std::string payload,
-      VerifyDsse(envelope_json, kDesiredStateType, hub_keys, limits::kDesiredStateBytes),
-      "desired state");
-  SKERRY_ASSIGN_OR_RETURN(DesiredState state, DesiredState::FromJson(payload));
+Result<DesiredState> ReadDesiredState(std::string_view text, std::string_view site) {
+  SKERRY_ASSIGN_OR_RETURN(DesiredState state, DesiredState::FromJson(text));
   if (state.site != site)
     return Fail(ErrorCode::kPermissionDenied, "the desired state is for site {}, this site is {}",
                 state.site, site);
   return state;
-}
-
-Status CheckDesiredStateOrder(const DesiredState& offered,
-                              const std::optional<DesiredState>& held) {
-  if (!held || offered.version > held->version || offered == *held) return {};
-  if (offered.version < held->version)
-    return Fail(ErrorCode::kConflict,
-                "desired state version {} is older than version {}, which this site holds",
-                offered.version, held->version);
-  return Fail(ErrorCode::kConflict, "desired state version {} has other content than the one held",
-              offered.version);
 }
 
 int CompareVersions(std::string_view a, std::string_view b) {

@@ -1,16 +1,16 @@
-// What a site should run: the hub's signed answer, by link or media.
+// What a site should run: the hub's answer, a target of its TUF repository.
 //
-// Role: the document, its signature and the order of its versions. Who may sign is the site's list
-// of hub keys (SiteIdentity). A desired state pins the model and policy artifacts by manifest
-// digest and lists the keys that may sign models, so these can come by any road from anyone.
-//   hub:  SignDesiredState(state, hub_key) -> envelope JSON
-//   site: VerifyDesiredState(envelope, hub_keys, site); CheckDesiredStateOrder(state, floor)
+// Role: the document. Who says it, and that it is the newest, is the repository's business
+// (trust/tuf_client.h, SiteIdentity::FollowDesired). A desired state pins the model and policy
+// artifacts by manifest digest and lists the keys that may sign models, so these can come by any
+// road from anyone.
+//   hub:  repository.Publish(DesiredStatePath(site), state.ToJson(), now_us)
+//   site: ReadDesiredState(bytes, site)
 // Values and free functions; thread-safe. Format: docs/formats/desired-state.md.
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,8 +21,8 @@
 
 namespace skerry {
 
-// DSSE payload type.
-constexpr std::string_view kDesiredStateType = "application/vnd.skerry.desired-state.v1+json";
+// Its path among the targets: "sites/north/desired.json".
+std::string DesiredStatePath(std::string_view site);
 
 // A model package: repository models/<name>, tag <version>, manifest `digest`.
 struct ModelRef {
@@ -46,9 +46,8 @@ struct PolicyRef {
 
 struct DesiredState {
   std::string site;
-  std::uint64_t version = 0;  // grows by at least 1 with every change; 0 is no version
+  std::uint64_t version = 0;  // for people and refusals: grows with every change; 0 is none
   std::int64_t issued_at_us = 0;
-  std::int64_t expires_us = 0;
   ModelRef active;
   std::optional<ModelRef> fallback;         // the only older package that the site may return to
   std::optional<PolicyRef> policy;          // none: nothing but counts leaves the site
@@ -58,21 +57,11 @@ struct DesiredState {
   // kInvalidArgument names the member. Names and versions obey their grammar (base/ids.h).
   static Result<DesiredState> FromJson(std::string_view text);
   Result<std::vector<PublicKey>> ModelKeys() const;
-  // Expiry alarms and never stops anything (design, invariant 6).
-  bool ExpiredAt(std::int64_t utc_us) const { return utc_us >= expires_us; }
   bool operator==(const DesiredState&) const = default;
 };
 
-// A DSSE envelope (JSON text) of kDesiredStateType.
-Result<std::string> SignDesiredState(const DesiredState& state, const PrivateKey& hub_key);
-
-// kPermissionDenied: no hub key signed it, or it is another site's. Expiry is not judged here.
-Result<DesiredState> VerifyDesiredState(std::string_view envelope_json,
-                                        std::span<const PublicKey> hub_keys, std::string_view site);
-
-// kConflict when `offered` is older than `held`, or has its version with other content. Equal is
-// fine (a repeat). `held` empty accepts anything.
-Status CheckDesiredStateOrder(const DesiredState& offered, const std::optional<DesiredState>& held);
+// kPermissionDenied: it is another site's.
+Result<DesiredState> ReadDesiredState(std::string_view text, std::string_view site);
 
 // Order of version texts: runs of digits by value, everything else byte by byte ("2" < "10",
 // "1.9" < "1.10", "1" < "1.1"). Negative, 0, positive.

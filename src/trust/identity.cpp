@@ -73,8 +73,9 @@ Result<std::map<std::string, ModelRef>> ParseFloors(std::string_view text) {
 }  // namespace
 
 SiteIdentity::SiteIdentity(std::filesystem::path directory, PrivateKey key,
-                           std::string policy_hmac_key)
+                           std::string policy_hmac_key, TufClient tuf)
     : directory_(std::move(directory)),
+      tuf_(std::move(tuf)),
       key_(std::move(key)),
       policy_hmac_key_(std::move(policy_hmac_key)) {}
 
@@ -84,9 +85,10 @@ Result<std::unique_ptr<SiteIdentity>> SiteIdentity::Open(const std::filesystem::
   SKERRY_RETURN_IF_ERROR(CreateDirectories(directory, 0700));
   SKERRY_ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::LoadOrCreate(directory / "key.pem"));
   SKERRY_ASSIGN_OR_RETURN(std::string policy_key, LoadOrCreatePolicyKey(directory / "policy.key"));
+  SKERRY_ASSIGN_OR_RETURN(TufClient tuf, TufClient::Open(directory / "tuf"));
   std::unique_ptr<SiteIdentity> identity(
-      new SiteIdentity(directory, std::move(key), std::move(policy_key)));
-  const std::lock_guard lock(identity->mutex_);
+      new SiteIdentity(directory, std::move(key), std::move(policy_key), std::move(tuf)));
+  const std::scoped_lock lock(identity->tuf_mutex_, identity->mutex_);
   SKERRY_RETURN_IF_ERROR(identity->LoadOldPolicyKeys());
   SKERRY_RETURN_IF_ERROR(identity->LoadName());
   SKERRY_RETURN_IF_ERROR(identity->LoadJoining());
@@ -164,6 +166,7 @@ Status SiteIdentity::LoadJoining() {
     const auto grant = JoinGrant::FromJson(*grant_text);
     if (!grant) return Damaged(File("grant.json"), grant.error());
     SKERRY_RETURN_IF_ERROR(TakeGrant(*grant));
+    SKERRY_RETURN_IF_ERROR(TrustRoot(*grant));  // a crash may have come between the two
     SKERRY_ASSIGN_OR_RETURN(const CertificateFacts held, ParseCertificate(grant->certificate_pem));
     // A crash between storing the grant and removing the token leaves both: the grant wins.
     if (held.key.key_id() == key_.public_key().key_id()) return RemoveFile(File("token.json"));
@@ -187,13 +190,27 @@ Status SiteIdentity::LoadVersions() {
     if (!floors) return Damaged(File("floors.json"), floors.error());
     floors_ = std::move(*floors);
   }
-  SKERRY_ASSIGN_OR_RETURN(const std::optional<std::string> envelope,
-                          ReadIfThere(File("desired.json")));
-  if (!envelope) return {};
-  auto desired = VerifyDesiredState(*envelope, hub_keys_, site_);
-  if (!desired) return Damaged(File("desired.json"), desired.error());
-  desired_ = std::move(*desired);
+  SKERRY_ASSIGN_OR_RETURN(std::optional<std::string> text, ReadIfThere(File("desired.json")));
+  if (text) {
+    auto desired = ReadDesiredState(*text, site_);
+    if (!desired) return Damaged(File("desired.json"), desired.error());
+    desired_ = std::move(*desired);
+    desired_text_ = std::move(*text);
+  }
+  LoadMetadata();
   return {};
+}
+
+void SiteIdentity::LoadMetadata() {
+  const auto target = tuf_.FindHeld(DesiredStatePath(site_));
+  const bool none = !target && target.error().code() == ErrorCode::kNotFound && !desired_;
+  NoteMetadata(none || (target && *target == TufTarget::Of(desired_text_)));
+}
+
+void SiteIdentity::NoteMetadata(bool current) {
+  current_timestamp_ = current ? tuf_.timestamp_json() : std::string();
+  expiry_ = tuf_.expiry();
+  root_version_ = tuf_.root_version();
 }
 
 std::string SiteIdentity::site() const {
@@ -291,7 +308,7 @@ Result<JoinRequest> SiteIdentity::MakeRequest() const {
 }
 
 Result<SiteIdentity::GrantChange> SiteIdentity::ApplyGrant(std::string_view envelope_json) {
-  const std::lock_guard lock(mutex_);
+  const std::scoped_lock lock(tuf_mutex_, mutex_);
   if (!token_ && !certificate_pem_.empty()) return ApplyRenewal(envelope_json);
   if (!token_)
     return Fail(ErrorCode::kFailedPrecondition,
@@ -301,6 +318,7 @@ Result<SiteIdentity::GrantChange> SiteIdentity::ApplyGrant(std::string_view enve
   // One file, so that a crash leaves a site that is joined or one that is not.
   SKERRY_RETURN_IF_ERROR(WriteFileDurably(File("grant.json"), grant.ToJson(), 0600));
   SKERRY_RETURN_IF_ERROR(TakeGrant(grant));
+  SKERRY_RETURN_IF_ERROR(TrustRoot(grant));
   token_.reset();
   RaiseFloorTo(grant.issued_at_us);
   LogInfo("joined site={}", site_);
@@ -387,6 +405,14 @@ Status SiteIdentity::TakeGrant(const JoinGrant& grant) {
   return {};
 }
 
+// The first one for good: later roots are signed by those before them.
+Status SiteIdentity::TrustRoot(const JoinGrant& grant) {
+  if (Status trusted = tuf_.Trust(grant.tuf_root); !trusted)
+    return Propagate(std::move(trusted), "join grant");
+  root_version_ = tuf_.root_version();
+  return {};
+}
+
 void SiteIdentity::ShowIn(MetricRegistry& metrics) {
   const std::lock_guard lock(mutex_);
   expires_gauge_ = &metrics.AddGauge(
@@ -401,19 +427,59 @@ void SiteIdentity::ShowExpiry() {
     expires_gauge_->Set(std::floor(static_cast<double>(held->not_after_us) / 1e6));
 }
 
-Result<SiteIdentity::DesiredChange> SiteIdentity::AcceptDesired(std::string_view envelope_json) {
-  const std::lock_guard lock(mutex_);
-  if (hub_keys_.empty())
+Result<SiteIdentity::DesiredChange> SiteIdentity::FollowDesired(TufSource& source) {
+  const std::lock_guard tuf_lock(tuf_mutex_);
+  if (!tuf_.has_root())
     return Fail(ErrorCode::kFailedPrecondition,
                 "this site has not joined, so no desired state can be believed");
-  SKERRY_ASSIGN_OR_RETURN(DesiredState offered,
-                          VerifyDesiredState(envelope_json, hub_keys_, site_));
-  SKERRY_RETURN_IF_ERROR(CheckDesiredStateOrder(offered, desired_));
-  if (desired_ && offered == *desired_) return DesiredChange::kSame;
-  SKERRY_RETURN_IF_ERROR(WriteFileDurably(File("desired.json"), envelope_json));
-  desired_ = std::move(offered);
+  // Others read the identity while files are fetched; what is read here is written here alone.
+  const auto followed = FetchDesired(source);
+  const std::lock_guard lock(mutex_);
+  NoteMetadata(followed.has_value());
+  if (!followed) return tl::make_unexpected(followed.error());
+  const std::optional<std::string>& text = *followed;
+  if (!text) return DesiredChange::kNone;
+  if (*text == desired_text_) return DesiredChange::kSame;
+  auto offered = ReadDesiredState(*text, site_);
+  const Status stored = offered ? WriteFileDurably(File("desired.json"), *text)
+                                : Status(tl::make_unexpected(offered.error()));
+  if (!stored) {
+    NoteMetadata(false);
+    return tl::make_unexpected(stored.error());
+  }
+  desired_ = std::move(*offered);
+  desired_text_ = *text;
   RaiseFloorTo(desired_->issued_at_us);
   return DesiredChange::kNewer;
+}
+
+Result<std::optional<std::string>> SiteIdentity::FetchDesired(TufSource& source) {
+  const std::string path = DesiredStatePath(site());
+  SKERRY_RETURN_IF_ERROR(tuf_.Update(source));
+  const auto target = tuf_.FindTarget(path, source);
+  if (!target && target.error().code() == ErrorCode::kNotFound) return std::optional<std::string>();
+  if (!target) return tl::make_unexpected(target.error());
+  if (*target == TufTarget::Of(desired_text_)) return std::optional(desired_text_);
+  if (target->length > limits::kDesiredStateBytes)
+    return Fail(ErrorCode::kTooLarge, "the desired state has {} bytes, the limit is {}",
+                target->length, limits::kDesiredStateBytes);
+  SKERRY_ASSIGN_OR_RETURN(std::string text, tuf_.FetchTarget(path, *target, source));
+  return std::optional(std::move(text));
+}
+
+bool SiteIdentity::IsCurrent(std::string_view timestamp_json) const {
+  const std::lock_guard lock(mutex_);
+  return !current_timestamp_.empty() && current_timestamp_ == timestamp_json;
+}
+
+std::optional<TufExpiry> SiteIdentity::metadata_expiry() const {
+  const std::lock_guard lock(mutex_);
+  return expiry_;
+}
+
+std::uint64_t SiteIdentity::root_version() const {
+  const std::lock_guard lock(mutex_);
+  return root_version_;
 }
 
 Status SiteIdentity::CheckFloor(const ModelRef& package, const DesiredState& state) const {

@@ -9,7 +9,8 @@
 //   token.json 0600         the join token, kept until joined
 //   site.json               the name, whence the hub is reached, the token taken last
 //   grant.json 0600         the verified join grant: certificate, CA, hub keys
-//   desired.json            the envelope of the newest accepted desired state
+//   tuf/                    what is trusted of the hub's TUF repository (trust/tuf_client.h)
+//   desired.json            the newest accepted desired state, a target of it
 //   floors.json             per model name the highest admitted version and its digest
 //   time.json               the time floor: the newest time that the hub has signed
 //
@@ -35,6 +36,7 @@
 #include "crypto/key.h"
 #include "trust/desired_state.h"
 #include "trust/join.h"
+#include "trust/tuf_client.h"
 
 namespace skerry {
 
@@ -83,7 +85,7 @@ class SiteIdentity {
   void ShowIn(MetricRegistry& metrics);
   // What the certificate says; none until joined.
   std::optional<CertificateFacts> certificate() const;
-  // The keys that verify receipts and desired states: the grant's; before it none.
+  // The keys that verify receipts and grants: the grant's; before it none.
   std::vector<PublicKey> hub_keys() const;
 
   // The time floor: the newest time in what the hub has signed. No right clock reads earlier.
@@ -96,10 +98,20 @@ class SiteIdentity {
   std::int64_t Now(const Clock& clock) const;
 
   std::optional<DesiredState> desired() const;
-  enum class DesiredChange { kNewer, kSame };
-  // Verifies, checks the order against the held one and stores. kFailedPrecondition until joined.
-  // An expired one is accepted like any other: expiry is the alarm's business.
-  Result<DesiredChange> AcceptDesired(std::string_view envelope_json);
+  enum class DesiredChange { kNewer, kSame, kNone };
+  // Brings what is trusted of the hub's repository up to date from `source` and takes this site's
+  // desired state out of it; kNone: the hub has set none. kFailedPrecondition until joined; other
+  // errors as of TufClient, and what was accepted before stays in force. Metadata that has expired
+  // is accepted like any other: expiry is the alarm's business. One call at a time; a second one
+  // waits for the source of the first.
+  Result<DesiredChange> FollowDesired(TufSource& source);
+  // Whether the hub's timestamp is the one that the desired state held here was taken by: then
+  // there is nothing to fetch.
+  bool IsCurrent(std::string_view timestamp_json) const;
+  // Which of the documents behind the desired state expires first; none before the first.
+  std::optional<TufExpiry> metadata_expiry() const;
+  // Of the root that is trusted; 0 until joined.
+  std::uint64_t root_version() const;
 
   // Version order of invariant 5. Fine when `package` is not older than the highest version ever
   // admitted under its name, or is exactly the fallback that `state` names. kConflict when it is
@@ -109,15 +121,22 @@ class SiteIdentity {
   Status RaiseFloor(const ModelRef& package);
 
  private:
-  SiteIdentity(std::filesystem::path directory, PrivateKey key, std::string policy_hmac_key);
-  // All of these want mutex_ held.
+  SiteIdentity(std::filesystem::path directory, PrivateKey key, std::string policy_hmac_key,
+               TufClient tuf);
+  // All of these want mutex_ held, where nothing else is said.
   Status LoadOldPolicyKeys();
   Status LoadName();
   Status LoadJoining();
   Status LoadVersions();
+  void LoadMetadata();
+  void NoteMetadata(bool current);
+  // Wants tuf_mutex_ and not mutex_. Nothing where the hub has set none.
+  Result<std::optional<std::string>> FetchDesired(TufSource& source);
   void LoadTimeFloor();
   void RaiseFloorTo(std::int64_t utc_us);
   Status TakeGrant(const JoinGrant& grant);
+  // Wants tuf_mutex_ as well.
+  Status TrustRoot(const JoinGrant& grant);
   void ShowExpiry();
   Result<GrantChange> ApplyRenewal(std::string_view envelope_json);
   Status SaveName(const std::string& site, const std::string& hub_url, const std::string& token);
@@ -127,6 +146,8 @@ class SiteIdentity {
   std::filesystem::path File(const char* name) const { return directory_ / name; }
 
   const std::filesystem::path directory_;
+  std::mutex tuf_mutex_;  // guards tuf_; taken before mutex_, and held while files are fetched
+  TufClient tuf_;
   mutable std::mutex mutex_;  // guards everything below
   PrivateKey key_;
   std::string policy_hmac_key_;
@@ -139,6 +160,10 @@ class SiteIdentity {
   std::string ca_pem_;
   std::vector<PublicKey> hub_keys_;
   std::optional<DesiredState> desired_;
+  std::string desired_text_;         // as it came; "" when there is none
+  std::string current_timestamp_;    // by which all was fetched; "" when not all was
+  std::optional<TufExpiry> expiry_;  // of tuf_
+  std::uint64_t root_version_ = 0;   // of tuf_
   std::map<std::string, ModelRef> floors_;
   Gauge* expires_gauge_ = nullptr;
   std::int64_t time_floor_us_ = 0;

@@ -109,6 +109,7 @@ std::string JoinGrant::ToJson() const {
                        {"certificate_pem", certificate_pem},
                        {"ca_pem", ca_pem},
                        {"hub_key_pems", hub_key_pems},
+                       {"tuf_root", tuf_root},
                        {"issued_at_us", issued_at_us}});
 }
 
@@ -121,6 +122,7 @@ Result<JoinGrant> JoinGrant::FromJson(std::string_view text) {
   SKERRY_ASSIGN_OR_RETURN(grant.certificate_pem, object.String("certificate_pem"));
   SKERRY_ASSIGN_OR_RETURN(grant.ca_pem, object.String("ca_pem"));
   SKERRY_ASSIGN_OR_RETURN(grant.hub_key_pems, KeyPems(object, "hub_key_pems"));
+  SKERRY_ASSIGN_OR_RETURN(grant.tuf_root, object.String("tuf_root"));
   SKERRY_ASSIGN_OR_RETURN(grant.issued_at_us, object.Int("issued_at_us"));
   SKERRY_RETURN_IF_ERROR(CheckName("site name", grant.site));
   return grant;

@@ -69,13 +69,14 @@ Result<JoinRequest> MakeJoinRequest(const JoinToken& token, const PrivateKey& si
 // Gives the site's public key.
 Result<PublicKey> VerifyJoinRequest(const JoinRequest& request, std::string_view secret);
 
-// What the hub answers. `hub_key_pems` verify receipts and desired states from then on; the first
-// is the one in use.
+// What the hub answers. `hub_key_pems` verify receipts and grants from then on; the first is the
+// one in use. `tuf_root` is the root of its TUF repository (trust/tuf_metadata.h), as it is now.
 struct JoinGrant {
   std::string site;
   std::string certificate_pem;
   std::string ca_pem;
   std::vector<std::string> hub_key_pems;
+  std::string tuf_root;
   std::int64_t issued_at_us = 0;
 
   std::string ToJson() const;

@@ -16,6 +16,14 @@ namespace {
 
 constexpr const char* kTop = "targets";
 
+// Nothing can be fetched: what is held is looked at alone.
+class NoSource final : public TufSource {
+ public:
+  Result<std::string> Fetch(const std::string& name, std::size_t /*max_bytes*/) override {
+    return Fail(ErrorCode::kUnavailable, "{} is not held", name);
+  }
+};
+
 std::size_t BoundOf(const TufFileRef& ref, std::size_t most) {
   return ref.length ? std::min<std::size_t>(*ref.length, most) : most;
 }
@@ -288,6 +296,14 @@ Result<std::string> TufClient::FetchTarget(std::string_view path, const TufTarge
                           FetchNamed(source, TufTargetName(path, target), target.length));
   SKERRY_RETURN_IF_ERROR(target.Check(path, bytes));
   return bytes;
+}
+
+Result<TufTarget> TufClient::FindHeld(std::string_view path) {
+  NoSource none;
+  if (!timestamp_ || !snapshot_)
+    return Fail(ErrorCode::kUnavailable, "no timestamp and snapshot are held");
+  SKERRY_RETURN_IF_ERROR(UpdateSnapshot(none));
+  return FindTarget(path, none);
 }
 
 std::optional<TufExpiry> TufClient::expiry() const {

@@ -65,6 +65,10 @@ class TufClient {
   Result<std::string> FetchTarget(std::string_view path, const TufTarget& target,
                                   TufSource& source) const;
 
+  // FindTarget in what is held alone: kUnavailable when that is not all of it.
+  Result<TufTarget> FindHeld(std::string_view path);
+  // The timestamp as it came; "" when there is none.
+  std::string timestamp_json() const { return timestamp_ ? timestamp_->bytes : std::string(); }
   std::uint64_t root_version() const { return root_ ? root_->value.version : 0; }
   // Of what the last FindTarget was decided by. Nothing before the first update.
   std::optional<TufExpiry> expiry() const;

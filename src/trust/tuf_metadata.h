@@ -1,9 +1,9 @@
-// Metadata of The Update Framework (TUF specification 1.0, sections 4 and 4.3 to 4.6): signed
-// documents by which a site can know what it should run.
+// Metadata of The Update Framework (TUF specification 1.0, sections 4 and 4.3 to 4.6): what a site
+// should run is a target of the hub's one repository.
 //
 // Role: the four kinds of documents, their signatures over canonical JSON, and the check of a
 // threshold. Who is believed for what, and in which order, is the client's business
-// (trust/tuf_client.h); a maker of repositories is in trust/tests/tuf_repository.h.
+// (trust/tuf_client.h); what is published, the repository's (trust/tuf_repository.h).
 //   TufSigned read = ParseTuf(bytes, "timestamp", limits::kTufTimestampBytes);
 //   VerifyTuf(read, root.keys, root.roles.at("timestamp"));
 //   TufTimestamp timestamp = TufTimestamp::FromJson(read.body);

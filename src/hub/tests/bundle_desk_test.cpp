@@ -5,6 +5,7 @@
 #include "oci/media_types.h"
 #include "sync/bundle.h"
 #include "sync/custody.h"
+#include "sync/tuf_artifact.h"
 #include "trust/certificate_times.h"
 #include "trust/desired_state.h"
 
@@ -228,7 +229,7 @@ TEST_F(HubBundleTest, ArchiveIsTakenLikeADirectory) {
   EXPECT_EQ(AdminJson("GET", "/v1/sites/north/reconciliation")["terms"]["received"], 10);
   const fs::path back = directory_.path() / "back.tar";
   AdminJson("POST", "/v1/bundles/export", Json{{"site", "north"}, {"path", back.string()}}.dump());
-  EXPECT_EQ(Must(BundleReader::Open(back)).parts().size(), 3U);  // grant, receipt, custody
+  EXPECT_EQ(Must(BundleReader::Open(back)).parts().size(), 4U);  // and metadata, custody
   EXPECT_EQ(AdminJson("GET", "/v1/bundles/progress")["running"], false);
 }
 
@@ -253,6 +254,8 @@ TEST_F(HubBundleTest, WhatGoesBackIsGrantReceiptDesiredStateAndModel) {
       OpenReceipt(Must(reader.ReadDocument(parts.at(BundleKind::kReceipt), 1U << 20U)), grant);
   EXPECT_EQ(receipt.streams.at(0).received.ToJson().dump(), "[[1,10]]");
   EXPECT_TRUE(reader.ReadArtifact(parts.at(BundleKind::kModel)));
+  EXPECT_TRUE(
+      ArtifactTufSource::Make(Must(reader.ReadArtifact(parts.at(BundleKind::kDesiredState)))));
   // A bundle to a site is not for a hub.
   EXPECT_EQ(Admin("POST", "/v1/bundles/import", Json{{"path", back.string()}}.dump()).status, 400);
   EXPECT_EQ(

@@ -144,22 +144,49 @@ TEST_F(HubTest, SetAsideShipmentIsShownAndTheNextOneGoesOn) {
   EXPECT_EQ(AdminJson("GET", "/v1/overview")["alarms"].size(), 1U);
 }
 
-TEST_F(HubTest, DesiredStateIsSignedAndItsVersionGrows) {
+// A TUF repository by what answers to its names.
+class LinkedSource final : public TufSource {
+ public:
+  explicit LinkedSource(std::function<HttpReply(const std::string&)> ask) : ask_(std::move(ask)) {}
+  Result<std::string> Fetch(const std::string& name, std::size_t /*max_bytes*/) override {
+    HttpReply reply = ask_(name);
+    if (reply.status != 200) return Fail(ErrorCode::kNotFound, "{}", reply.status);
+    return std::move(reply.body);
+  }
+
+ private:
+  std::function<HttpReply(const std::string&)> ask_;
+};
+
+TEST_F(HubTest, DesiredStateIsASignedTargetAndItsVersionGrows) {
   StartHub();
   JoinSite(north_);
-  EXPECT_EQ(Call(SiteOptions(north_), "GET", "/v1/sites/north/desired").status, 404);
   const std::string put = R"({"model":"milling:1"})";
   EXPECT_EQ(Admin("PUT", "/v1/sites/north/desired", put).status, 404);
   const Artifact package = MakePackage(directory_.path() / "package", "1");
   Must(Push(AdminOptions(), "models/milling", "1", package));
   AdminJson("PUT", "/v1/sites/north/desired", put);
   AdminJson("PUT", "/v1/sites/north/desired", put);
-  const HttpReply reply = Call(SiteOptions(north_), "GET", "/v1/sites/north/desired");
-  const PublicKey key = Must(PublicKey::FromPem(grants_.at("north").hub_key_pems.at(0)));
-  const DesiredState state = Must(VerifyDesiredState(reply.body, std::span(&key, 1), "north"));
+  LinkedSource source(
+      [&](const std::string& name) { return Call(SiteOptions(north_), "GET", "/tuf/" + name); });
+  TufClient client = Must(TufClient::Open(directory_.path() / "tuf"));
+  Must(client.Trust(grants_.at("north").tuf_root));
+  Must(client.Update(source));
+  const std::string path = DesiredStatePath("north");
+  const TufTarget target = Must(client.FindTarget(path, source));
+  const DesiredState state =
+      Must(ReadDesiredState(Must(client.FetchTarget(path, target, source)), "north"));
   EXPECT_EQ(state.version, 2U);
   EXPECT_EQ(state.active.digest, package.manifest.digest);
-  EXPECT_GT(state.expires_us, state.issued_at_us);
+  EXPECT_GT(client.expiry()->expires_us, state.issued_at_us);
+  // What another site is to run is nobody's business, and nothing is a stranger's.
+  const FakeSite south("south", directory_.path() / "south");
+  JoinSite(south);
+  const std::string target_url = "/tuf/" + TufTargetName(path, target);
+  EXPECT_EQ(Call(SiteOptions(south), "GET", target_url).status, 403);
+  EXPECT_EQ(Call(SiteOptions(south), "GET", "/tuf/metadata/timestamp.json").status, 200);
+  EXPECT_EQ(Call(SiteOptions(south), "GET", "/tuf/metadata/timestamp.json?site=north").status, 403);
+  EXPECT_EQ(Call(NobodyOptions(), "GET", "/tuf/metadata/timestamp.json").status, 401);
   EXPECT_EQ(AdminJson("GET", "/v1/models")["models"][0]["signed"], false);
 }
 
@@ -310,8 +337,9 @@ TEST_F(HubTest, ARestoredHubIsTheLaterOneOfTwoAndSaysSoInItsFirstAnswer) {
   fs::remove_all(Data());
   fs::rename(backup, Data());
   StartHub();
-  const HttpReply desired = Call(SiteOptions(north_), "GET", "/v1/sites/north/desired");
-  EXPECT_EQ(desired.Header("Skerry-Receipt"), before.hub_incarnation + "-0");
+  const HttpReply first =
+      Call(SiteOptions(north_), "GET", "/tuf/metadata/timestamp.json?site=north");
+  EXPECT_EQ(first.Header("Skerry-Receipt"), before.hub_incarnation + "-0");
   const HttpReply shown = Call(SiteOptions(north_), "POST", "/v1/sites/north/receipt", held);
   ASSERT_EQ(shown.status, 200) << shown.body;
   const Receipt after = OpenReceipt(shown.body, grants_.at("north"));

@@ -17,7 +17,9 @@ class JoinDeskTest : public testing::Test {
       Must(CertificateAuthority::LoadOrCreate(directory_.path(), "test CA", clock_));
   PrivateKey hub_key_ = Must(PrivateKey::Generate());
   PrivateKey site_key_ = Must(PrivateKey::Generate());
-  JoinDesk desk_{*store_, authority_, hub_key_, clock_};
+  std::unique_ptr<TrustDesk> trust_ =
+      Must(TrustDesk::Open(*store_, directory_.path() / "tuf", clock_));
+  JoinDesk desk_{*store_, authority_, hub_key_, *trust_, clock_};
 };
 
 TEST_F(JoinDeskTest, TokenGivesACertificateThatTheSiteAccepts) {
@@ -28,6 +30,7 @@ TEST_F(JoinDeskTest, TokenGivesACertificateThatTheSiteAccepts) {
   EXPECT_FALSE(answer.repeated);
   const JoinGrant grant = Must(VerifyJoinGrant(answer.grant, token, site_key_.public_key()));
   EXPECT_EQ(grant.site, "north");
+  EXPECT_EQ(grant.tuf_root, Must(trust_->Root()));
   const auto keys =
       Must(store_->Read([](Database& db) { return SiteDirectory(db).Keys("north"); }));
   ASSERT_EQ(keys.size(), 1U);

@@ -111,7 +111,7 @@ class SiteTest : public testing::Test {
         BundleWriter::Create(Path(name), {RandomHex(16), BundleDirection::kToSite, "north"})
             .value();
     if (!grant.empty()) Must(writer.AddDocument(BundleKind::kJoinGrant, "grant", grant));
-    Must(writer.AddDocument(BundleKind::kDesiredState, "desired", hub.SetDesired(state)));
+    Must(writer.AddArtifact(BundleKind::kDesiredState, "desired", hub.SetDesired(state)));
     const std::string repository = "models/" + model.name;
     Must(writer.AddArtifact(
         BundleKind::kModel, model.ToString(),

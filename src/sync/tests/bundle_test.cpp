@@ -27,11 +27,13 @@ class BundleTest : public SiteFixture {
   void WriteToSite(const std::filesystem::path& path, const std::string& site,
                    const std::vector<std::pair<BundleKind, std::string>>& documents,
                    const std::vector<ModelRef>& models = {},
-                   const std::optional<PolicyRef>& policy = std::nullopt) {
+                   const std::optional<PolicyRef>& policy = std::nullopt,
+                   const std::optional<Artifact>& desired = std::nullopt) {
     BundleWriter writer =
         BundleWriter::Create(path, {RandomHex(16), BundleDirection::kToSite, site}).value();
     for (const auto& [kind, document] : documents)
       Must(writer.AddDocument(kind, BundleKindName(kind), document));
+    if (desired) Must(writer.AddArtifact(BundleKind::kDesiredState, "desired-state", *desired));
     for (const ModelRef& model : models) {
       const std::string repository = "models/" + model.name;
       Must(writer.AddArtifact(
@@ -63,10 +65,8 @@ class BundleTest : public SiteFixture {
     state.active = model_;
     state.policy = policy_ref_;
     WriteToSite(Path(name), "north",
-                {{BundleKind::kDesiredState, hub_.SetDesired(state)},
-                 {BundleKind::kJoinGrant, grant},
-                 {BundleKind::kReceipt, hub_.CurrentReceipt()}},
-                {model_}, policy_ref_);
+                {{BundleKind::kReceipt, hub_.CurrentReceipt()}, {BundleKind::kJoinGrant, grant}},
+                {model_}, policy_ref_, hub_.SetDesired(state));
     return Path(name);
   }
 
@@ -81,20 +81,20 @@ class BundleTest : public SiteFixture {
 
 TEST_F(BundleTest, WhatIsWrittenIsReadInTheOrderOfItsUse) {
   WriteToSite(Path("b"), "north",
-              {{BundleKind::kDesiredState, "desired"}, {BundleKind::kJoinGrant, "grant"}});
+              {{BundleKind::kReceipt, "receipt"}, {BundleKind::kJoinGrant, "grant"}});
   const BundleReader reader = BundleReader::Open(Path("b")).value();
   EXPECT_EQ(reader.header().site, "north");
   EXPECT_EQ(reader.header().direction, BundleDirection::kToSite);
   ASSERT_EQ(reader.parts().size(), 2U);
   EXPECT_EQ(reader.parts()[0].kind, BundleKind::kJoinGrant);
   EXPECT_EQ(reader.ReadDocument(reader.parts()[0], 100).value(), "grant");
-  EXPECT_EQ(reader.ReadDocument(reader.parts()[1], 100).value(), "desired");
+  EXPECT_EQ(reader.ReadDocument(reader.parts()[1], 100).value(), "receipt");
 }
 
 TEST_F(BundleTest, PartsThatGoTheOtherWayAreNotWritten) {
   BundleWriter writer =
       BundleWriter::Create(Path("b"), {"1", BundleDirection::kToHub, "north"}).value();
-  EXPECT_EQ(writer.AddDocument(BundleKind::kDesiredState, "desired-state", "x").error().code(),
+  EXPECT_EQ(writer.AddDocument(BundleKind::kJoinGrant, "join-grant", "x").error().code(),
             ErrorCode::kInvalidArgument);
   EXPECT_FALSE(BundleReader::Open(Path("b"))) << "not finished: no bundle";
 }
@@ -249,9 +249,8 @@ TEST_F(BundleTest, ForgedAndOlderDocumentsAreRefusedOneByOne) {
   DesiredState state;
   state.version = 9;
   state.active = model_;
-  WriteToSite(Path("forged"), "north",
-              {{BundleKind::kDesiredState, stranger.SetDesired(state)},
-               {BundleKind::kReceipt, stranger.CurrentReceipt()}});
+  WriteToSite(Path("forged"), "north", {{BundleKind::kReceipt, stranger.CurrentReceipt()}}, {},
+              std::nullopt, stranger.SetDesired(state));
   const auto report = ImportSiteBundle(BundleParts(), Path("forged")).value();
   EXPECT_EQ(report.Count(PartResult::kRefused), 2U) << Describe(report);
   EXPECT_EQ(identity_->desired()->version, 1U);

@@ -8,6 +8,8 @@
 #include "base/limits.h"
 #include "http/client.h"
 #include "sync/tests/site_fixture.h"
+#include "sync/tuf_artifact.h"
+#include "trust/certificate_times.h"
 
 namespace skerry {
 namespace {
@@ -26,7 +28,8 @@ class DeployerTest : public SiteFixture {
   }
 
   std::vector<DeployOutcome> Follow(DesiredState state) {
-    identity_->AcceptDesired(hub_.SetDesired(std::move(state))).value();
+    ArtifactTufSource tuf = ArtifactTufSource::Make(hub_.SetDesired(std::move(state))).value();
+    identity_->FollowDesired(tuf).value();
     return deployer_->Reconcile(source_);
   }
 
@@ -169,10 +172,10 @@ TEST_F(DeployerTest, PackagesThatNoDesiredStateNamesAreRemoved) {
 }
 
 TEST_F(DeployerTest, ExpiredDesiredStateIsFollowedWithAnAlarm) {
-  DesiredState state = State(1, first_);
-  state.issued_at_us = 1;
-  state.expires_us = 2;
-  EXPECT_EQ(Follow(state)[0].result, DeployResult::kApplied);
+  ArtifactTufSource tuf = ArtifactTufSource::Make(hub_.SetDesired(State(1, first_))).value();
+  clock_.Advance(100 * kDayMicros);
+  identity_->FollowDesired(tuf).value();
+  EXPECT_EQ(deployer_->Reconcile(source_)[0].result, DeployResult::kApplied);
   EXPECT_THAT(deployer_->facts().alarms, testing::Contains(HasSubstr("expired")));
 }
 

@@ -272,11 +272,15 @@ TEST_F(ExchangeTest, OlderDesiredStateOfARestoredHubIsRefusedAndShippingGoesOn) 
   hub.SetDesired(state);
   StartExchange(hub.url());
   EXPECT_EQ(SyncError(), "no error");
-  state.version = 4;
+  hub.BackUpTuf();
+  state.version = 6;
   hub.SetDesired(state);
+  EXPECT_EQ(SyncError(), "no error");
+  hub.RestoreTuf();
   Capture(300);
   EXPECT_THAT(SyncError(), HasSubstr("older"));
-  EXPECT_EQ(identity_->desired()->version, 5U);
+  EXPECT_THAT(exchange_->facts().alarms, testing::Contains(HasSubstr("older")));
+  EXPECT_EQ(identity_->desired()->version, 6U);
   EXPECT_EQ(hub.primary_rows(), 300U);
 }
 

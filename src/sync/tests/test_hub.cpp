@@ -10,11 +10,10 @@
 #include "oci/media_types.h"
 #include "oci/modelpack.h"
 #include "storage/file.h"
+#include "sync/tuf_artifact.h"
 
 namespace skerry {
 namespace {
-
-constexpr std::int64_t kYearUs = std::int64_t{365} * 24 * 3600 * 1'000'000;
 
 std::filesystem::path Made(const std::filesystem::path& directory) {
   Must(CreateDirectories(directory, 0700));
@@ -29,7 +28,10 @@ TestHub::TestHub(std::filesystem::path directory, Transport transport, const Clo
       key_(PrivateKey::Generate().value()),
       model_key_(PrivateKey::Generate().value()),
       ca_(CertificateAuthority::LoadOrCreate(Made(directory / "ca"), "test hub", system_clock_)
-              .value()) {
+              .value()),
+      tuf_(std::make_unique<TufRepository>(
+          TufRepository::Create(TufKeyDirectory(directory / "tuf"), clock.UtcMicros()).value())) {
+  TakeTufFiles();
   RegistryHooks hooks;
   hooks.on_manifest = [this](std::string_view repository, const Manifest& manifest,
                              std::string_view) { return Take(repository, manifest); };
@@ -81,6 +83,7 @@ Result<std::string> TestHub::Grant(const JoinRequest& request) {
                         .certificate_pem = std::move(certificate),
                         .ca_pem = ca_.certificate_pem(),
                         .hub_key_pems = {key_.public_key().ToPem()},
+                        .tuf_root = tuf_->root_json(),
                         .issued_at_us = clock_->UtcMicros()},
                        key_);
 }
@@ -106,14 +109,43 @@ PolicyRef TestHub::PublishPolicy(const std::string& name, const std::string& ver
   return {name, version, registry_->PutArtifact("policies/" + name, version, artifact).value()};
 }
 
-std::string TestHub::SetDesired(DesiredState state) {
+void TestHub::TakeTufFiles() {
+  for (TufFile& file : tuf_->TakeFiles()) tuf_files_[file.name] = std::move(file.bytes);
+}
+
+Artifact TestHub::SetDesired(DesiredState state) {
   const std::lock_guard lock(mutex_);
   state.site = site_;
   if (state.issued_at_us == 0) state.issued_at_us = clock_->UtcMicros();
-  if (state.expires_us == 0) state.expires_us = clock_->UtcMicros() + kYearUs;
   state.model_key_pems = {model_key_.public_key().ToPem()};
-  desired_ = SignDesiredState(state, key_).value();
-  return desired_;
+  Must(tuf_->Publish(DesiredStatePath(site_), state.ToJson(), clock_->UtcMicros()));
+  TakeTufFiles();
+  std::vector<TufFile> files;
+  for (const auto& [name, bytes] : tuf_files_) files.push_back({name, "", 0, bytes});
+  return MakeTufArtifact(files).value();
+}
+
+void TestHub::BackUpTuf() {
+  const std::lock_guard lock(mutex_);
+  tuf_backup_ = std::make_unique<TufRepository>(*tuf_);
+  tuf_files_backup_ = tuf_files_;
+}
+
+void TestHub::RestoreTuf() {
+  const std::lock_guard lock(mutex_);
+  tuf_ = std::make_unique<TufRepository>(*tuf_backup_);
+  tuf_files_ = tuf_files_backup_;
+}
+
+Result<HttpResponse> TestHub::Tuf(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  if (expired_) return Fail(ErrorCode::kUnauthenticated, "the certificate expired: renew it");
+  const auto found = tuf_files_.find(name);
+  if (found == tuf_files_.end()) return Fail(ErrorCode::kNotFound, "no {}", name);
+  HttpResponse answer = HttpResponse::JsonText(200, found->second);
+  if (name == kTufTimestampName)
+    answer.SetHeader("Skerry-Receipt", fmt::format("{}-{}", incarnation_, receipt_counter_));
+  return answer;
 }
 
 void TestHub::Refuse(Refusal refusal) {
@@ -212,6 +244,7 @@ Result<HttpResponse> TestHub::Renew(const HttpRequest& request) {
                                          .certificate_pem = std::move(certificate),
                                          .ca_pem = ca_.certificate_pem(),
                                          .hub_key_pems = {key_.public_key().ToPem()},
+                                         .tuf_root = tuf_->root_json(),
                                          .issued_at_us = system_clock_.UtcMicros()},
                                         key_));
   return HttpResponse::JsonText(200, std::move(grant));
@@ -272,15 +305,11 @@ std::vector<Route> TestHub::Routes() {
       pooled("POST", "/v1/sites/{site}/certificate", [this](HttpRequest& r) { return Renew(r); }));
   routes.push_back(
       pooled("POST", "/v1/sites/{site}/status", [this](HttpRequest& r) { return PostStatus(r); }));
-  routes.push_back(
-      pooled("GET", "/v1/sites/{site}/desired", [this](HttpRequest&) -> Result<HttpResponse> {
-        const std::lock_guard lock(mutex_);
-        if (expired_) return Fail(ErrorCode::kUnauthenticated, "the certificate expired: renew it");
-        if (desired_.empty()) return Fail(ErrorCode::kNotFound, "none is set");
-        HttpResponse answer = HttpResponse::JsonText(200, desired_);
-        answer.SetHeader("Skerry-Receipt", fmt::format("{}-{}", incarnation_, receipt_counter_));
-        return answer;
-      }));
+  routes.push_back(pooled("GET", "/tuf/metadata/{file}",
+                          [this](HttpRequest& r) { return Tuf("metadata/" + r.Param("file")); }));
+  routes.push_back(pooled("GET", "/tuf/targets/sites/{site}/{file}", [this](HttpRequest& r) {
+    return Tuf(fmt::format("targets/sites/{}/{}", r.Param("site"), r.Param("file")));
+  }));
   routes.push_back(pooled("POST", "/v1/sites/{site}/receipt",
                           [this](HttpRequest& r) { return PostReceipt(r); }));
   routes.push_back(

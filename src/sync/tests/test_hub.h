@@ -26,6 +26,7 @@
 #include "outbox/statement.h"
 #include "trust/desired_state.h"
 #include "trust/join.h"
+#include "trust/tuf_repository.h"
 
 namespace skerry {
 
@@ -60,7 +61,11 @@ class TestHub {
                    const std::string& version, Signing signing = Signing::kSigned);
   PolicyRef PublishPolicy(const std::string& name, const std::string& version,
                           const std::string& yaml);
-  std::string SetDesired(DesiredState state);  // fills in site, times and keys; the envelope
+  // Fills in site, time and keys, and publishes it: all that a site needs to follow it.
+  Artifact SetDesired(DesiredState state);
+  // The TUF repository as it is now is what it will be after RestoreTuf, as by a back-up.
+  void BackUpTuf();
+  void RestoreTuf();
   std::string CurrentReceipt();
 
   // Becomes what it was before it had received anything, and does not know that.
@@ -92,6 +97,8 @@ class TestHub {
   Result<std::optional<std::string>> Take(std::string_view repository, const Manifest& manifest);
   void TakeSegment(const SegmentEntry& segment);
   std::string SignedReceipt();
+  void TakeTufFiles();
+  Result<HttpResponse> Tuf(const std::string& name);
   std::vector<Route> Routes();
   Result<HttpResponse> Join(const HttpRequest& request);
   Result<HttpResponse> Renew(const HttpRequest& request);
@@ -114,7 +121,8 @@ class TestHub {
   std::set<std::string> used_tokens_;
   std::vector<PublicKey> site_keys_;
   std::string site_;
-  std::string desired_;
+  std::unique_ptr<TufRepository> tuf_, tuf_backup_;
+  std::map<std::string, std::string> tuf_files_, tuf_files_backup_;
   bool expired_ = false;
   std::uint64_t renewals_ = 0;
   std::map<Stream, StreamReceipt> streams_;

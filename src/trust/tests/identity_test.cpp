@@ -85,7 +85,7 @@ TEST_F(IdentityTest, AnotherTokenMeansJoiningAgainWithANewKey) {
   {
     const auto identity = OpenJoined();
     first_key = identity->key().public_key().key_id();
-    ASSERT_TRUE(identity->AcceptDesired(*SignDesiredState(State(1), hub_.key)));
+    ASSERT_TRUE(Follow(*identity, State(1)));
     JoinToken foreign = second;
     foreign.hub_key_pem = model_key_.public_key().ToPem();
     EXPECT_EQ(identity->TakeToken(foreign).error().code(), ErrorCode::kConflict);
@@ -156,7 +156,7 @@ TEST_F(IdentityTest, RenewalOfAnotherSitesKeyOrAuthorityChangesNothing) {
   clock_.Advance(kDayMicros);
   const PublicKey other = PrivateKey::Generate()->public_key();
   const Hub stranger = MakeHub("stranger");
-  const Hub half{hub_.key, stranger.ca};
+  const Hub half{hub_.key, stranger.ca, hub_.tuf};
   const PublicKey key = identity->key().public_key();
   for (const std::string& grant :
        {GrantOf(hub_, "north", other), GrantOf(hub_, "south", key), GrantOf(half, "north", key)})
@@ -186,7 +186,7 @@ TEST_F(IdentityTest, TimeFloorIsRaisedBySignedTimesAloneAndNeverLowered) {
       << "a damaged one stops nothing";
   DesiredState state = State(2);
   state.issued_at_us = signed_us;
-  ASSERT_TRUE(identity->AcceptDesired(*SignDesiredState(state, hub_.key)));
+  ASSERT_TRUE(Follow(*identity, state));
   EXPECT_EQ((*SiteIdentity::Open(identity_path()))->time_floor_us(), signed_us);
 }
 
@@ -200,33 +200,59 @@ TEST_F(IdentityTest, AGrantAndItsIssueTimeRaiseTheFloor) {
 TEST_F(IdentityTest, DesiredStateOnlyGoesForwardAlsoAfterARestart) {
   {
     const auto identity = OpenJoined();
-    EXPECT_EQ(*identity->AcceptDesired(*SignDesiredState(State(5), hub_.key)),
-              SiteIdentity::DesiredChange::kNewer);
-    EXPECT_EQ(*identity->AcceptDesired(*SignDesiredState(State(5), hub_.key)),
-              SiteIdentity::DesiredChange::kSame);
+    EXPECT_EQ(*Follow(*identity, State(5)), SiteIdentity::DesiredChange::kNewer);
+    EXPECT_EQ(*Follow(*identity, State(5)), SiteIdentity::DesiredChange::kSame);
   }
   const auto identity = *SiteIdentity::Open(identity_path());
   ASSERT_TRUE(identity->desired());
   EXPECT_EQ(identity->desired()->version, 5U);
-  EXPECT_EQ(identity->AcceptDesired(*SignDesiredState(State(4), hub_.key)).error().code(),
-            ErrorCode::kConflict);
-  EXPECT_EQ(*identity->AcceptDesired(*SignDesiredState(State(6), hub_.key)),
-            SiteIdentity::DesiredChange::kNewer);
+  // The hub as it was before: its desired states are older than what this site has seen.
+  MadeRepository before = *hub_.tuf;
+  Follow(*identity, State(6));
+  EXPECT_EQ(identity->FollowDesired(before).error().code(), ErrorCode::kConflict);
+  EXPECT_EQ(identity->desired()->version, 6U);
+  EXPECT_EQ(*Follow(*identity, State(7)), SiteIdentity::DesiredChange::kNewer);
 }
 
 TEST_F(IdentityTest, NewerDesiredStateIsAppliedEvenIfItExpiredOnItsWay) {
   const auto identity = OpenJoined();
-  DesiredState state = State(2);
-  state.expires_us = 1;
-  EXPECT_TRUE(state.ExpiredAt(clock_.UtcMicros()));
-  EXPECT_EQ(*identity->AcceptDesired(*SignDesiredState(state, hub_.key)),
-            SiteIdentity::DesiredChange::kNewer);
+  ASSERT_TRUE(Follow(*identity, State(2)));
+  EXPECT_EQ(identity->metadata_expiry()->role, "timestamp");
+  EXPECT_EQ(identity->metadata_expiry()->expires_us, clock_.UtcMicros() + 90 * kDayMicros);
+  hub_.tuf->Publish(DesiredStatePath("north"), State(3).ToJson(), clock_.UtcMicros());
+  clock_.Advance(4'000 * kDayMicros);
+  EXPECT_EQ(*identity->FollowDesired(*hub_.tuf), SiteIdentity::DesiredChange::kNewer);
+  EXPECT_EQ(identity->desired()->version, 3U);
+  EXPECT_LT(identity->metadata_expiry()->expires_us, clock_.UtcMicros()) << "there is an alarm";
+}
+
+TEST_F(IdentityTest, ATimestampThatWasFollowedNeedsNothingMoreAlsoAfterARestart) {
+  std::string timestamp;
+  {
+    const auto identity = OpenJoined();
+    EXPECT_EQ(*identity->FollowDesired(*hub_.tuf), SiteIdentity::DesiredChange::kNone);
+    timestamp = hub_.tuf->files.at("metadata/timestamp.json");
+    EXPECT_TRUE(identity->IsCurrent(timestamp)) << "that there is none is known, too";
+    ASSERT_TRUE(Follow(*identity, State(1)));
+    EXPECT_FALSE(identity->IsCurrent(timestamp));
+    timestamp = hub_.tuf->files.at("metadata/timestamp.json");
+  }
+  const auto identity = *SiteIdentity::Open(identity_path());
+  EXPECT_TRUE(identity->IsCurrent(timestamp));
+  EXPECT_EQ(identity->root_version(), 1U);
+  // A cut between the metadata and the target: not current, so that the target is fetched.
+  hub_.tuf->Publish(DesiredStatePath("north"), State(2).ToJson(), clock_.UtcMicros());
+  MadeRepository cut = *hub_.tuf;
+  std::erase_if(cut.files, [](const auto& file) { return file.first.starts_with("targets/"); });
+  EXPECT_EQ(identity->FollowDesired(cut).error().code(), ErrorCode::kDataLoss);
+  EXPECT_FALSE(identity->IsCurrent(hub_.tuf->files.at("metadata/timestamp.json")));
+  EXPECT_EQ(identity->desired()->version, 1U);
+  EXPECT_EQ(*identity->FollowDesired(*hub_.tuf), SiteIdentity::DesiredChange::kNewer);
 }
 
 TEST_F(IdentityTest, NoDesiredStateIsBelievedBeforeJoining) {
   const auto identity = *SiteIdentity::Open(identity_path(), "north");
-  EXPECT_EQ(identity->AcceptDesired(*SignDesiredState(State(1), hub_.key)).error().code(),
-            ErrorCode::kFailedPrecondition);
+  EXPECT_EQ(Follow(*identity, State(1)).error().code(), ErrorCode::kFailedPrecondition);
 }
 
 TEST_F(IdentityTest, FloorsHoldAcrossRestartsAndOnlyTheNamedFallbackPassesBelow) {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "trust/tests/tuf_repository.h"
 #include "trust/tuf_client.h"
+#include "trust/tuf_repository.h"
 
 namespace skerry {
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -11,6 +12,7 @@
 #include "storage/file.h"
 #include "trust/identity.h"
 #include "trust/join.h"
+#include "trust/tests/made_repository.h"
 
 namespace skerry {
 
@@ -19,12 +21,14 @@ class TrustTest : public testing::Test {
   struct Hub {
     PrivateKey key;
     CertificateAuthority ca;
+    std::shared_ptr<MadeRepository> tuf;  // by the copies of one hub
   };
 
   Hub MakeHub(const std::string& name) {
     const std::filesystem::path directory = directory_.path() / name;
     EXPECT_TRUE(CreateDirectories(directory, 0700));
-    return {*PrivateKey::Generate(), *CertificateAuthority::LoadOrCreate(directory, name, clock_)};
+    return {*PrivateKey::Generate(), *CertificateAuthority::LoadOrCreate(directory, name, clock_),
+            std::make_shared<MadeRepository>(directory / "tuf", clock_.UtcMicros())};
   }
 
   static JoinToken TokenOf(const Hub& hub, const std::string& site) {
@@ -42,6 +46,7 @@ class TrustTest : public testing::Test {
                           .certificate_pem = *hub.ca.IssueSite(site_key, site),
                           .ca_pem = hub.ca.certificate_pem(),
                           .hub_key_pems = {hub.key.public_key().ToPem()},
+                          .tuf_root = hub.tuf->maker.root_json(),
                           .issued_at_us = issued_at_us};
     return *SignJoinGrant(grant, hub.key);
   }
@@ -54,11 +59,16 @@ class TrustTest : public testing::Test {
     return {.site = "north",
             .version = version,
             .issued_at_us = 1'700'000'000'000'000,
-            .expires_us = 1'800'000'000'000'000,
             .active = Model("1", "one"),
             .fallback = std::nullopt,
             .policy = std::nullopt,
             .model_key_pems = {model_key_.public_key().ToPem()}};
+  }
+
+  // Publishes it and lets the site follow.
+  Result<SiteIdentity::DesiredChange> Follow(SiteIdentity& identity, const DesiredState& state) {
+    hub_.tuf->Publish(DesiredStatePath("north"), state.ToJson(), clock_.UtcMicros());
+    return identity.FollowDesired(*hub_.tuf);
   }
 
   std::filesystem::path identity_path() const { return directory_.path() / "identity"; }

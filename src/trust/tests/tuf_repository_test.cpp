@@ -1,4 +1,4 @@
-#include "trust/tests/tuf_repository.h"
+#include "trust/tuf_repository.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
-// The maker's side of a TUF repository for the tests of the client: what a hub would publish.
+// The maker's side of a TUF repository: what a hub publishes, and by which keys it signs it.
 //
 // Role: pure over what it was loaded from; each change signs what has to be signed again and gives
-// the files to be kept (TakeFiles).
+// the files to be kept (TakeFiles), which the owner stores in one transaction (hub/trust_desk.h).
 //   TufRepository repository = TufRepository::Create(keys, now_us);   // or Load(keys, kept)
 //   repository.Publish("sites/north/desired.json", bytes, now_us);
 //   for (TufFile& file : repository.TakeFiles()) ...
