@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <functional>
 #include <thread>
 
 #include "http/server.h"
@@ -17,6 +18,7 @@
 #include "oci/media_types.h"
 #include "storage/sqlite.h"
 #include "trust/desired_state.h"
+#include "trust/tuf_client.h"
 
 namespace skerry {
 namespace {
