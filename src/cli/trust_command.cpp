@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/tuf_limits.h"
 #include "cli/control_client.h"
 #include "http/client.h"
