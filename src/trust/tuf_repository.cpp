@@ -149,7 +149,16 @@ Status TufRepository::SignTargets(const std::string& name, std::int64_t now_us) 
   return {};
 }
 
+// A new timestamp means that nobody looks again for a day: what is old is signed with it.
+void TufRepository::MarkOld(std::int64_t now_us) {
+  if (IsOld(top_.expires_us, kTargetsLife, now_us)) dirty_.insert(kTop);
+  for (const auto& [name, targets] : groups_)
+    if (IsOld(targets.expires_us, kTargetsLife, now_us) && DelegationOf(name) != nullptr)
+      dirty_.insert(name);
+}
+
 Status TufRepository::SignDirty(std::int64_t now_us) {
+  MarkOld(now_us);
   for (const std::string& name : dirty_) SKERRY_RETURN_IF_ERROR(SignTargets(name, now_us));
   dirty_.clear();
   snapshot_.version = Next(snapshot_.version);
@@ -182,10 +191,6 @@ Status TufRepository::Refresh(std::int64_t now_us) {
     SKERRY_RETURN_IF_ERROR(OfferRoot(std::move(document), now_us));
   }
   if (timestamp_.version <= floor_) MarkAll();
-  if (IsOld(top_.expires_us, kTargetsLife, now_us)) dirty_.insert(kTop);
-  for (const auto& [name, targets] : groups_)
-    if (IsOld(targets.expires_us, kTargetsLife, now_us) && DelegationOf(name) != nullptr)
-      dirty_.insert(name);
   return SignDirty(now_us);
 }
 

@@ -98,10 +98,11 @@ class TufRepository {
   explicit TufRepository(TufKeyDirectory keys) : keys_(std::move(keys)) {}
   std::uint64_t Next(std::uint64_t version) const;
   Result<std::string> Sign(Json body, const TufRole& role) const;
-  // Signs what is dirty_, and snapshot and timestamp after it.
+  // Signs what is dirty_ or old, and snapshot and timestamp after it.
   Status SignDirty(std::int64_t now_us);
   Status SignTargets(const std::string& name, std::int64_t now_us);
   void MarkAll();
+  void MarkOld(std::int64_t now_us);
   void Emit(const std::string& role, std::uint64_t version, std::string bytes);
   const TufDelegation* DelegationOf(std::string_view name) const;
   std::string RoleOfPath(std::string_view path) const;
