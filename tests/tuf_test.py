@@ -72,7 +72,7 @@ class HubTest(PlantCase):
         start = self.plant.start_hub
         self.plant.start_hub = lambda *options: start("--plain-http", "--open-registry", *options)
         self.plant.deploy()
-        base = self.plant.running["hub"].url.rstrip("/") + "/tuf"
+        base = json.loads((self.plant.hub_data / "endpoint.json").read_text())["url"] + "/tuf"
         root = self.plant.dir / "first-root.json"
         root.write_bytes(urllib.request.urlopen(f"{base}/metadata/1.root.json").read())
         client = self.plant.dir / "peer"

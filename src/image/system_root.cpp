@@ -122,7 +122,7 @@ std::optional<SystemLibrary> SystemRoot::FindLibrary(const std::string& name,
                                                      std::uint16_t machine) const {
   if (name.find('/') != std::string::npos) return std::nullopt;
   for (const std::string& directory : LibraryDirectories(machine)) {
-    const auto file = Find(directory + "/" + name);
+    const auto file = Find((fs::path(directory) / name).string());
     if (!file) continue;
     const auto elf = ReadElf(*file);
     if (elf && elf->machine == machine) return SystemLibrary{name, BelowUsr(directory), *file};
