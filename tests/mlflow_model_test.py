@@ -91,7 +91,7 @@ class MlflowModelTest(unittest.TestCase):
     def test_a_forest_that_predicts_a_number(self):
         rows = self.scored(self.pack("forest", "numbers.csv", "--label", "wear"), "numbers.csv")
         for row, value in zip(rows, self.truth["forest"], strict=True):
-            self.assertAlmostEqual(float(row["prediction"]) / value, 1, delta=1e-5)
+            self.assertAlmostEqual(float(row["value"]) / value, 1, delta=1e-5)
 
     def test_three_classes_without_a_map(self):
         rows = self.scored(self.pack("levels", "numbers.csv", "--label", "level"), "numbers.csv")
