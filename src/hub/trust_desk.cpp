@@ -160,7 +160,7 @@ Status TrustDesk::Change(std::string_view action, const std::string& subject, Js
     SKERRY_RETURN_IF_ERROR(change(repository));
     SKERRY_RETURN_IF_ERROR(Keep(db, repository));
     details["draft"] = repository.draft_json().has_value();
-    return AuditLog(db).Append(clock_->UtcMicros(), "admin", action, subject, std::move(details));
+    return AuditLog(db).Append(clock_->UtcMicros(), "admin", action, subject, details);
   });
 }
 
