@@ -259,9 +259,9 @@ Status Pack(ImportOptions import, const std::string& package, const fs::path& ou
   SKERRY_ASSIGN_OR_RETURN(const TemporaryDirectory work, TemporaryDirectory::Create("skerry-pack"));
   import.out = package.empty() ? work.path() / "package" : fs::path(package);
   SKERRY_ASSIGN_OR_RETURN(const ImportedModel imported, ImportModel(import));
-  std::printf("%s: task %s, %zu features; its answers on %s rows of the sample are the graph's\n",
+  std::printf("%s: task %s, %zu features; on %s rows of the sample its answers are the graph's\n",
               import.name.c_str(), std::string(ModelTaskName(imported.schema.task)).c_str(),
-              imported.schema.feature_count(), WithThousands(imported.sample_rows).c_str());
+              imported.schema.feature_count(), WithThousands(imported.compared_rows).c_str());
   return PackDirectory(import.out, import, out);
 }
 

@@ -107,6 +107,8 @@ class HubApi {
   Result<HttpResponse> RevokeSite(const HttpRequest& request);
   Result<HttpResponse> AcknowledgeSite(const HttpRequest& request);
   Result<HttpResponse> GetLineage(const HttpRequest& request);
+  // Of the lake, the site's records of that class.
+  Result<std::vector<std::string>> FilesOf(std::string_view site, RecordClass cls);
   Result<HttpResponse> ListSites(const HttpRequest& request);
   Result<HttpResponse> GetSite(const HttpRequest& request);
   Result<HttpResponse> GetReconciliation(const HttpRequest& request);

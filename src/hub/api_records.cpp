@@ -125,6 +125,11 @@ Json AlarmsOf(const SiteRecord& record, const std::vector<SetAside>& set_aside) 
 
 }  // namespace
 
+Result<std::vector<std::string>> HubApi::FilesOf(std::string_view site, RecordClass cls) {
+  return parts_.store->Read(
+      [&](Database& db) { return Ledger(db).FilesOfClass(cls, site, "", 0); });
+}
+
 Result<HttpResponse> HubApi::LookupRows(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Table wanted, WantedRows(request));
   const std::string& site = request.Param("site");
@@ -132,9 +137,7 @@ Result<HttpResponse> HubApi::LookupRows(const HttpRequest& request) {
   std::set<std::string> seen;
   for (const RecordClass cls :
        {RecordClass::kAnomaly, RecordClass::kSample, RecordClass::kInsight}) {
-    SKERRY_ASSIGN_OR_RETURN(const auto files, parts_.store->Read([&](Database& db) {
-      return Ledger(db).FilesOfClass(cls, site, "", 0);
-    }));
+    SKERRY_ASSIGN_OR_RETURN(const auto files, FilesOf(site, cls));
     SKERRY_ASSIGN_OR_RETURN(
         const Table table,
         parts_.lake->QueryWith("SELECT s.instance, s.n::BIGINT, s.\"primary\", s.model, "
@@ -168,9 +171,7 @@ Result<HttpResponse> HubApi::GetLineage(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const RowId row, RowId::Parse(request.Query("row")), "row");
   for (const RecordClass cls :
        {RecordClass::kAnomaly, RecordClass::kSample, RecordClass::kInsight}) {
-    SKERRY_ASSIGN_OR_RETURN(const auto files, parts_.store->Read([&](Database& db) {
-      return Ledger(db).FilesOfClass(cls, site, "", 0);
-    }));
+    SKERRY_ASSIGN_OR_RETURN(const auto files, FilesOf(site, cls));
     SKERRY_ASSIGN_OR_RETURN(
         const Table table,
         parts_.lake->Query(fmt::format("SELECT model, seq::BIGINT, filename FROM {{files}} WHERE "
@@ -187,9 +188,7 @@ Result<HttpResponse> HubApi::GetLineage(const HttpRequest& request) {
                 {"seq", table.columns[1].ints[0]},
                 {"model", table.columns[0].texts[0]},
                 {"file", std::filesystem::path(table.columns[2].texts[0]).filename().string()}};
-    SKERRY_ASSIGN_OR_RETURN(const ModelRef model,
-                            parts_.shelf->FindModel(table.columns[0].texts[0]));
-    SKERRY_ASSIGN_OR_RETURN(record["lineage"], LineageOf(*parts_.shelf, model));
+    SKERRY_ASSIGN_OR_RETURN(record["lineage"], LineageOf(*parts_.shelf, table.columns[0].texts[0]));
     return JsonResponse(std::move(record));
   }
   return Fail(ErrorCode::kNotFound, "the hub holds no record of the row {} of {}", row.ToString(),

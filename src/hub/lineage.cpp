@@ -42,9 +42,13 @@ std::optional<Digest> BaseOf(const Json& provenance) {
 
 }  // namespace
 
-Result<Json> LineageOf(ModelShelf& shelf, const ModelRef& model) {
+Result<Json> LineageOf(ModelShelf& shelf, const std::string& model) {
   Json chain = Json::array();
-  std::optional<ModelRef> at = model;
+  const auto found = shelf.FindModel(model);
+  if (!found && found.error().code() != ErrorCode::kNotFound)
+    return tl::make_unexpected(found.error());
+  if (!found) return Json::array({{{"model", model}, {"missing", found.error().message()}}});
+  std::optional<ModelRef> at = *found;
   while (at && chain.size() < kLineageModels) {
     Json link = {{"model", at->ToString()}, {"digest", at->digest.ToString()}};
     const auto provenance = shelf.ProvenanceOf(*at);

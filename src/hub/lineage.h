@@ -2,19 +2,21 @@
 // first training.
 #pragma once
 
+#include <cstddef>
+#include <string>
+
 #include "base/error.h"
 #include "codec/json.h"
 #include "hub/model_shelf.h"
-#include "trust/desired_state.h"
 
 namespace skerry {
 
-// A list, the model first, each the one before it: {"model", "digest", "made_of", "segments",
-// "software"}. `made_of` are name and digest of what was read (tables, an imported graph),
-// `segments` the files of the lake whose labelled rows it was retrained on: {"file", "digest",
-// "rows"}. Ends with a model that has no other before it, or with {"missing": why} for one that the
-// registry does not hold (any more). At most kLineageModels.
-Result<Json> LineageOf(ModelShelf& shelf, const ModelRef& model);
+// `model` is "name:version". A list, the model first, each the one before it: {"model", "digest",
+// "made_of", "segments", "software"}. `made_of` are name and digest of what was read (tables, an
+// imported graph), `segments` the files of the lake whose labelled rows it was retrained on:
+// {"file", "digest", "rows"}. Ends with a model that has no other before it, or with {"missing":
+// why} for one that the registry does not hold (any more). At most kLineageModels.
+Result<Json> LineageOf(ModelShelf& shelf, const std::string& model);
 
 constexpr std::size_t kLineageModels = 100;
 

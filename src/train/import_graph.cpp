@@ -155,6 +155,7 @@ void Prefix(onnx::GraphProto& graph) {
     if (!name.empty()) name.insert(0, kPrefix);
   };
   for (onnx::NodeProto& node : *graph.mutable_node()) {
+    prefix(*node.mutable_name());
     for (std::string& name : *node.mutable_input()) prefix(name);
     for (std::string& name : *node.mutable_output()) prefix(name);
     for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
@@ -193,7 +194,7 @@ class Frame {
     SetAxis(node);
     return output;
   }
-  // Columns of a matrix; all where `from` is the whole of it.
+  // These columns of a matrix, in this order.
   std::string Columns(const std::string& of, const std::vector<std::int64_t>& which) {
     std::string output = fmt::format("frame/{}", ++made_);
     SetAxis(AddGraphNode(graph_, "Gather", {of, Integers(which)}, output));

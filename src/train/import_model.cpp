@@ -276,10 +276,9 @@ Result<GraphAnswers> RunImported(std::string_view onnx, const ImportedGraph& gra
   return out;
 }
 
-// Numbers: relative; probabilities: absolute.
-Result<double> CompareAnswers(const GraphAnswers& graph, std::span<const float> package,
-                              const GraphImport& import) {
-  double largest = 0;
+// Numbers: relative; probabilities: absolute. How many rows were compared.
+Result<std::uint64_t> CompareAnswers(const GraphAnswers& graph, std::span<const float> package,
+                                     const GraphImport& import) {
   const std::size_t rows = graph.values.size() / graph.columns;
   for (std::size_t row = 0; row < rows; ++row)
     for (std::size_t column = 0; column < graph.columns; ++column) {
@@ -294,9 +293,8 @@ Result<double> CompareAnswers(const GraphAnswers& graph, std::span<const float> 
         return Fail(ErrorCode::kInternal,
                     "the package gives {} where the graph gives {} (row {} of the sample)", given,
                     wanted, row + 1);
-      largest = std::max(largest, difference);
     }
-  return largest;
+  return rows;
 }
 
 ModelReference ReferenceOf(const ModelSchema& schema, const FeatureMatrix& features,
@@ -335,11 +333,10 @@ std::string CardOf(const ImportOptions& options, const ImportedModel& imported,
                         FieldRoleName(field.role));
   card += fmt::format(
       "\n## Limits\nNothing is known here of the rows that it was trained on: ranges, drift and "
-      "the "
-      "reference of scores are those of the sample. Its answers on the sample are the graph's "
-      "within {:.0e}. How good it is, `skerry evaluate` says on labelled rows. It has no anomaly "
-      "detector.\n",
-      kMostDifference);
+      "the reference of scores are those of the sample. Its answers on the first {} rows of the "
+      "sample are the graph's within {:.0e}. How good it is, `skerry evaluate` says on labelled "
+      "rows. It has no anomaly detector.\n",
+      imported.compared_rows, kMostDifference);
   return card;
 }
 
@@ -455,8 +452,7 @@ Result<ImportedModel> ImportModel(const ImportOptions& options) {
       const std::vector<float> outputs,
       RunWholeGraph(*session, fitted.features, PredictorOutputName(fitted.schema), import.columns));
   ImportedModel imported{fitted.schema, sample.table.rows()};
-  SKERRY_ASSIGN_OR_RETURN(imported.largest_difference,
-                          CompareAnswers(fitted.answers, outputs, import));
+  SKERRY_ASSIGN_OR_RETURN(imported.compared_rows, CompareAnswers(fitted.answers, outputs, import));
   const ImportSources sources{file.filename().string(), Digest::Sha256(onnx).ToString(),
                               graph.producer, sample.digest};
   const ModelReference reference =

@@ -1,9 +1,10 @@
 // A model package of a model that others trained: any ONNX graph from a row's fields to class
 // probabilities or a number, with a sample of rows that says what the fields are.
 //
-// The package's predictor is the graph in a frame (train/import_graph.h); its answers on the sample
-// are compared with the graph's own before anything is written. The reference distributions are the
-// sample's. No detector: anomalies are told by what is outside the sample's ranges.
+// The package's predictor is the graph in a frame (train/import_graph.h); its answers on the first
+// 4,096 rows of the sample are compared with the graph's own before anything is written. The
+// reference distributions are the sample's. No detector: anomalies are told by what is outside the
+// sample's ranges.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,7 @@ struct ImportOptions {
 struct ImportedModel {
   ModelSchema schema;
   std::uint64_t sample_rows = 0;
-  double largest_difference = 0;  // between the graph and the package, over the sample
+  std::uint64_t compared_rows = 0;  // the first ones, on which package and graph agree
 };
 
 // Errors: kNotFound (no such file); kDataLoss (no ONNX model, a graph that the runtime cannot

@@ -222,6 +222,16 @@ TEST_F(RunTest, BetterChallengerIsStoredSignedAndAPermutedOneIsRefused) {
   EXPECT_EQ(refused["state"], "refused") << refused.dump(2);
   EXPECT_EQ(AdminJson("GET", "/v1/models")["models"].size(), 2U);
   EXPECT_EQ(AdminJson("GET", "/v1/runs")["runs"].size(), 2U);
+
+  // What is not in the registry any more is said, and is no error.
+  EXPECT_EQ(Admin("DELETE", "/v2/models/milling/manifests/1").status, 202);
+  const Json shorter = AdminJson("GET", "/v1/sites/north/lineage?row=" + scored)["lineage"];
+  ASSERT_EQ(shorter.size(), 2U) << shorter.dump(2);
+  EXPECT_TRUE(shorter[1].contains("missing"));
+  EXPECT_EQ(Admin("DELETE", "/v2/models/milling/manifests/2").status, 202);
+  const Json gone = AdminJson("GET", "/v1/sites/north/lineage?row=" + scored)["lineage"];
+  ASSERT_EQ(gone.size(), 1U) << gone.dump(2);
+  EXPECT_TRUE(gone[0].contains("missing"));
 }
 
 TEST_F(RunTest, RunThatCannotEndWellSaysWhy) {

@@ -122,6 +122,20 @@ TEST_F(ImportModelTest, MapsOfProbabilitiesBecomeTheOutputOfAPackage) {
   EXPECT_NEAR(answers[3], 0.5, 1e-6);
 }
 
+TEST_F(ImportModelTest, APackagesOwnPredictorMayBeImportedAgain) {
+  const onnx::ModelProto model = WithMaps(Logistic(onnx::TensorProto::FLOAT));
+  ASSERT_TRUE(Import(model, "a,b\n1,2\n3.5,-1\n"));
+  onnx::ModelProto own;
+  ASSERT_TRUE(own.ParseFromString(*ReadFile(options_.out / "model.onnx", 1U << 20U)));
+  options_.out = directory_.path() / "again";
+  const auto bytes = SerializeGraph(own);
+  ASSERT_TRUE(WriteFileDurably(directory_.path() / "graph.onnx", bytes));
+  const auto imported = ImportModel(options_);
+  ASSERT_TRUE(imported) << imported.error().ToString();
+  EXPECT_EQ(imported->compared_rows, 2U);
+  EXPECT_NEAR(Answers({3.5F, -1}, 2)[1], Probability(3.5F, -1), 1e-6);
+}
+
 TEST_F(ImportModelTest, TheFirstClassMayBeTheOneToFind) {
   options_.positive = "bad";
   const auto imported = Import(WithMaps(Logistic(onnx::TensorProto::FLOAT)), "a,b\n1,2\n3.5,-1\n");
