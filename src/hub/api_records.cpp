@@ -189,7 +189,7 @@ Result<HttpResponse> HubApi::GetLineage(const HttpRequest& request) {
                 {"model", table.columns[0].texts[0]},
                 {"file", std::filesystem::path(table.columns[2].texts[0]).filename().string()}};
     SKERRY_ASSIGN_OR_RETURN(record["lineage"], LineageOf(*parts_.shelf, table.columns[0].texts[0]));
-    return JsonResponse(std::move(record));
+    return JsonResponse(record);
   }
   return Fail(ErrorCode::kNotFound, "the hub holds no record of the row {} of {}", row.ToString(),
               site);
