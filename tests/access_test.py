@@ -4,6 +4,7 @@ import pathlib
 import re
 import subprocess
 import tempfile
+import time
 import unittest
 
 from onnx_identity import write_identity
@@ -135,6 +136,49 @@ class Access(unittest.TestCase):
         open_keys.chmod(0o644)
         self.assertIn("chmod 600", self.refused("--api-keys", open_keys))
         self.assertEqual(run("api-key", "line-4", "--keys", open_keys).returncode, 1)
+
+    def until(self, url, status, *args):
+        deadline = time.monotonic() + 20
+        while curl(url, *args)[0] != status:
+            self.assertLess(time.monotonic(), deadline, f"{url} does not answer {status}")
+            time.sleep(0.2)
+
+    def test_keys_and_certificates_that_change_need_no_new_start(self):
+        with tempfile.TemporaryDirectory(prefix="skerry-access-", dir=self.dir) as name:
+            new, keys, link = pathlib.Path(name), self.dir / "changing.keys", self.dir / "secret"
+            make_certificates(new)
+            first = run("api-key", "line-1", "--keys", keys).stdout.strip()
+            link.symlink_to(self.dir)  # as Kubernetes swaps a secret
+            with self.serve("--tls-cert", link / "server.pem", "--tls-key", link / "server.key", "--api-keys", keys) as server:
+                second = run("api-key", "line-2", "--keys", keys).stdout.strip()
+                bearer = [["-H", f"Authorization: Bearer {key}"] for key in (first, second)]
+                self.until(f"{server.url}/v2", 200, *self.trust, *bearer[1])
+                self.assertEqual(curl(f"{server.url}/v2", *self.trust, *bearer[0])[0], 200)
+                keys.write_text(keys.read_text().splitlines()[1] + "\n")
+                self.until(f"{server.url}/v2", 401, *self.trust, *bearer[0])
+                self.assertEqual(curl(f"{server.url}/v2", *self.trust, *bearer[1])[0], 200)
+                other = self.dir / "secret.next"
+                other.symlink_to(new)
+                other.rename(link)
+                self.until(f"{server.url}/v2", 200, "--cacert", new / "ca.pem", *bearer[1])
+                self.assertEqual(curl(f"{server.url}/v2", *self.trust, *bearer[1])[0], 0)
+
+    def test_a_site_says_when_its_files_are_of_no_use(self):
+        keys, data = self.dir / "spoiled.keys", self.dir / "spoiled"
+        key = run("api-key", "line-1", "--keys", keys).stdout.strip()
+        with Served("site", "--data", data, "--name", "north", "--http", "127.0.0.1:0", "--api-keys", keys) as site:
+            self.assertEqual(curl(f"{site.url}/v1/models", "-H", f"Authorization: Bearer {key}")[0], 200)
+            good = keys.read_text()
+            keys.write_text("no key\n")
+            deadline = time.monotonic() + 20
+            while "spoiled.keys" not in run("outbox", "status", "--data", data).stdout:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.2)
+            self.assertEqual(curl(f"{site.url}/v1/models", "-H", f"Authorization: Bearer {key}")[0], 200)
+            keys.write_text(good)
+            while "spoiled.keys" in run("outbox", "status", "--data", data).stdout:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.2)
 
     def test_a_site_behind_tls_and_keys_is_still_controlled_by_its_directory(self):
         data = self.dir / "site"

@@ -166,6 +166,23 @@ class TwoPolicies(PolicyCase):
         local.write_text(local.read_text().replace("kind: keep, ", ""))
         fleet.start("--local-policy", local)
         self.assertEqual(fleet.facts()["counters"]["recalled"], 9)
+        # And while the site runs. One that is none changes nothing.
+        fleet.score(10)
+        text = local.read_text()
+        for bad, words in ((text.replace("action: bucket", "action: buckets"), "line 4, column"), (text + "classes: {}\n", "local.yaml")):
+            local.write_text(bad)
+            refused = run("policy", "reload", "--data", fleet.data)
+            self.assertEqual(refused.returncode, 1, refused.stdout)
+            self.assertIn(words, refused.stderr)
+        self.assertEqual(fleet.explain()["a"]["after"], "40")
+        self.assertEqual(fleet.facts()["counters"]["recalled"], 9)
+        local.write_text(text.replace("version: 3", "version: 4").replace("width: 10", "width: 20"))
+        self.assertEqual(fleet.policy("reload")["local"], "plant:4")
+        self.assertEqual(fleet.explain()["a"]["after"], "40")
+        self.assertEqual(fleet.explain(a=55)["a"]["after"], "40")
+        self.assertEqual(fleet.facts()["counters"]["recalled"], 18)
+        fleet.start()
+        self.assertIn("--local-policy", run("policy", "reload", "--data", fleet.data).stderr)
 
     def test_a_local_policy_that_is_none_stops_the_start(self):
         local = self.dir / "local.yaml"

@@ -45,7 +45,7 @@ CommandRun DeclareApiKey(CLI::App& app) {
     std::printf("%s\n", key.c_str());
     std::fprintf(stderr,
                  "%s: %s was added; the key is shown this once. Servers that are running know it "
-                 "when they are started anew.\n",
+                 "in a few seconds.\n",
                  args->keys.c_str(), args->name.c_str());
     return {};
   };

@@ -369,10 +369,11 @@ void DeclareApproval(CLI::App& app, const Arguments& args, const Chosen& chosen)
   constexpr const char* kVerbs[][2] = {
       {"pending", "what is in force at a site, and what waits for approval"},
       {"approve", "let the policy that waits come into force"},
-      {"refuse", "keep the policy that waits out of force"}};
+      {"refuse", "keep the policy that waits out of force"},
+      {"reload", "read the site's own policy again, which holds beside the hub's from now on"}};
   for (const auto& [verb, summary] : kVerbs) {
     CLI::App* sub = app.add_subcommand(verb, summary);
-    if (std::string_view(verb) != "pending")
+    if (std::string_view(verb) == "approve" || std::string_view(verb) == "refuse")
       sub->add_option("policy", args->policy, "NAME:VERSION, as 'skerry policy pending' shows it")
           ->required();
     sub->add_option("--data", args->data, "data directory of the running site")->required();

@@ -13,6 +13,7 @@
 #include "http/url.h"
 #include "rpc/drain.h"
 #include "rpc/server.h"
+#include "serve/access_watch.h"
 #include "serve/model_library.h"
 #include "serve/run_queue.h"
 #include "serve/scoring_server.h"
@@ -65,18 +66,19 @@ RunQueueOptions QueueOptions(const ServeOptions& options) {
 struct Doors {
   HostPort http;
   std::optional<HostPort> grpc;
+  std::vector<std::string> addresses;
   Access access;
 };
 
 Result<Doors> MakeDoors(const ServeOptions& options) {
   Doors doors;
   SKERRY_ASSIGN_OR_RETURN(doors.http, ParseHostPort(options.http));
-  std::vector<std::string> addresses = {doors.http.host};
+  doors.addresses = {doors.http.host};
   if (!options.grpc.empty()) {
     SKERRY_ASSIGN_OR_RETURN(doors.grpc, ParseHostPort(options.grpc));
-    addresses.push_back(doors.grpc->host);
+    doors.addresses.push_back(doors.grpc->host);
   }
-  SKERRY_ASSIGN_OR_RETURN(doors.access, LoadAccess(options.access, addresses));
+  SKERRY_ASSIGN_OR_RETURN(doors.access, LoadAccess(options.access, doors.addresses));
   return doors;
 }
 
@@ -136,8 +138,15 @@ Status RunServe(const ServeOptions& options) {
     std::printf("serving gRPC on %s:%u\n", doors.grpc->host.c_str(), rpc->port());
   }
   std::fflush(stdout);
+  AccessWatch watch(options.access, doors.addresses, doors.access,
+                    [&](const TlsServerOptions& tls) -> Status {
+                      SKERRY_RETURN_IF_ERROR(server->ReplaceTls(tls));
+                      return rpc ? rpc->ReplaceTls(tls) : Status();
+                    });
+  watch.Start();
   // It tells that it is there; who runs it asks /v2/health, which its doors may hide from itself.
   WaitAsService([] { return Status(); });
+  watch.Stop();
   DrainScoring(*server, rpc.get(), queue, std::chrono::seconds(options.drain_seconds));
   return repository.windows().Stop();
 }

@@ -7,30 +7,19 @@
 
 #include "http/url.h"
 #include "rpc/inference_service.h"
+#include "rpc/tls_credentials.h"
 
 namespace skerry {
 namespace {
 
 constexpr const char* kServiceName = "inference.GRPCInferenceService";
 
-std::shared_ptr<grpc::ServerCredentials> Credentials(const std::optional<TlsServerOptions>& tls) {
-  if (!tls) return grpc::InsecureServerCredentials();
-  auto clients = GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
-  if (!tls->client_ca_pem.empty())
-    clients = tls->client_certificates == ClientCertificates::kRequired
-                  ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-                  : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY;
-  grpc::SslServerCredentialsOptions options(clients);
-  options.pem_key_cert_pairs.push_back({tls->key_pem, tls->certificate_pem});
-  options.pem_root_certs = tls->client_ca_pem;
-  return grpc::SslServerCredentials(options);
-}
-
 }  // namespace
 
 struct RpcServer::Impl {
   explicit Impl(ScoringParts parts) : service(std::move(parts)) {}
   InferenceService service;
+  std::shared_ptr<rpc_detail::TlsCredentials> tls;  // null: plain text
   int port = 0;
   std::unique_ptr<grpc::Server> server;  // goes first: calls use the service
 };
@@ -52,7 +41,15 @@ Result<std::unique_ptr<RpcServer>> RpcServer::Start(RpcServerOptions options) {
   const std::string host = v6 ? fmt::format("[{}]", options.address) : options.address;
   const std::string at = fmt::format("{}:{}", host, options.port);
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(at, Credentials(options.tls), &impl->port);
+  std::shared_ptr<grpc::ServerCredentials> credentials;
+  if (options.tls) {
+    SKERRY_RETURN_IF_ERROR(CheckTls(*options.tls));
+    impl->tls = std::make_shared<rpc_detail::TlsCredentials>(*options.tls);
+    credentials = impl->tls;
+  } else {
+    credentials = grpc::InsecureServerCredentials();
+  }
+  builder.AddListeningPort(at, credentials, &impl->port);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits::kRpcStreams);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, static_cast<int>(limits::kHeaderBytes));
@@ -60,10 +57,7 @@ Result<std::unique_ptr<RpcServer>> RpcServer::Start(RpcServerOptions options) {
   builder.RegisterService(&impl->service);
   impl->server = builder.BuildAndStart();
   if (!impl->server || impl->port == 0)
-    return Fail(ErrorCode::kUnavailable,
-                "cannot serve gRPC on {}: the port is in use, or the "
-                "certificate does not fit its key",
-                at);
+    return Fail(ErrorCode::kUnavailable, "cannot serve gRPC on {}: the port is in use", at);
   impl->server->GetHealthCheckService()->SetServingStatus(kServiceName, true);
   return std::unique_ptr<RpcServer>(new RpcServer(std::move(impl)));
 }
@@ -71,6 +65,11 @@ Result<std::unique_ptr<RpcServer>> RpcServer::Start(RpcServerOptions options) {
 RpcServer::RpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 RpcServer::~RpcServer() { Drain(std::chrono::milliseconds(0)); }
+
+Status RpcServer::ReplaceTls(const TlsServerOptions& options) {
+  if (impl_->tls) return impl_->tls->Replace(options);
+  return Fail(ErrorCode::kFailedPrecondition, "this gRPC server speaks plain text");
+}
 
 std::uint16_t RpcServer::port() const { return static_cast<std::uint16_t>(impl_->port); }
 

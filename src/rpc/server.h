@@ -47,6 +47,9 @@ class RpcServer {
   ~RpcServer();  // Drain(0)
 
   std::uint16_t port() const;
+  // For the connections that come from now on; those that are there go on as they are. Any thread.
+  // kInvalidArgument as CheckTls, kFailedPrecondition for plain text: nothing changes.
+  Status ReplaceTls(const TlsServerOptions& options);
   // Health says NOT_SERVING, nothing more is accepted, calls under way are answered; what is left
   // after `longest` ends with CANCELLED or UNAVAILABLE. Repeats are harmless.
   void Drain(std::chrono::milliseconds longest);

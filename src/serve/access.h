@@ -2,7 +2,8 @@
 // command line or site.yaml says, and what is read from the files that it names.
 //
 //   SKERRY_ASSIGN_OR_RETURN(const Access access, LoadAccess(options, {"0.0.0.0"}));
-// Read once at the start, then immutable. Told to people in docs/formats/scoring-api.md, "Access".
+// Read at the start; AccessWatch (serve/access_watch.h) reads the files again when they change.
+// Told to people in docs/formats/scoring-api.md, "Access".
 #pragma once
 
 #include <filesystem>

@@ -61,20 +61,33 @@ Result<std::string> ReadKeyFile(const std::filesystem::path& file) {
 
 }  // namespace
 
-Result<ApiKeys> ApiKeys::Load(const std::filesystem::path& file) {
+Result<ApiKeys> ApiKeys::Load(const std::filesystem::path& file, WithoutKeys without) {
   const Result<std::string> text = ReadKeyFile(file);
   if (!text && text.error().code() == ErrorCode::kNotFound)
     return Fail(ErrorCode::kNotFound, "{} is not there; make a key: skerry api-key NAME --keys {}",
                 file.string(), file.string());
   if (!text) return tl::make_unexpected(text.error());
   SKERRY_ASSIGN_OR_RETURN(const std::vector<NamedDigest> named, Parse(*text), file.string());
-  if (named.empty())
+  if (named.empty() && without == WithoutKeys::kRefused)
     return Fail(ErrorCode::kFailedPrecondition,
                 "{} holds no key; make one: skerry api-key NAME --keys {}", file.string(),
                 file.string());
+  auto digests = std::make_shared<Digests>();
+  for (const NamedDigest& key : named) digests->push_back(key.digest);
   ApiKeys keys;
-  for (const NamedDigest& key : named) keys.digests_.push_back(key.digest);
+  keys.held_->digests = std::move(digests);
   return keys;
+}
+
+std::shared_ptr<const ApiKeys::Digests> ApiKeys::Read() const {
+  const std::lock_guard lock(held_->mutex);
+  return held_->digests;
+}
+
+void ApiKeys::Replace(const ApiKeys& other) {
+  std::shared_ptr<const Digests> digests = other.Read();
+  const std::lock_guard lock(held_->mutex);
+  held_->digests.swap(digests);  // the old ones go after the lock
 }
 
 Status ApiKeys::Check(std::string_view authorization) const {
@@ -86,7 +99,8 @@ Status ApiKeys::Check(std::string_view authorization) const {
   bool known = false;
   if (shown.size() <= limits::kApiKeyBytes) {
     const Sha256Bytes digest = RawSha256(shown);
-    for (const Sha256Bytes& held : digests_)
+    const std::shared_ptr<const Digests> digests = Read();
+    for (const Sha256Bytes& held : *digests)
       known |= ConstantTimeEqual({held.data(), held.size()}, {digest.data(), digest.size()});
   }
   if (known) return {};

@@ -40,6 +40,10 @@ Result<std::unique_ptr<ScoringServer>> ScoringServer::Start(ScoringServerOptions
 
 std::uint16_t ScoringServer::port() const { return server_->port(); }
 
+Status ScoringServer::ReplaceTls(const TlsServerOptions& options) {
+  return server_->ReplaceTls(options);
+}
+
 void ScoringServer::Drain(std::chrono::milliseconds longest) {
   repository_->SetReady(false);
   server_->Drain(longest);

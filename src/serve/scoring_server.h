@@ -27,6 +27,7 @@ class ScoringServer {
   ~ScoringServer();
 
   std::uint16_t port() const;
+  Status ReplaceTls(const TlsServerOptions& options);  // HttpServer's
   // Not ready any more, no new connections, requests under way are answered.
   void Drain(std::chrono::milliseconds longest);
 

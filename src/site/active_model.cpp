@@ -95,6 +95,33 @@ Status ActiveModel::UsePolicy(const std::optional<PolicyRef>& policy, std::strin
   return {};
 }
 
+Status ActiveModel::UseLocalPolicy() {
+  const std::lock_guard lock(mutex_);
+  SKERRY_ASSIGN_OR_RETURN(PolicyDocument local, desk_->ReadLocal());
+  const auto beside = [&local](const Policy& policy) -> Policy {
+    if (policy == nullptr) return nullptr;
+    return std::make_shared<const CombinedPolicy>(Combine(policy->hub, local));
+  };
+  const std::shared_ptr<const Pairs> pairs = Read();
+  Policy next = beside(in_force_);
+  std::shared_ptr<const CompiledPolicy> in_use = DenyAll();
+  if (next && pairs->now.package) {
+    auto compiled = Compile(next, *pairs->now.package);
+    if (!compiled)
+      return Propagate(std::move(compiled),
+                       fmt::format("it does not fit model {}:{}", pairs->now.package->name,
+                                   pairs->now.package->version));
+    in_use = std::move(*compiled);
+  }
+  offered_ = beside(offered_);
+  desk_->UseLocal(std::move(local));
+  PutInForce(std::move(next));
+  if (in_force_) alarm_.clear();
+  Publish({pairs->now.package, std::move(in_use)}, pairs->before);
+  TellRecordKeeper();
+  return {};
+}
+
 Status ActiveModel::UseKey(std::string hmac_key) {
   const std::lock_guard lock(mutex_);
   hmac_key_ = std::move(hmac_key);

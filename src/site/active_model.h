@@ -41,6 +41,11 @@ class ActiveModel final : public DeploymentTarget {
   Status UseModel(const AdmittedPackage& package) override;
   Status UsePolicy(const std::optional<PolicyRef>& policy, std::string_view yaml) override;
 
+  // Reads the site's own policy again and uses it beside the hub's that is in force. Errors: of
+  // PolicyDesk::ReadLocal, and kInvalidArgument where both together do not fit the running package:
+  // nothing changes.
+  Status UseLocalPolicy();
+
   // Pseudonyms are made with another key from now on.
   Status UseKey(std::string hmac_key);
 

@@ -345,7 +345,7 @@ Result<Json> ExplainPolicy(const ControlParts& parts, const Json& body) {
 
 Result<Json> GetPolicy(const ControlParts& parts, const Json& /*body*/) {
   const std::shared_ptr<const CompiledPolicy> policy = parts.active->policy();
-  const std::optional<PolicyDocument>& local = parts.desk->local();
+  const std::optional<PolicyDocument> local = parts.desk->local();
   Json waiting = nullptr;
   if (const auto held = parts.desk->waiting()) {
     waiting = RefJson(std::optional(held->policy));
@@ -365,6 +365,14 @@ Result<Json> DecideOnPolicy(const ControlParts& parts, const Json& body,
   SKERRY_RETURN_IF_ERROR((parts.desk->*decide)(policy));
   const Status used = parts.deployer->RetryPolicy();
   if (!used) LogInfo("policy {} stays out of force: {}", policy, used.error().message());
+  return GetPolicy(parts, body);
+}
+
+Result<Json> ReloadPolicy(const ControlParts& parts, const Json& body) {
+  SKERRY_RETURN_IF_ERROR(parts.active->UseLocalPolicy());
+  // What waited for approval may be no wider now.
+  const Status used = parts.deployer->RetryPolicy();
+  if (!used) LogInfo("the hub's policy stays out of force: {}", used.error().message());
   return GetPolicy(parts, body);
 }
 
@@ -441,6 +449,7 @@ std::vector<Route> ControlRoutes(const ControlParts& parts) {
           MakeRoute(parts, "GET", "/v1/policy", GetPolicy),
           MakeRoute(parts, "POST", "/v1/policy/approve", ApprovePolicy),
           MakeRoute(parts, "POST", "/v1/policy/refuse", RefusePolicy),
+          MakeRoute(parts, "POST", "/v1/policy/reload", ReloadPolicy),
           MakeRoute(parts, "POST", "/v1/policy/replay", Replay),
           MakeRoute(parts, "POST", "/v1/policy/rotate-key", RotatePolicyKey),
           MakeRoute(parts, "POST", "/v1/policy/pseudonyms", FindPseudonyms),

@@ -12,6 +12,7 @@
 //   GET  /v1/policy          what is in force, the local policy, what waits for approval and why
 //   POST /v1/policy/approve  {"policy":"<name>:<version>"} the one that waits comes into force
 //   POST /v1/policy/refuse   {"policy":"<name>:<version>"} the one that waits does not
+//   POST /v1/policy/reload   the local policy's file is read again and holds from now on
 //   POST /v1/policy/replay   {"policy":"<YAML>","days"} what it would have let leave of the journal
 //   POST /v1/policy/rotate-key  a new key for pseudonyms
 //   POST /v1/policy/pseudonyms  {"field","value"} -> what it leaves as under each key there was

@@ -30,16 +30,37 @@ Result<PolicyDesk::Waiting> WaitingFromJson(const Json& json) {
 Result<std::unique_ptr<PolicyDesk>> PolicyDesk::Open(std::filesystem::path directory,
                                                      const std::filesystem::path& local_policy,
                                                      Approval approval) {
-  std::unique_ptr<PolicyDesk> desk(new PolicyDesk(std::move(directory), approval));
+  std::unique_ptr<PolicyDesk> desk(new PolicyDesk(std::move(directory), local_policy, approval));
   SKERRY_RETURN_IF_ERROR(CreateDirectories(desk->directory_ / "made", 0700));
   if (!local_policy.empty()) {
-    const std::string what = "the local policy " + local_policy.string();
-    SKERRY_ASSIGN_OR_RETURN(const std::string yaml, ReadFile(local_policy, limits::kYamlBytes),
-                            what);
-    SKERRY_ASSIGN_OR_RETURN(desk->local_, PolicyDocument::Parse(yaml), what);
+    SKERRY_ASSIGN_OR_RETURN(desk->local_, desk->ReadLocal());
   }
   SKERRY_RETURN_IF_ERROR(desk->Load(), (desk->directory_ / "state.json").string());
   return desk;
+}
+
+Result<PolicyDocument> PolicyDesk::ReadLocal() const {
+  if (local_file_.empty())
+    return Fail(ErrorCode::kFailedPrecondition,
+                "this site was started without a local policy; start it with --local-policy FILE");
+  const std::string what = "the local policy " + local_file_.string();
+  SKERRY_ASSIGN_OR_RETURN(const std::string yaml, ReadFile(local_file_, limits::kYamlBytes), what);
+  SKERRY_ASSIGN_OR_RETURN(PolicyDocument local, PolicyDocument::Parse(yaml), what);
+  return local;
+}
+
+std::optional<PolicyDocument> PolicyDesk::local() const {
+  const std::lock_guard lock(mutex_);
+  return local_;
+}
+
+void PolicyDesk::UseLocal(PolicyDocument local) {
+  const std::lock_guard lock(mutex_);
+  local_ = std::move(local);
+}
+
+CombinedPolicy PolicyDesk::WithLocal(PolicyDocument hub) const {
+  return Combine(std::move(hub), local());
 }
 
 Status PolicyDesk::Load() {
@@ -74,7 +95,7 @@ Status PolicyDesk::Admit(const PolicyRef& ref, const CombinedPolicy& policy) {
   if (!in_force_.empty()) {
     auto held = ReadTexts(in_force_);
     // A local policy that its own people widened waits for nobody.
-    if (held) before = WithLocal(std::move(held->hub));
+    if (held) before = Combine(std::move(held->hub), local_);
   }
   std::vector<std::string> widenings = Widenings(before ? &*before : nullptr, policy);
   if (widenings.empty()) return {};

@@ -40,8 +40,12 @@ class PolicyDesk {
                                                   const std::filesystem::path& local_policy,
                                                   Approval approval);
 
-  const std::optional<PolicyDocument>& local() const { return local_; }
-  CombinedPolicy WithLocal(PolicyDocument hub) const { return Combine(std::move(hub), local_); }
+  std::optional<PolicyDocument> local() const;
+  CombinedPolicy WithLocal(PolicyDocument hub) const;
+  // The local policy's file as it is now, which nothing follows yet. kFailedPrecondition when the
+  // site was told of none; else the errors of Open.
+  Result<PolicyDocument> ReadLocal() const;
+  void UseLocal(PolicyDocument local);
 
   // kFailedPrecondition when it waits for approval, or was refused.
   Status Admit(const PolicyRef& ref, const CombinedPolicy& policy);
@@ -60,8 +64,8 @@ class PolicyDesk {
   bool Wider(const std::string& digest, RecordClass cls, const CombinedPolicy* now) const;
 
  private:
-  PolicyDesk(std::filesystem::path directory, Approval approval)
-      : directory_(std::move(directory)), approval_(approval) {}
+  PolicyDesk(std::filesystem::path directory, std::filesystem::path local_file, Approval approval)
+      : directory_(std::move(directory)), local_file_(std::move(local_file)), approval_(approval) {}
   Status Load();
   Status Save() const;
   Status Decide(std::string_view policy, std::string& decided);
@@ -71,11 +75,12 @@ class PolicyDesk {
   void ForgetOldTexts() const;
 
   const std::filesystem::path directory_;
+  const std::filesystem::path local_file_;  // "" for none
   const Approval approval_;
-  std::optional<PolicyDocument> local_;
 
   mutable std::mutex mutex_;  // guards what follows
-  std::string in_force_;      // digest of the combined policy; "" for none
+  std::optional<PolicyDocument> local_;
+  std::string in_force_;  // digest of the combined policy; "" for none
   std::optional<Waiting> waiting_;
   std::string approved_;  // manifest digest
   std::string refused_;   // manifest digest

@@ -15,6 +15,7 @@
 #include "outbox/outbox.h"
 #include "rpc/drain.h"
 #include "rpc/server.h"
+#include "serve/access_watch.h"
 #include "serve/repository.h"
 #include "serve/row_numbers.h"
 #include "serve/run_queue.h"
@@ -65,6 +66,7 @@ struct Site::Parts {
         clock(given_clock == nullptr ? &system_clock : given_clock),
         row_numbers(InstanceId::Random()) {}
 
+  std::vector<std::string> Addresses() const;
   Status ReadAccess();
   Status OpenData();
   Status OpenIdentity();
@@ -74,6 +76,7 @@ struct Site::Parts {
   ControlParts MakeControl();
   Status StartServers();
   Status StartControlServer();
+  Status WatchAccess();
   Status WriteEndpoint();
   Result<std::string> MakeStatus();
   std::vector<std::string> Alarms() const;
@@ -103,14 +106,19 @@ struct Site::Parts {
   std::unique_ptr<ScoringServer> server;
   std::unique_ptr<RpcServer> rpc;       // null without a grpc.address
   std::unique_ptr<HttpServer> control;  // null when `server` has the control routes
+  std::unique_ptr<AccessWatch> watch;
   std::string url, control_url;
   std::atomic<bool> stopped{false};
 };
 
-Status Site::Parts::ReadAccess() {
+std::vector<std::string> Site::Parts::Addresses() const {
   std::vector<std::string> addresses = {options.http_address};
   if (!options.grpc_address.empty()) addresses.push_back(options.grpc_address);
-  SKERRY_ASSIGN_OR_RETURN(access, LoadAccess(options.access, addresses));
+  return addresses;
+}
+
+Status Site::Parts::ReadAccess() {
+  SKERRY_ASSIGN_OR_RETURN(access, LoadAccess(options.access, Addresses()));
   return {};
 }
 
@@ -281,6 +289,16 @@ Status Site::Parts::StartServers() {
   return {};
 }
 
+Status Site::Parts::WatchAccess() {
+  watch = std::make_unique<AccessWatch>(options.access, Addresses(), access,
+                                        [this](const TlsServerOptions& tls) -> Status {
+                                          SKERRY_RETURN_IF_ERROR(server->ReplaceTls(tls));
+                                          return rpc ? rpc->ReplaceTls(tls) : Status();
+                                        });
+  watch->Start();
+  return {};
+}
+
 Status Site::Parts::WriteEndpoint() {
   return WriteFileDurably(options.data / "endpoint.json",
                           DumpJson(Json{{"url", control_url},
@@ -300,6 +318,10 @@ std::vector<std::string> Site::Parts::Alarms() const {
     for (std::string& alarm : exchange->facts().alarms) alarms.push_back(std::move(alarm));
   }
   for (std::string& alarm : outbox->Alarms()) alarms.push_back(std::move(alarm));
+  if (const std::string problem = watch ? watch->problem() : ""; !problem.empty())
+    alarms.push_back(
+        "certificates and keys of scoring have changed and are of no use, those before hold: " +
+        problem);
   return alarms;
 }
 
@@ -331,9 +353,9 @@ Site::~Site() { Stop(); }
 
 Result<std::unique_ptr<Site>> Site::Start(SiteOptions options, const Clock* clock) {
   auto parts = std::make_unique<Parts>(std::move(options), clock);
-  for (Status (Parts::*step)() :
-       {&Parts::ReadAccess, &Parts::OpenData, &Parts::OpenIdentity, &Parts::OpenOutbox,
-        &Parts::OpenDeployer, &Parts::MakeExchange, &Parts::StartServers, &Parts::WriteEndpoint})
+  for (Status (Parts::*step)() : {&Parts::ReadAccess, &Parts::OpenData, &Parts::OpenIdentity,
+                                  &Parts::OpenOutbox, &Parts::OpenDeployer, &Parts::MakeExchange,
+                                  &Parts::StartServers, &Parts::WatchAccess, &Parts::WriteEndpoint})
     SKERRY_RETURN_IF_ERROR((parts.get()->*step)());
   if (parts->exchange) {
     parts->exchange->Start();
@@ -363,6 +385,7 @@ void Site::Stop() {
   if (const Status removed = RemoveFile(parts_->options.data / "endpoint.json"); !removed)
     LogWarning("{}", removed.error().message());
   if (parts_->exchange) parts_->exchange->Stop();
+  parts_->watch->Stop();
   DrainScoring(*parts_->server, parts_->rpc.get(), *parts_->queue, parts_->options.drain);
   if (parts_->control) parts_->control->Drain(limits::kSiteDrain);
   if (const Status saved = parts_->repository.windows().Stop(); !saved)

@@ -125,6 +125,36 @@ TEST_F(RpcAccessTest, TlsIsSpokenAndPlainTextIsNot) {
             StatusCode::UNAVAILABLE);
 }
 
+TEST_F(RpcAccessTest, AnotherCertificateAndClientCaCountForNewConnections) {
+  AccessOptions options = Tls();
+  options.client_ca = Path("ca.pem");
+  StartWith(options);
+  const PrivateKey key = PrivateKey::Generate().value();
+  const std::string own = ca_->IssueSite(key.public_key(), "line-3").value();
+  const auto with = [&](const std::string& ca, const std::string& certificate) {
+    return grpc::SslCredentials({ca, key.ToPem().value(), certificate});
+  };
+  const auto open = Connect(with(ca_->certificate_pem(), own));
+  EXPECT_TRUE(Live(open).ok());
+  const auto other_directory = TemporaryDirectory::Create("skerry-access").value();
+  const auto other =
+      CertificateAuthority::LoadOrCreate(other_directory.path(), "another CA", clock_).value();
+  TlsServerOptions next = *access_.tls;
+  next.certificate_pem = "none";
+  EXPECT_EQ(server_->ReplaceTls(next).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(Live(Connect(with(ca_->certificate_pem(), own))).ok());
+  next = *access_.tls;
+  next.certificate_pem =
+      other.IssueServer(PrivateKey::FromPem(next.key_pem).value().public_key(), kAddresses).value();
+  next.client_ca_pem = other.certificate_pem();
+  ASSERT_TRUE(server_->ReplaceTls(next));
+  EXPECT_TRUE(Live(open).ok()) << "a connection that is there goes on";
+  const std::string foreign = other.IssueSite(key.public_key(), "line-3").value();
+  EXPECT_FALSE(Live(Connect(with(ca_->certificate_pem(), own))).ok());
+  EXPECT_FALSE(Live(Connect(with(other.certificate_pem(), own))).ok());
+  EXPECT_TRUE(Live(Connect(with(other.certificate_pem(), foreign))).ok());
+}
+
 TEST_F(RpcAccessTest, AClientCaMakesCertificatesNecessary) {
   AccessOptions options = Tls();
   options.client_ca = Path("ca.pem");

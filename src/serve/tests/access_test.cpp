@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "crypto/certificate.h"
+#include "serve/access_watch.h"
 #include "serve/tests/serving_fixture.h"
 
 namespace skerry {
@@ -180,6 +181,90 @@ TEST_F(AccessTest, FilesThatAreNoCertificateOrKeyAreNamed) {
   AccessOptions open = Tls();
   ASSERT_EQ(chmod(open.tls_key.c_str(), 0644), 0);
   EXPECT_THAT(message(open), HasSubstr("chmod 600"));
+}
+
+// Reads what changed into the server that StartWith has started.
+class AccessWatchTest : public AccessTest {
+ protected:
+  void Watch(const AccessOptions& options) {
+    StartWith(options);
+    watch_.emplace(options, kLoopback, access_,
+                   [this](const TlsServerOptions& tls) { return server_->ReplaceTls(tls); });
+  }
+  std::optional<AccessWatch> watch_;
+};
+
+TEST_F(AccessWatchTest, KeysAreAddedAndTakenBackWhileTheServerRuns) {
+  AccessOptions options;
+  options.api_keys = Path("keys");
+  HttpClientOptions first;
+  first.bearer_token = AddApiKey(options.api_keys, "line-3").value();
+  const std::string one_key = ReadFile(options.api_keys, 1'000).value();
+  Watch(options);
+  EXPECT_FALSE(watch_->Look().value()) << "nothing has changed";
+  HttpClientOptions second;
+  second.bearer_token = AddApiKey(options.api_keys, "line-4").value();
+  EXPECT_EQ(Send("POST", "/v1/score", second).value().status, 401);
+  EXPECT_TRUE(watch_->Look().value());
+  EXPECT_EQ(Send("POST", "/v1/score", first).value().status, 200);
+  EXPECT_EQ(Send("POST", "/v1/score", second).value().status, 200);
+  WritePem("keys", one_key);
+  EXPECT_TRUE(watch_->Look().value());
+  EXPECT_EQ(Send("POST", "/v1/score", first).value().status, 200);
+  EXPECT_EQ(Send("POST", "/v1/score", second).value().status, 401);
+  WritePem("keys", "line-3 no digest\n");
+  EXPECT_EQ(watch_->Look().error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_THAT(watch_->problem(), HasSubstr("keys"));
+  EXPECT_FALSE(watch_->Look().value()) << "told once";
+  EXPECT_EQ(Send("POST", "/v1/score", first).value().status, 200) << "those before hold";
+  WritePem("keys", "# nobody\n");
+  EXPECT_TRUE(watch_->Look().value());
+  EXPECT_EQ(watch_->problem(), "");
+  EXPECT_EQ(Send("POST", "/v1/score", first).value().status, 401) << "the last key is taken back";
+}
+
+TEST_F(AccessWatchTest, ARenewedCertificateIsShownWhenItFitsItsKey) {
+  Watch(Tls());
+  HttpClientOptions old_ca;
+  old_ca.ca_pem = ca_->certificate_pem();
+  const auto other_directory = TemporaryDirectory::Create("skerry-access").value();
+  const auto other =
+      CertificateAuthority::LoadOrCreate(other_directory.path(), "another CA", clock_).value();
+  HttpClientOptions new_ca;
+  new_ca.ca_pem = other.certificate_pem();
+  const PrivateKey key = PrivateKey::Generate().value();
+  WritePem("server.pem", other.IssueServer(key.public_key(), kLoopback).value());
+  EXPECT_FALSE(watch_->Look()) << "the key is still the old certificate's";
+  EXPECT_THAT(watch_->problem(), HasSubstr("server.key"));
+  EXPECT_TRUE(Send("GET", "/v2/health/live", old_ca));
+  WritePem("server.key", key.ToPem().value());
+  EXPECT_TRUE(watch_->Look().value());
+  EXPECT_FALSE(Send("GET", "/v2/health/live", old_ca));
+  EXPECT_TRUE(Send("GET", "/v2/health/live", new_ca));
+  ASSERT_TRUE(RemoveFile(Path("server.pem")));
+  EXPECT_FALSE(watch_->Look());
+  EXPECT_TRUE(Send("GET", "/v2/health/live", new_ca)) << "what was read goes on";
+}
+
+TEST_F(AccessWatchTest, AnotherClientCaCountsForNewConnections) {
+  AccessOptions options = Tls();
+  options.client_ca = Path("clients.pem");
+  WritePem("clients.pem", ca_->certificate_pem());
+  HttpClientOptions client;
+  client.ca_pem = ca_->certificate_pem();
+  const PrivateKey key = PrivateKey::Generate().value();
+  client.client_key_pem = key.ToPem().value();
+  client.client_certificate_pem = ca_->IssueSite(key.public_key(), "line-3").value();
+  Watch(options);
+  EXPECT_TRUE(Send("GET", "/v2/health/live", client));
+  const auto other_directory = TemporaryDirectory::Create("skerry-access").value();
+  const auto other =
+      CertificateAuthority::LoadOrCreate(other_directory.path(), "another CA", clock_).value();
+  WritePem("clients.pem", other.certificate_pem());
+  EXPECT_TRUE(watch_->Look().value());
+  EXPECT_FALSE(Send("GET", "/v2/health/live", client));
+  client.client_certificate_pem = other.IssueSite(key.public_key(), "line-3").value();
+  EXPECT_TRUE(Send("GET", "/v2/health/live", client));
 }
 
 }  // namespace
