@@ -152,9 +152,9 @@ class Plant:
     def fates_of_all(self, ids, at="site"):
         return [fate for start in range(0, len(ids), 500) for fate in self.fates(ids[start:start + 500], at)]
 
-    def reconciliation(self):
+    def reconciliation(self, recount=True):
         """What the hub counts, and finds again in its lake."""
-        return self.hub("GET", "/v1/sites/north/reconciliation?recount=1")
+        return self.hub("GET", "/v1/sites/north/reconciliation" + ("?recount=1" if recount else ""))
 
     def verify(self, at="site"):
         """The site's outbox is sound."""
