@@ -47,9 +47,10 @@ grpc_ssl_certificate_config_reload_status TlsCredentials::Fetch(
   const std::lock_guard lock(own.mutex_);
   if (own.fetched_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   const grpc_ssl_pem_key_cert_pair pair{own.tls_.key_pem.c_str(), own.tls_.certificate_pem.c_str()};
-  const char* authorities =
-      own.tls_.client_ca_pem.empty() ? nullptr : own.tls_.client_ca_pem.c_str();
-  *config = grpc_ssl_server_certificate_config_create(authorities, &pair, 1);
+  // The library wants authorities for clients also where it asks no client for a certificate.
+  const std::string& authorities =
+      own.tls_.client_ca_pem.empty() ? own.tls_.certificate_pem : own.tls_.client_ca_pem;
+  *config = grpc_ssl_server_certificate_config_create(authorities.c_str(), &pair, 1);
   own.fetched_ = true;
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }

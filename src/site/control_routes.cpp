@@ -179,7 +179,7 @@ Result<Json> GetOutbox(const ControlParts& parts, const Json& /*body*/) {
       {"oldest_pending",
        facts.oldest_pending_us == 0 ? Json(nullptr) : Json(FormatUtc(facts.oldest_pending_us))},
       {"rates", RatesJson(facts.rates)},
-      {"alarms", parts.outbox->Alarms()},
+      {"alarms", parts.alarms()},
       {"withheld_by_rule", std::move(withheld)},
       {"streams", std::move(streams)}};
 }
