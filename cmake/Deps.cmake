@@ -20,6 +20,8 @@ find_package(Protobuf REQUIRED)
 find_package(gRPC CONFIG REQUIRED)
 find_package(GTest REQUIRED)
 find_package(Boost 1.81 REQUIRED)
+find_package(zstd 1.5 REQUIRED)
+add_library(skerry_dep::zstd ALIAS zstd::libzstd_shared)
 
 add_library(skerry_dep_onnxruntime SHARED IMPORTED)
 set_target_properties(skerry_dep_onnxruntime PROPERTIES

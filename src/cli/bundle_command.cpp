@@ -20,7 +20,7 @@ constexpr std::chrono::milliseconds kProgressInterval{500};
 
 struct BundleArguments {
   std::string path, data, hub, site, receiver, identity;
-  bool json = false;
+  bool json = false, whole = false;
 };
 
 void Print(const Json& answer, bool as_json, std::string (*text)(const Json&)) {
@@ -62,6 +62,7 @@ Status CallBundle(const BundleArguments& args, const char* verb) {
     if (args.site.empty())
       return Fail(ErrorCode::kInvalidArgument, "say for which site: --site NAME");
     body["site"] = args.site;
+    body["whole"] = args.whole;
   }
   if (!args.receiver.empty()) body["receiver"] = args.receiver;
   SKERRY_ASSIGN_OR_RETURN(
@@ -147,6 +148,9 @@ void DeclareCall(CLI::App& app, const char* verb, const char* summary,
     sub->add_option("--encrypt-to", args->receiver,
                     "whom alone to let read it, as `skerry bundle receiver` prints it there")
         ->type_name("age1...");
+    sub->add_flag("--whole", args->whole,
+                  "the hub's: every layer of the packages, also those that the site has said it "
+                  "holds or can make");
   }
   sub->add_flag("--json", args->json, "print the answer as JSON");
   sub->callback(

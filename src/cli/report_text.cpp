@@ -78,6 +78,9 @@ std::string BundleText(const Json& report) {
     for (const Json& part : parts)
       if (Cell(part, "result") == result) list += (list.empty() ? "" : ", ") + PartLabel(part);
     if (!list.empty()) out += WrapText(fmt::format("  {:<9} ", result), list, 12);
+    for (const Json& part : parts)
+      if (Cell(part, "result") == result && part.contains("reason"))
+        out += WrapText(std::string(12, ' '), PartLabel(part) + ": " + Cell(part, "reason"), 12);
   }
   for (const std::string result : {"missing", "refused"})
     for (const Json& part : parts)
@@ -199,8 +202,20 @@ std::string OutboxText(const Json& facts) {
 }
 
 std::string SyncText(const Json& facts) {
-  return fmt::format("{}: reached, {} shipments taken since the site's start\n",
-                     Cell(facts, "hub_url"), Number(facts, "shipped"));
+  std::string out = fmt::format("{}: reached, {} shipments taken since the site's start\n",
+                                Cell(facts, "hub_url"), Number(facts, "shipped"));
+  const Json layers = facts.value("layers", Json::object());
+  const auto bytes = [&](const char* key) { return layers.value(key, std::uint64_t{0}); };
+  if (bytes("whole_bytes") + bytes("patch_bytes") + bytes("held_bytes") == 0) return out;
+  out += fmt::format(
+      "layers of packages since the site's start: {} bytes came whole, {} as patches that make "
+      "{}, {} were here\n",
+      Number(layers, "whole_bytes"), Number(layers, "patch_bytes"), Number(layers, "patched_bytes"),
+      Number(layers, "held_bytes"));
+  if (bytes("refused_patches") > 0)
+    out += fmt::format("{} patches were refused, the last since {}\n",
+                       Number(layers, "refused_patches"), Cell(layers, "refusal"));
+  return out;
 }
 
 std::string ExplanationText(const Json& explanation) {

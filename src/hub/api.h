@@ -24,6 +24,7 @@
 #include "http/server.h"
 #include "hub/bundle_desk.h"
 #include "hub/clock_corrector.h"
+#include "hub/delta_desk.h"
 #include "hub/desired_desk.h"
 #include "hub/ingest.h"
 #include "hub/join_desk.h"
@@ -52,6 +53,7 @@ struct HubApiParts {
   LakeReader* lake = nullptr;
   ClockCorrector* clocks = nullptr;
   BundleDesk* bundles = nullptr;
+  DeltaDesk* deltas = nullptr;
   RegistryKeeper* keeper = nullptr;
   RegistryAccounts* accounts = nullptr;
   RegistryAccess* access = nullptr;
@@ -71,8 +73,8 @@ class HubApi {
   // By which sites reach this hub; goes into join tokens.
   void SetUrl(std::string url);
 
-  // For the registry's hook: the admin may do everything, a site may read models and policies and
-  // use its own outbox and receipts.
+  // For the registry's hook: the admin may do everything, a site may read models, policies and
+  // patches and use its own outbox and receipts.
   Status AuthorizeRegistry(const HttpRequest& request, std::string_view repository,
                            RegistryAction action);
   // What a 401 of the registry asks for.
@@ -116,6 +118,7 @@ class HubApi {
   Result<HttpResponse> GetReceipt(const HttpRequest& request);
   Result<HttpResponse> PostReceipt(const HttpRequest& request);
   Result<HttpResponse> PutDesired(const HttpRequest& request);
+  Result<HttpResponse> FindDelta(const HttpRequest& request);
   Result<HttpResponse> ListBundles(const HttpRequest& request);
   Result<HttpResponse> ImportBundle(const HttpRequest& request);
   Result<HttpResponse> ExportBundle(const HttpRequest& request);

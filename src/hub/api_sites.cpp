@@ -1,6 +1,7 @@
 // Handlers of HubApi: joining, sites, their documents, bundles.
 #include <algorithm>
 
+#include "base/delta_limits.h"
 #include "base/ids.h"
 #include "base/limits.h"
 #include "http/status.h"
@@ -10,6 +11,7 @@
 #include "hub/ledger.h"
 #include "hub/reconciliation.h"
 #include "hub/site_directory.h"
+#include "oci/media_types.h"
 #include "outbox/site_status.h"
 #include "trust/certificate_times.h"
 #include "trust/join.h"
@@ -274,6 +276,34 @@ Result<HttpResponse> HubApi::PutDesired(const HttpRequest& request) {
   return HttpResponse::JsonText(200, state.ToJson());
 }
 
+// Of what the site's desired state names alone: it can make this hub work for nothing else.
+Result<HttpResponse> HubApi::FindDelta(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body, limits::kDeltaRequestBytes));
+  const JsonObject object(body, "delta");
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"package", "holds"}));
+  SKERRY_ASSIGN_OR_RETURN(const std::string package, object.String("package"));
+  SKERRY_ASSIGN_OR_RETURN(const Digest target, Digest::Parse(package), "package");
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<std::string> names, object.Strings("holds"));
+  if (names.size() > limits::kDeltaHolds)
+    return Fail(ErrorCode::kTooLarge, "holds has {} packages, the limit is {} (kDeltaHolds)",
+                names.size(), limits::kDeltaHolds);
+  std::vector<Digest> holds;
+  for (const std::string& name : names) {
+    SKERRY_ASSIGN_OR_RETURN(Digest digest, Digest::Parse(name), "holds");
+    holds.push_back(std::move(digest));
+  }
+  SKERRY_ASSIGN_OR_RETURN(const auto desired, parts_.desired->Current(request.Param("site")));
+  const bool named = desired && (desired->active.digest == target ||
+                                 (desired->fallback && desired->fallback->digest == target));
+  if (!named)
+    return Fail(ErrorCode::kFailedPrecondition,
+                "the desired state of the site {} does not name the package {}",
+                request.Param("site"), target.ToString());
+  SKERRY_ASSIGN_OR_RETURN(std::optional<std::string> delta, parts_.deltas->Find(target, holds));
+  if (!delta) return JsonResponse({{"state", "making"}}, 202);
+  return HttpResponse::Text(200, std::move(*delta), std::string(media_types::kImageManifest));
+}
+
 Result<HttpResponse> HubApi::ListBundles(const HttpRequest& request) {
   Json list = parts_.bundles->custody().ToJson(request.Query("site"));
   list["receiver"] = parts_.bundles->receiver().ToString();
@@ -292,11 +322,15 @@ Result<HttpResponse> HubApi::ImportBundle(const HttpRequest& request) {
 Result<HttpResponse> HubApi::ExportBundle(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body));
   const JsonObject object(body, "export");
-  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"site", "path", "receiver"}));
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"site", "path", "receiver", "whole"}));
   SKERRY_ASSIGN_OR_RETURN(const std::string site, object.String("site"));
   SKERRY_ASSIGN_OR_RETURN(const std::string path, object.String("path"));
   SKERRY_ASSIGN_OR_RETURN(const auto receiver, ReceiverOf(body));
-  SKERRY_ASSIGN_OR_RETURN(const BundleReport report, parts_.bundles->Export(site, path, receiver));
+  SKERRY_ASSIGN_OR_RETURN(const bool whole, object.BoolOr("whole", false));
+  SKERRY_ASSIGN_OR_RETURN(
+      const BundleReport report,
+      parts_.bundles->Export(
+          site, path, whole ? CarriedLayers::kWhole : CarriedLayers::kWhatIsMissing, receiver));
   return JsonResponse(report.ToJson());
 }
 

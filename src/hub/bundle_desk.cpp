@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "base/ids.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "hub/audit_log.h"
 #include "hub/site_directory.h"
+#include "oci/delta_artifact.h"
 #include "oci/digest_file.h"
 #include "oci/manifest.h"
+#include "oci/media_types.h"
 #include "outbox/site_status.h"
 #include "sync/tuf_artifact.h"
 
@@ -182,6 +185,7 @@ Result<bool> BundleDesk::ApplyShipment(const BundleReader& reader, const BundleP
 }
 
 Result<BundleReport> BundleDesk::Export(std::string_view site, const std::filesystem::path& path,
+                                        CarriedLayers layers,
                                         const std::optional<AgeRecipient>& receiver) {
   SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, progress_.Begin("export"));
   SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
@@ -197,7 +201,8 @@ Result<BundleReport> BundleDesk::Export(std::string_view site, const std::filesy
     return tl::make_unexpected(grant.error());
   }
   SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kReceipt, "receipt", receipt));
-  SKERRY_RETURN_IF_ERROR(AddDesired(site, writer));
+  Remarks remarks;
+  SKERRY_RETURN_IF_ERROR(AddDesired(site, layers, writer, remarks));
   BundleReport report;
   report.header = writer.header();
   report.parts = writer.planned();
@@ -205,12 +210,31 @@ Result<BundleReport> BundleDesk::Export(std::string_view site, const std::filesy
   SKERRY_ASSIGN_OR_RETURN(const std::string custody, parts_.custody->Tell(entry, parts_.hub_key));
   SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kCustody, "custody", custody));
   SKERRY_ASSIGN_OR_RETURN(report.parts, writer.Finish(&progress_), path.string());
+  for (PartOutcome& part : report.parts)
+    if (part.kind == BundleKindName(BundleKind::kDelta) && part.reason.empty())
+      part.reason = remarks[part.name];
   SKERRY_RETURN_IF_ERROR(parts_.custody->Add({std::move(entry)}));
   SKERRY_RETURN_IF_ERROR(Note("bundle.export", report));
   return report;
 }
 
-Status BundleDesk::AddDesired(std::string_view site, BundleWriter& writer) {
+Result<std::vector<Digest>> BundleDesk::HeldBy(std::string_view site) {
+  std::string text;
+  const Status read = parts_.store->Read([&](Database& db) -> Status {
+    SiteDirectory sites(db);
+    SKERRY_ASSIGN_OR_RETURN(SiteRecord record, sites.Find(site));
+    SKERRY_ASSIGN_OR_RETURN(const std::int64_t joined_us, sites.NewestKeyUs(site));
+    if (record.status_us > joined_us) text = std::move(record.status_json);
+    return {};
+  });
+  if (!read) return tl::make_unexpected(read.error());
+  if (text.empty()) return std::vector<Digest>();
+  SKERRY_ASSIGN_OR_RETURN(SiteStatus status, SiteStatus::FromJson(text));
+  return std::move(status.packages);
+}
+
+Status BundleDesk::AddDesired(std::string_view site, CarriedLayers layers, BundleWriter& writer,
+                              Remarks& remarks) {
   SKERRY_ASSIGN_OR_RETURN(const std::vector<TufFile> files,
                           parts_.trust->FilesFor(DesiredStatePath(site)));
   SKERRY_ASSIGN_OR_RETURN(Artifact metadata, MakeTufArtifact(files));
@@ -223,15 +247,77 @@ Status BundleDesk::AddDesired(std::string_view site, BundleWriter& writer) {
     SKERRY_RETURN_IF_ERROR(
         writer.AddArtifact(BundleKind::kPolicy, desired->policy->ToString(), policy));
   }
-  SKERRY_RETURN_IF_ERROR(AddModel(desired->active, writer));
+  std::vector<Digest> holds;
+  if (layers == CarriedLayers::kWhatIsMissing) {
+    SKERRY_ASSIGN_OR_RETURN(holds, HeldBy(site));
+  }
+  SKERRY_RETURN_IF_ERROR(AddModel(desired->active, holds, writer, remarks));
   if (desired->fallback && desired->fallback->digest != desired->active.digest)
-    return AddModel(*desired->fallback, writer);
+    return AddModel(*desired->fallback, holds, writer, remarks);
   return {};
 }
 
-Status BundleDesk::AddModel(const ModelRef& model, BundleWriter& writer) {
+namespace {
+
+struct Saving {
+  std::uint64_t whole_bytes = 0;   // of the package
+  std::uint64_t held_bytes = 0;    // of it, of layers that are not carried
+  std::uint64_t patch_bytes = 0;   // of the patches
+  std::uint64_t target_bytes = 0;  // of the layers that they make
+  std::string Text() const {
+    return fmt::format("{} of {} bytes of layers: {} as patches of {} bytes, {} are at the site",
+                       whole_bytes - held_bytes - target_bytes + patch_bytes, whole_bytes,
+                       target_bytes, patch_bytes, held_bytes);
+  }
+};
+
+}  // namespace
+
+Result<std::optional<Artifact>> BundleDesk::DeltaOf(const Artifact& package,
+                                                    const std::vector<Digest>& holds,
+                                                    std::string& remark) {
+  SKERRY_ASSIGN_OR_RETURN(const Artifact delta,
+                          parts_.deltas->Make(package.manifest.digest, holds));
+  SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(delta.manifest_bytes));
+  const auto base = manifest.annotations.find(std::string(annotations::kDeltaBase));
+  if (base == manifest.annotations.end()) return std::optional<Artifact>();
+  SKERRY_ASSIGN_OR_RETURN(const Digest base_digest, Digest::Parse(base->second));
+  SKERRY_ASSIGN_OR_RETURN(const std::string base_bytes,
+                          parts_.registry->blobs().Read(base_digest, limits::kManifestBytes));
+  SKERRY_ASSIGN_OR_RETURN(const Manifest held, Manifest::Parse(base_bytes));
+  std::set<Digest> held_layers;
+  for (const Descriptor& layer : held.layers) held_layers.insert(layer.digest);
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<LayerDelta> patches,
+                          ReadDelta(manifest, package.manifest.digest));
+  Saving saving;
+  for (const BlobSource& blob : package.blobs) {
+    const Descriptor& layer = blob.descriptor;
+    saving.whole_bytes += layer.size;
+    if (held_layers.contains(layer.digest)) saving.held_bytes += layer.size;
+    const auto patch = std::ranges::find(patches, layer.digest, &LayerDelta::layer);
+    if (patch == patches.end()) continue;
+    saving.patch_bytes += patch->patch.size;
+    saving.target_bytes += layer.size;
+  }
+  if (saving.held_bytes == 0 && patches.empty()) return std::optional<Artifact>();
+  remark = saving.Text();
+  SKERRY_ASSIGN_OR_RETURN(Artifact carried, MakeCarriedDelta(delta, package, held_layers));
+  return std::optional(std::move(carried));
+}
+
+Status BundleDesk::AddModel(const ModelRef& model, const std::vector<Digest>& holds,
+                            BundleWriter& writer, Remarks& remarks) {
   SKERRY_ASSIGN_OR_RETURN(const Artifact artifact, parts_.shelf->ModelArtifact(model));
-  SKERRY_RETURN_IF_ERROR(writer.AddArtifact(BundleKind::kModel, model.ToString(), artifact));
+  std::optional<Artifact> delta;
+  if (!holds.empty()) {
+    auto made = DeltaOf(artifact, holds, remarks[model.ToString()]);
+    if (made)
+      delta = std::move(*made);
+    else
+      LogWarning("the bundle has whole layers: {}", made.error().message());
+  }
+  SKERRY_RETURN_IF_ERROR(writer.AddArtifact(delta ? BundleKind::kDelta : BundleKind::kModel,
+                                            model.ToString(), delta ? *delta : artifact));
   SKERRY_ASSIGN_OR_RETURN(const auto signatures, parts_.shelf->Signatures(model));
   for (const Artifact& signature : signatures)
     SKERRY_RETURN_IF_ERROR(writer.AddArtifact(BundleKind::kSignature, model.ToString(), signature));

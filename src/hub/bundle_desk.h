@@ -5,14 +5,18 @@
 // Borrows what it is given; thread-safe. Durable on return.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "crypto/age.h"
+#include "hub/delta_desk.h"
 #include "hub/desired_desk.h"
 #include "hub/ingest.h"
 #include "hub/join_desk.h"
@@ -34,11 +38,16 @@ struct BundleDeskParts {
   DesiredDesk* desired = nullptr;
   TrustDesk* trust = nullptr;
   ModelShelf* shelf = nullptr;
+  DeltaDesk* deltas = nullptr;
   const Clock* clock = nullptr;
   CustodyList* custody = nullptr;
   PrivateKey hub_key;        // signs what the hub tells of custody
   AgeIdentity bundle_key{};  // opens bundles that are encrypted to the hub
 };
+
+// Which layers of a package a bundle carries: all, or of a site that has said what it holds, those
+// that it lacks, as patches where these are smaller (docs/formats/delta.md).
+enum class CarriedLayers : std::uint8_t { kWhole, kWhatIsMissing };
 
 class BundleDesk {
  public:
@@ -52,6 +61,7 @@ class BundleDesk {
   // Grant (when the site has joined), receipt, desired state with its metadata and every root, and
   // the models with signatures and the policy that it names. For `path` see BundleWriter::Create.
   Result<BundleReport> Export(std::string_view site, const std::filesystem::path& path,
+                              CarriedLayers layers = CarriedLayers::kWhatIsMissing,
                               const std::optional<AgeRecipient>& receiver = std::nullopt);
   // To whom bundles for the hub may be encrypted.
   const AgeRecipient& receiver() const { return parts_.bundle_key.recipient(); }
@@ -68,8 +78,18 @@ class BundleDesk {
   Result<bool> ApplyShipment(const BundleReader& reader, const BundlePart& part,
                              PartOutcome& outcome);
   Result<bool> ApplyCustody(const BundleReader& reader, const BundlePart& part);
-  Status AddDesired(std::string_view site, BundleWriter& writer);
-  Status AddModel(const ModelRef& model, BundleWriter& writer);
+  // What is to be said of parts, by name.
+  using Remarks = std::map<std::string, std::string>;
+  Status AddDesired(std::string_view site, CarriedLayers layers, BundleWriter& writer,
+                    Remarks& remarks);
+  Status AddModel(const ModelRef& model, const std::vector<Digest>& holds, BundleWriter& writer,
+                  Remarks& remarks);
+  // None when it would carry all the same.
+  Result<std::optional<Artifact>> DeltaOf(const Artifact& package, const std::vector<Digest>& holds,
+                                          std::string& remark);
+  // The packages that the site holds, as its newest status says; none of a site that has joined
+  // anew since, since its disk may be another.
+  Result<std::vector<Digest>> HeldBy(std::string_view site);
   Status Note(std::string_view action, const BundleReport& report);
 
   BundleDeskParts parts_;

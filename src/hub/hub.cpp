@@ -22,6 +22,7 @@
 #include "hub/audit_log.h"
 #include "hub/bundle_desk.h"
 #include "hub/clock_corrector.h"
+#include "hub/delta_desk.h"
 #include "hub/desired_desk.h"
 #include "hub/incarnation.h"
 #include "hub/ingest.h"
@@ -123,6 +124,7 @@ struct Hub::Parts {
   std::unique_ptr<ClockCorrector> clocks;
   std::unique_ptr<RegistryRulebook> rulebook;
   std::unique_ptr<Registry> registry;
+  std::unique_ptr<DeltaDesk> deltas;
   std::unique_ptr<RegistryKeeper> keeper;
   std::unique_ptr<RegistryAccounts> accounts;
   std::unique_ptr<RegistryAccess> access;
@@ -231,7 +233,8 @@ Status Hub::Parts::OpenRegistry() {
     return OnManifest(repository, manifest, bytes);
   };
   SKERRY_ASSIGN_OR_RETURN(registry, Registry::Open(At("registry"), std::move(hooks)));
-  keeper = std::make_unique<RegistryKeeper>(*registry, metrics);
+  deltas = std::make_unique<DeltaDesk>(*registry, *clock, metrics);
+  keeper = std::make_unique<RegistryKeeper>(*registry, *deltas, metrics);
   SKERRY_ASSIGN_OR_RETURN(accounts, RegistryAccounts::Open(*store, *clock));
   access = std::make_unique<RegistryAccess>(*accounts, *clock, admin_token);
   return {};
@@ -290,6 +293,7 @@ Status Hub::Parts::OpenDesks() {
                                                          .desired = desired.get(),
                                                          .trust = trust.get(),
                                                          .shelf = shelf.get(),
+                                                         .deltas = deltas.get(),
                                                          .clock = clock,
                                                          .custody = custody.get(),
                                                          .hub_key = hub_key,
@@ -305,6 +309,7 @@ Status Hub::Parts::OpenDesks() {
                                              .lake = lake_reader.get(),
                                              .clocks = clocks.get(),
                                              .bundles = bundles.get(),
+                                             .deltas = deltas.get(),
                                              .keeper = keeper.get(),
                                              .accounts = accounts.get(),
                                              .access = access.get(),
@@ -363,6 +368,7 @@ Result<std::unique_ptr<Hub>> Hub::Start(HubOptions options, const Clock* clock) 
   SKERRY_RETURN_IF_ERROR(parts->OpenRegistry());
   SKERRY_RETURN_IF_ERROR(parts->OpenDesks());
   parts->clocks->Start();
+  parts->deltas->Start();
   parts->keeper->Start();
   SKERRY_RETURN_IF_ERROR(parts->Listen());
   LogInfo("hub started url={} data={}", parts->url, parts->options.data.string());
@@ -381,6 +387,7 @@ void Hub::Stop() {
   parts_->server->Drain(kDrainTime);
   parts_->runs->Stop();
   parts_->keeper->Stop();
+  parts_->deltas->Stop();
   parts_->clocks->Stop();
   if (const Status removed = RemoveFile(parts_->At("endpoint.json")); !removed)
     LogWarning("{}", removed.error().message());

@@ -16,8 +16,9 @@ constexpr std::chrono::hours kEvery{6};
 
 }  // namespace
 
-RegistryKeeper::RegistryKeeper(Registry& registry, MetricRegistry& metrics)
+RegistryKeeper::RegistryKeeper(Registry& registry, DeltaDesk& deltas, MetricRegistry& metrics)
     : registry_(&registry),
+      deltas_(&deltas),
       removed_blobs_(metrics.AddCounter("skerry_registry_collected_blobs_total",
                                         "Blobs that nothing named any more, removed.")),
       removed_bytes_(metrics.AddCounter("skerry_registry_collected_bytes_total", "Bytes of them.")),
@@ -27,10 +28,20 @@ RegistryKeeper::RegistryKeeper(Registry& registry, MetricRegistry& metrics)
 RegistryKeeper::~RegistryKeeper() { Stop(); }
 
 Result<CollectReport> RegistryKeeper::CollectNow(std::chrono::seconds grace) {
-  SKERRY_ASSIGN_OR_RETURN(const CollectReport report,
-                          registry_->Collect({.grace = grace,
-                                              .upload_age = limits::kAbandonedUploadAge,
-                                              .stopped = [this] { return stopping_.load(); }}));
+  const CollectOptions options{.grace = grace,
+                               .upload_age = limits::kAbandonedUploadAge,
+                               .stopped = [this] { return stopping_.load(); }};
+  SKERRY_ASSIGN_OR_RETURN(CollectReport report, registry_->Collect(options));
+  // What was only made of packages that are gone now goes with them.
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t deltas, deltas_->Sweep());
+  if (deltas > 0) {
+    SKERRY_ASSIGN_OR_RETURN(const CollectReport more, registry_->Collect(options));
+    report.blobs += more.blobs;
+    report.bytes += more.bytes;
+    report.links += more.links;
+    report.kept_blobs = more.kept_blobs;
+    report.kept_bytes = more.kept_bytes;
+  }
   removed_blobs_.Add(report.blobs);
   removed_bytes_.Add(report.bytes);
   kept_bytes_.Set(static_cast<double>(report.kept_bytes));

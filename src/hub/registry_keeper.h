@@ -1,4 +1,5 @@
-// Collects the registry's garbage (oci/collector.h) in the background: once some minutes after the
+// Collects the registry's garbage (oci/collector.h), and with it the patches of packages that are
+// gone (delta_desk.h), in the background: once some minutes after the
 // start, then every few hours, on a thread of its own; and when an operator asks.
 //
 // Owned by Hub, which stops it before the registry goes. CollectNow on any thread.
@@ -12,13 +13,14 @@
 
 #include "base/error.h"
 #include "base/metrics.h"
+#include "hub/delta_desk.h"
 #include "oci/registry.h"
 
 namespace skerry {
 
 class RegistryKeeper {
  public:
-  RegistryKeeper(Registry& registry, MetricRegistry& metrics);
+  RegistryKeeper(Registry& registry, DeltaDesk& deltas, MetricRegistry& metrics);
   RegistryKeeper(const RegistryKeeper&) = delete;
   RegistryKeeper& operator=(const RegistryKeeper&) = delete;
   ~RegistryKeeper();
@@ -32,6 +34,7 @@ class RegistryKeeper {
   void Run();
 
   Registry* const registry_;
+  DeltaDesk* const deltas_;
   Counter& removed_blobs_;
   Counter& removed_bytes_;
   Gauge& kept_bytes_;

@@ -118,6 +118,14 @@ Result<std::string> SiteDirectory::NewestCertificate(std::string_view site) {
   return std::string(select.Text(0));
 }
 
+Result<std::int64_t> SiteDirectory::NewestKeyUs(std::string_view site) {
+  SKERRY_ASSIGN_OR_RETURN(
+      SqlStatement select,
+      db_->Prepare("SELECT coalesce(max(added_us), 0) FROM site_keys WHERE site = ?"));
+  SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const bool found, select.Bind(1, site).Step());
+  return select.Int(0);
+}
+
 Status SiteDirectory::SetCertificate(std::string_view key_id, std::string_view certificate_pem) {
   SKERRY_ASSIGN_OR_RETURN(
       SqlStatement update,

@@ -58,6 +58,8 @@ class SiteDirectory {
   Result<std::string> CertificateOf(std::string_view key_id);  // kNotFound
   // Of the key that joined last and is not revoked; kNotFound.
   Result<std::string> NewestCertificate(std::string_view site);
+  // When the newest of its keys came, revoked or not; 0 when none has.
+  Result<std::int64_t> NewestKeyUs(std::string_view site);
   Status SetCertificate(std::string_view key_id, std::string_view certificate_pem);
   // Whether it is the site's and not revoked: with such a one it may call.
   Result<bool> HasKey(std::string_view site, std::string_view key_id);

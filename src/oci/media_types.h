@@ -53,6 +53,10 @@ inline constexpr std::string_view kJoinRequestLayer = "application/vnd.skerry.jo
 inline constexpr std::string_view kJoinGrantArtifact = "application/vnd.skerry.join-grant.v1";
 inline constexpr std::string_view kJoinGrantLayer =
     "application/vnd.skerry.join-grant.v1.dsse+json";
+inline constexpr std::string_view kDeltaArtifact = "application/vnd.skerry.delta.v1";
+inline constexpr std::string_view kPatchLayer = "application/vnd.skerry.delta.patch.v1+zstd";
+inline constexpr std::string_view kDeltaManifestLayer =
+    "application/vnd.skerry.delta.manifest.v1+json";
 inline constexpr std::string_view kCustodyArtifact = "application/vnd.skerry.custody.v1";
 inline constexpr std::string_view kCustodyLayer = "application/vnd.skerry.custody.v1.dsse+json";
 
@@ -71,7 +75,15 @@ inline constexpr std::string_view kBundle = "org.skerry.bundle";        // its i
 inline constexpr std::string_view kDirection = "org.skerry.direction";  // to-hub | to-site
 inline constexpr std::string_view kSite = "org.skerry.site";
 // Of each manifest descriptor in it: shipment | status | join-request | join-grant |
-// desired-state | receipt | model | signature | policy | custody.
+// desired-state | receipt | model | signature | policy | custody | delta.
 inline constexpr std::string_view kKind = "org.skerry.kind";
+
+// Of a delta: the manifests of the package that it makes and of the one that it is made against.
+inline constexpr std::string_view kDeltaTarget = "org.skerry.delta.target";
+inline constexpr std::string_view kDeltaBase = "org.skerry.delta.base";
+// Of a patch in it: the layer that it makes, and the one that it is made against (absent: none).
+inline constexpr std::string_view kPatchLayerDigest = "org.skerry.delta.layer";
+inline constexpr std::string_view kPatchBaseDigest = "org.skerry.delta.base-layer";
+inline constexpr std::string_view kCreated = "org.opencontainers.image.created";
 
 }  // namespace skerry::annotations

@@ -141,6 +141,17 @@ Result<Digest> Registry::PutArtifact(std::string_view repository, std::string_vi
   return digest;
 }
 
+Status Registry::DeleteManifest(std::string_view repository, const Digest& digest) {
+  std::optional<Digest> subject;
+  if (const auto bytes = state_->blobs.Read(digest, state_->options.max_manifest_bytes)) {
+    const auto manifest = Manifest::Parse(*bytes);
+    if (manifest && manifest->subject) subject = manifest->subject->digest;
+  }
+  Status removed = state_->repositories->DeleteManifest(repository, digest, subject);
+  state_->usage.Forget(repository);
+  return removed;
+}
+
 Result<Artifact> Registry::GetArtifact(std::string_view repository, std::string_view reference) {
   SKERRY_ASSIGN_OR_RETURN(const Digest digest, state_->Resolve(repository, reference));
   Artifact artifact;

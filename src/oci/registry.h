@@ -91,6 +91,8 @@ class Registry {
   // Stores blobs, manifest and tag (none when `tag` is empty), in this order, each durable.
   Result<Digest> PutArtifact(std::string_view repository, std::string_view tag,
                              const Artifact& artifact);
+  // The manifest with its tags; what it named goes with the next collection. kNotFound.
+  Status DeleteManifest(std::string_view repository, const Digest& digest);
   // The artifact with its blobs as files in the store (not to be written); not verified here.
   Result<Artifact> GetArtifact(std::string_view repository, std::string_view reference);
   Result<Digest> Resolve(std::string_view repository, std::string_view tag);

@@ -1,5 +1,6 @@
 #include "outbox/site_status.h"
 
+#include "base/delta_limits.h"
 #include "base/limits.h"
 #include "codec/json.h"
 #include "crypto/dsse.h"
@@ -21,6 +22,19 @@ Status ReadPending(const JsonObject& object, std::vector<PendingSegment>& into) 
     PendingSegment segment{range.epoch, range.cls, range.first_seq, range.last_seq, 0};
     SKERRY_ASSIGN_OR_RETURN(segment.primary_rows, entry.Uint("primary_rows"));
     into.push_back(segment);
+  }
+  return {};
+}
+
+Status ReadPackages(const JsonObject& object, std::vector<Digest>& into) {
+  if (!object.Has("packages")) return {};
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<std::string> texts, object.Strings("packages"));
+  if (texts.size() > limits::kDeltaHolds)
+    return Fail(ErrorCode::kTooLarge, "status.packages has {} entries, the limit is {}",
+                texts.size(), limits::kDeltaHolds);
+  for (const std::string& text : texts) {
+    SKERRY_ASSIGN_OR_RETURN(Digest digest, Digest::Parse(text), "status.packages");
+    into.push_back(std::move(digest));
   }
   return {};
 }
@@ -49,6 +63,11 @@ std::string SiteStatus::ToJson() const {
                    {"alarms", alarms},
                    {"backlog_bytes", backlog_bytes}};
   if (active_digest) document["active_digest"] = active_digest->ToString();
+  if (!packages.empty()) {
+    Json digests = Json::array();
+    for (const Digest& package : packages) digests.push_back(package.ToString());
+    document["packages"] = std::move(digests);
+  }
   if (!certificate_request.empty()) document["certificate_request"] = certificate_request;
   return DumpJson(document);
 }
@@ -70,6 +89,7 @@ Result<SiteStatus> SiteStatus::FromJson(std::string_view json) {
   SKERRY_ASSIGN_OR_RETURN(status.unsealed_primary_rows, object.Uint("unsealed_primary_rows"));
   SKERRY_ASSIGN_OR_RETURN(status.active_model, object.StringOr("active_model", ""));
   SKERRY_ASSIGN_OR_RETURN(status.active_digest, OptionalDigestFromJson(object, "active_digest"));
+  SKERRY_RETURN_IF_ERROR(ReadPackages(object, status.packages));
   SKERRY_ASSIGN_OR_RETURN(status.desired_version, object.UintOr("desired_version", 0));
   SKERRY_ASSIGN_OR_RETURN(status.alarms, object.Strings("alarms"));
   if (status.alarms.size() > limits::kStatusAlarms)

@@ -48,6 +48,9 @@ struct SiteStatus {
   std::uint64_t unsealed_primary_rows = 0;
   std::string active_model;  // name:version; "" before the first
   std::optional<Digest> active_digest;
+  // Manifests of the packages that the site holds whole, the likeliest base of another one first
+  // (oci/delta_artifact.h); at most limits::kDeltaHolds.
+  std::vector<Digest> packages;
   std::uint64_t desired_version = 0;  // the one applied last; 0 before the first
   std::vector<std::string> alarms;
   std::uint64_t backlog_bytes = 0;

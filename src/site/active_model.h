@@ -40,6 +40,7 @@ class ActiveModel final : public DeploymentTarget {
 
   Status UseModel(const AdmittedPackage& package) override;
   Status UsePolicy(const std::optional<PolicyRef>& policy, std::string_view yaml) override;
+  bool MayTellPackages() const override { return policy()->releases_status(); }
 
   // Reads the site's own policy again and uses it beside the hub's that is in force. Errors: of
   // PolicyDesk::ReadLocal, and kInvalidArgument where both together do not fit the running package:

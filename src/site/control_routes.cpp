@@ -71,6 +71,13 @@ Json DesiredJson(const ControlParts& parts) {
               {"root_version", parts.identity->root_version()}};
 }
 
+Json LayersJson(const ControlParts& parts) {
+  const LayerTraffic layers = parts.deployer->facts().layers;
+  return Json{{"whole_bytes", layers.whole_bytes},         {"patch_bytes", layers.patch_bytes},
+              {"patched_bytes", layers.patched_bytes},     {"held_bytes", layers.held_bytes},
+              {"refused_patches", layers.refused_patches}, {"refusal", layers.refusal}};
+}
+
 Json ExchangeJson(const ControlParts& parts) {
   if (parts.exchange == nullptr) return nullptr;
   const ExchangeFacts facts = parts.exchange->facts();
@@ -118,6 +125,7 @@ Result<Json> GetSite(const ControlParts& parts, const Json& /*body*/) {
               {"policy", RefJson(deployed.policy)},
               {"desired", DesiredJson(parts)},
               {"exchange", ExchangeJson(parts)},
+              {"layers", LayersJson(parts)},
               {"counters", CountersJson(outbox.counters)},
               {"pending_primary_rows", outbox.unsealed_primary_rows + outbox.sealed_primary_rows},
               {"backlog_bytes", outbox.segment_bytes},
@@ -307,7 +315,9 @@ Result<Json> Sync(const ControlParts& parts, const Json& /*body*/) {
     return Fail(ErrorCode::kFailedPrecondition,
                 "this site knows no hub URL; it meets its hub by bundles");
   SKERRY_RETURN_IF_ERROR(parts.exchange->SyncNow());
-  return ExchangeJson(parts);
+  Json facts = ExchangeJson(parts);
+  facts["layers"] = LayersJson(parts);
+  return facts;
 }
 
 Result<Json> ExplainPolicy(const ControlParts& parts, const Json& body) {

@@ -192,6 +192,7 @@ Status Site::Parts::OpenDeployer() {
   capture = std::make_unique<OutboxCapture>(*outbox, *active, journal.get());
   DeployerOptions deployer_options;
   deployer_options.data = options.data;
+  deployer_options.metrics = &metrics;
   deployer_options.gate.smoke_program =
       options.smoke_program.empty() ? SelfExecutable() : options.smoke_program;
   deployer_options.gate.smoke_limits.memory_bytes = options.smoke_memory_bytes;
@@ -342,6 +343,7 @@ Result<std::string> Site::Parts::MakeStatus() {
       status.active_model = facts.running->ToString();
       status.active_digest = facts.running->digest;
     }
+    status.packages = facts.packages;
     status.alarms = Alarms();
   }
   return SignStatus(status, identity->key());

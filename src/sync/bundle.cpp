@@ -22,7 +22,7 @@ struct KindFacts {
 };
 
 // In the order of the enum.
-constexpr std::array<KindFacts, 10> kKinds{{
+constexpr std::array<KindFacts, 11> kKinds{{
     {BundleKind::kJoinRequest, "join-request", BundleDirection::kToHub,
      media_types::kJoinRequestArtifact, media_types::kJoinRequestLayer},
     {BundleKind::kStatus, "status", BundleDirection::kToHub, media_types::kStatusArtifact,
@@ -41,6 +41,7 @@ constexpr std::array<KindFacts, 10> kKinds{{
      ""},
     {BundleKind::kCustody, "custody", std::nullopt, media_types::kCustodyArtifact,
      media_types::kCustodyLayer},
+    {BundleKind::kDelta, "delta", BundleDirection::kToSite, media_types::kDeltaArtifact, ""},
 }};
 
 const KindFacts& FactsOf(BundleKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
@@ -228,6 +229,10 @@ Result<BundleReader> BundleReader::Open(const std::filesystem::path& path,
     const auto kind = ParseBundleKind(kind_name);
     if (kind) {
       impl->parts.push_back({*kind, name, entries[i].digest, i});
+      // A delta that does not say of what is one of nothing, and read as damaged.
+      if (*kind == BundleKind::kDelta)
+        if (auto target = Digest::Parse(entries[i].Annotation(annotations::kDeltaTarget)))
+          impl->parts.back().manifest = *std::move(target);
     } else {
       impl->others.push_back({kind_name, name, PartResult::kRefused, kind.error().message()});
     }

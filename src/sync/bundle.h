@@ -48,6 +48,7 @@ enum class BundleKind : std::uint8_t {
   kModel,         // artifact, to the site
   kSignature,     // artifact: a cosign bundle whose subject is a model of this bundle
   kCustody,       // document (DSSE), either way: sync/custody.h
+  kDelta,         // artifact: a model in terms of one that the site holds (oci/delta_artifact.h)
 };
 std::string_view BundleKindName(BundleKind kind);  // "join-request", ...
 Result<BundleKind> ParseBundleKind(std::string_view name);
@@ -64,7 +65,7 @@ struct BundleHeader {
 struct BundlePart {
   BundleKind kind;
   std::string name;       // shipment tag, "milling:1", ...; for people and for the applier
-  Digest manifest;        // of the part's manifest
+  Digest manifest;        // of the part's manifest; of a delta, that of the model that it makes
   std::size_t entry = 0;  // its place in the index
 };
 
@@ -78,7 +79,7 @@ struct PartOutcome {
   std::string kind;  // BundleKindName, or what the bundle calls a kind that is not known here
   std::string name;
   PartResult result;
-  std::string reason;  // empty for kApplied and kRepeated
+  std::string reason;  // of kMissing and kRefused; of others, what is to be said of them
   std::uint64_t bytes = 0;
   std::map<std::string, std::uint64_t> rows = {};  // of a shipment, by class
 };

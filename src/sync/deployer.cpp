@@ -1,7 +1,10 @@
 #include "sync/deployer.h"
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 
+#include "base/delta_limits.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "codec/json.h"
@@ -50,7 +53,19 @@ Deployer::Deployer(DeployerOptions options, PackageStore store, SiteIdentity& id
       target_(&target),
       clock_(&clock),
       gate_(identity, options_.gate),
-      store_(std::move(store)) {}
+      store_(std::move(store)) {
+  if (options_.metrics == nullptr) return;
+  const auto counter = [&](std::string_view name, std::string_view help) {
+    return &options_.metrics->AddCounter(name, help);
+  };
+  counters_ = LayerCounters{
+      counter("skerry_deploy_whole_bytes_total", "Layers of packages that were fetched whole"),
+      counter("skerry_deploy_patch_bytes_total", "Patches that were fetched instead of layers"),
+      counter("skerry_deploy_patched_bytes_total", "Layers that were made by these patches"),
+      counter("skerry_deploy_held_bytes_total", "Layers that were here, so that nothing came"),
+      counter("skerry_deploy_refused_patches_total",
+              "Patches that were of no use, so that the layer was fetched whole")};
+}
 
 Result<std::unique_ptr<Deployer>> Deployer::Open(DeployerOptions options, SiteIdentity& identity,
                                                  DeploymentTarget& target, const Clock& clock) {
@@ -95,8 +110,11 @@ std::vector<DeployOutcome> Deployer::Reconcile(ArtifactSource& source) {
 
   outcomes.push_back(Obtain(desired->active, *desired, source));
   if (outcomes.back().result == DeployResult::kApplied ||
-      outcomes.back().result == DeployResult::kHeld)
+      outcomes.back().result == DeployResult::kHeld) {
+    const std::string came = std::move(outcomes.back().reason);
     outcomes.back() = Activate(desired->active, *desired, outcomes.back().result);
+    if (outcomes.back().result == DeployResult::kApplied) outcomes.back().reason = came;
+  }
   // A policy may fit only the package that came with it.
   if (desired->policy && outcomes.front().result == DeployResult::kRefused)
     outcomes.front() = *ReconcilePolicy(*desired, source);
@@ -203,7 +221,7 @@ DeployOutcome Deployer::Obtain(const ModelRef& ref, const DesiredState& desired,
       reason = attempt->second.reason;
     if (!reason.empty()) return {ref.digest, WhatOf(ref), DeployResult::kRefused, reason};
   }
-  const Status fetched = Fetch(ref, desired, source);
+  const Result<std::string> fetched = Fetch(ref, desired, source);
   const std::lock_guard lock(mutex_);
   if (!fetched && !MayComeLater(fetched.error().code()))
     attempts_.insert_or_assign(ref.digest,
@@ -211,10 +229,64 @@ DeployOutcome Deployer::Obtain(const ModelRef& ref, const DesiredState& desired,
                                        clock_->MonotonicMicros() +
                                            std::chrono::microseconds(limits::kRefusedRetry).count(),
                                        fetched.error().message()});
-  return Note(ref.digest, WhatOf(ref), fetched, DeployResult::kApplied);
+  DeployOutcome outcome =
+      Note(ref.digest, WhatOf(ref), fetched ? Status() : tl::make_unexpected(fetched.error()),
+           DeployResult::kApplied);
+  if (fetched) outcome.reason = *fetched;
+  return outcome;
 }
 
-Status Deployer::Fetch(const ModelRef& ref, const DesiredState& desired, ArtifactSource& source) {
+std::vector<Digest> Deployer::HeldPackages() const {
+  std::vector<Digest> held = store_.Held();
+  std::erase_if(held, [&](const Digest& digest) { return damaged_.contains(digest); });
+  if (running_)
+    std::ranges::stable_partition(held,
+                                  [&](const Digest& digest) { return digest == running_->digest; });
+  if (held.size() > limits::kDeltaHolds) held.resize(limits::kDeltaHolds);
+  return held;
+}
+
+LayerFetcher Deployer::MakeFetcher(ArtifactSource& source) {
+  LayerFetcher::Parts parts{.source = &source,
+                            .scratch = options_.data / "sync",
+                            .held = {},
+                            .refused = refused_patches_};
+  for (const Digest& package : HeldPackages()) {
+    auto files = store_.FilesOf(package);
+    if (files) std::ranges::move(*files, std::back_inserter(parts.held));
+  }
+  return LayerFetcher(std::move(parts));
+}
+
+void Deployer::NoteTraffic(const LayerFetcher& fetcher) {
+  const LayerTraffic& traffic = fetcher.traffic();
+  layers_.Add(traffic);
+  refused_patches_ = fetcher.refused();
+  damaged_.insert(fetcher.damaged().begin(), fetcher.damaged().end());
+  if (!counters_) return;
+  counters_->whole->Add(traffic.whole_bytes);
+  counters_->patch->Add(traffic.patch_bytes);
+  counters_->patched->Add(traffic.patched_bytes);
+  counters_->held->Add(traffic.held_bytes);
+  counters_->refused->Add(traffic.refused_patches);
+}
+
+Result<std::map<Digest, std::filesystem::path>> Deployer::FetchBlobs(const std::string& repository,
+                                                                     const Manifest& manifest,
+                                                                     LayerFetcher& fetcher) {
+  std::vector<Descriptor> wanted = manifest.layers;
+  if (manifest.config) wanted.push_back(*manifest.config);
+  std::map<Digest, std::filesystem::path> blobs;
+  for (const Descriptor& blob : wanted) {
+    if (blobs.contains(blob.digest)) continue;
+    SKERRY_ASSIGN_OR_RETURN(std::filesystem::path file, fetcher.Fetch(repository, blob));
+    blobs.insert_or_assign(blob.digest, std::move(file));
+  }
+  return blobs;
+}
+
+Result<std::string> Deployer::Fetch(const ModelRef& ref, const DesiredState& desired,
+                                    ArtifactSource& source) {
   const std::string repository = RepositoryOf(ref);
   SKERRY_ASSIGN_OR_RETURN(const std::string manifest_bytes,
                           source.ManifestBytes(repository, ref.digest));
@@ -222,18 +294,23 @@ Status Deployer::Fetch(const ModelRef& ref, const DesiredState& desired, Artifac
                           source.SignatureBundles(repository, ref.digest));
   SKERRY_RETURN_IF_ERROR(gate_.CheckManifest(ref, manifest_bytes, bundles, desired));
   SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(manifest_bytes));
-  std::map<Digest, std::filesystem::path> blobs;
-  std::vector<Descriptor> wanted = manifest.layers;
-  if (manifest.config) wanted.push_back(*manifest.config);
-  for (const Descriptor& blob : wanted) {
-    SKERRY_ASSIGN_OR_RETURN(std::filesystem::path file, source.Blob(repository, blob));
-    blobs.insert_or_assign(blob.digest, std::move(file));
-  }
-  const std::lock_guard lock(mutex_);
-  if (store_.Find(ref)) return {};  // the other road was faster
-  SKERRY_RETURN_IF_ERROR(CheckAndKeep(ref, desired.version, manifest_bytes, blobs));
+  std::unique_lock lock(mutex_);
+  LayerFetcher fetcher = MakeFetcher(source);
+  const std::vector<Digest> holds =
+      target_->MayTellPackages() ? HeldPackages() : std::vector<Digest>();
+  lock.unlock();
+  fetcher.LookForPatches(ref.digest, manifest, holds);
+  const auto blobs = FetchBlobs(repository, manifest, fetcher);
+  lock.lock();
+  NoteTraffic(fetcher);
+  if (!blobs) return tl::make_unexpected(blobs.error());
+  if (store_.Find(ref)) return std::string();  // the other road was faster
+  SKERRY_RETURN_IF_ERROR(CheckAndKeep(ref, desired.version, manifest_bytes, *blobs));
+  damaged_.erase(ref.digest);
   source.Discard();
-  return {};
+  std::string came = fetcher.traffic().Text();
+  if (!came.empty()) LogInfo("package kept package={} layers=\"{}\"", ref.ToString(), came);
+  return came;
 }
 
 Status Deployer::CheckAndKeep(const ModelRef& ref, std::uint64_t desired_version,
@@ -335,6 +412,8 @@ void Deployer::Publish() {
   const std::lock_guard lock(facts_mutex_);
   facts_.running = running_;
   facts_.policy = policy_;
+  facts_.packages = HeldPackages();
+  facts_.layers = layers_;
   facts_.alarms.clear();
   for (const auto& [what, reason] : alarms_)
     facts_.alarms.push_back(fmt::format("{}: {}", what, reason));

@@ -17,13 +17,16 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/metrics.h"
 #include "sync/artifact_source.h"
+#include "sync/layer_fetcher.h"
 #include "sync/package_store.h"
 #include "trust/identity.h"
 #include "trust/package_gate.h"
@@ -38,6 +41,8 @@ class DeploymentTarget {
   virtual Status UseModel(const AdmittedPackage& package) = 0;
   // `policy` none: nothing but counts may leave. An error leaves the policy in force as it is.
   virtual Status UsePolicy(const std::optional<PolicyRef>& policy, std::string_view yaml) = 0;
+  // Whether the policy in force lets the hub know which packages are here. From any thread.
+  virtual bool MayTellPackages() const = 0;
 };
 
 enum class DeployResult : std::uint8_t {
@@ -51,7 +56,7 @@ struct DeployOutcome {
   Digest digest;     // of the manifest that the desired state names
   std::string what;  // "model milling:2", "policy milling:1"
   DeployResult result = DeployResult::kHeld;
-  std::string reason;  // of kNotHere and kRefused
+  std::string reason;  // of kNotHere and kRefused; of kApplied, by which bytes it came
 };
 
 // For people and the status.
@@ -59,11 +64,14 @@ struct DeploymentFacts {
   std::optional<ModelRef> running;
   std::optional<PolicyRef> policy;
   std::vector<std::string> alarms;
+  std::vector<Digest> packages;  // held whole, what runs first; at most limits::kDeltaHolds
+  LayerTraffic layers;           // since the start
 };
 
 struct DeployerOptions {
   std::filesystem::path data;
   PackageGateOptions gate;
+  MetricRegistry* metrics = nullptr;  // borrowed; null: nothing is counted there
 };
 
 class Deployer {
@@ -95,10 +103,18 @@ class Deployer {
   std::optional<DeployOutcome> ReconcilePolicy(const DesiredState& desired, ArtifactSource& source);
   Status FetchPolicy(const PolicyRef& ref, ArtifactSource& source);
   DeployOutcome Obtain(const ModelRef& ref, const DesiredState& desired, ArtifactSource& source);
-  Status Fetch(const ModelRef& ref, const DesiredState& desired, ArtifactSource& source);
+  // What it says of the bytes that came, or "".
+  Result<std::string> Fetch(const ModelRef& ref, const DesiredState& desired,
+                            ArtifactSource& source);
+  Result<std::map<Digest, std::filesystem::path>> FetchBlobs(const std::string& repository,
+                                                             const Manifest& manifest,
+                                                             LayerFetcher& fetcher);
   DeployOutcome Activate(const ModelRef& ref, const DesiredState& desired, DeployResult obtained);
 
   // These want mutex_ held.
+  LayerFetcher MakeFetcher(ArtifactSource& source);
+  void NoteTraffic(const LayerFetcher& fetcher);
+  std::vector<Digest> HeldPackages() const;
   Status CheckAndKeep(const ModelRef& ref, std::uint64_t desired_version,
                       const std::string& manifest,
                       const std::map<Digest, std::filesystem::path>& blobs);
@@ -127,6 +143,13 @@ class Deployer {
   std::optional<PolicyRef> last_policy_;
   std::map<Digest, Attempt> attempts_;
   std::map<std::string, std::string> alarms_;  // what -> reason
+  std::set<Digest> refused_patches_;
+  std::set<Digest> damaged_;  // packages that are no base any more, until they are kept anew
+  LayerTraffic layers_;
+  struct LayerCounters {
+    Counter *whole, *patch, *patched, *held, *refused;
+  };
+  std::optional<LayerCounters> counters_;
 
   mutable std::mutex facts_mutex_;  // never held for long; guards facts_
   DeploymentFacts facts_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/delta_limits.h"
 #include "base/limits.h"
 #include "base/link_limits.h"
 #include "base/log.h"
@@ -325,7 +326,10 @@ Status Exchange::FollowDesired() {
   desired_alarm_ =
       accepted ? "" : "the hub's desired state is not taken: " + accepted.error().message();
   // Also when the offered one was refused: what was accepted before may not be here yet.
-  RegistrySource source(*bulk_[0].registry, options_.state_directory / "incoming", {});
+  RegistrySource source(*bulk_[0].registry, options_.state_directory / "incoming", {},
+                        [this](const Digest& target, const std::vector<Digest>& holds) {
+                          return AskForDelta(target, holds);
+                        });
   deploying_ = true;
   const std::vector<DeployOutcome> outcomes = parts_.deployer->Reconcile(source);
   deploying_ = false;
@@ -335,6 +339,23 @@ Status Exchange::FollowDesired() {
       accepted = Fail(ErrorCode::kFailedPrecondition, "{}: {}", outcome.what, outcome.reason);
   }
   return accepted;
+}
+
+// On the thread, while nobody else talks: deploying_.
+std::optional<std::string> Exchange::AskForDelta(const Digest& target,
+                                                 const std::vector<Digest>& holds) {
+  const auto until = std::chrono::steady_clock::now() + limits::kDeltaPatience;
+  while (true) {
+    auto delta = hub_->Delta(parts_.identity->site(), target, holds);
+    if (!delta) {
+      LogInfo("layers come whole: {}", delta.error().message());
+      return std::nullopt;
+    }
+    if (*delta) return *std::move(delta);
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, limits::kDeltaLook, [&] { return stopping_; });
+    if (stopping_ || std::chrono::steady_clock::now() >= until) return std::nullopt;
+  }
 }
 
 Status Exchange::Ship(Shipper& shipper, std::span<RegistryClient* const> lanes) {

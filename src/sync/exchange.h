@@ -123,6 +123,7 @@ class Exchange {
   Result<bool> Renew();
   std::vector<std::string> CertificateAlarms() const;
   Status FollowDesired();
+  std::optional<std::string> AskForDelta(const Digest& target, const std::vector<Digest>& holds);
   Status TellOfRestore();
   Status ShipUrgent();
   Status ShipRest();

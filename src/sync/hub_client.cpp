@@ -113,6 +113,20 @@ Result<std::string> HubClient::ShowReceipt(std::string_view site, std::string_vi
   return std::move(reply.body);
 }
 
+Result<std::optional<std::string>> HubClient::Delta(std::string_view site, const Digest& package,
+                                                    const std::vector<Digest>& holds) {
+  Json held = Json::array();
+  for (const Digest& digest : holds) held.push_back(digest.ToString());
+  SKERRY_ASSIGN_OR_RETURN(
+      HttpReply reply,
+      Send("POST", SitePath(site, "deltas"),
+           DumpJson(Json{{"package", package.ToString()}, {"holds", std::move(held)}}),
+           limits::kManifestBytes));
+  if (reply.status == 202) return std::optional<std::string>();
+  if (reply.status != 200) return tl::make_unexpected(ErrorOfReply(reply, "asking for a delta"));
+  return std::optional(std::move(reply.body));
+}
+
 Result<std::optional<std::string>> HubClient::Receipt(std::string_view site) {
   return GetDocument(SitePath(site, "receipt"), limits::kReceiptBytes);
 }

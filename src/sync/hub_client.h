@@ -10,8 +10,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
+#include "crypto/digest.h"
 #include "http/client.h"
 #include "trust/join.h"
 #include "trust/tuf_client.h"
@@ -44,6 +46,10 @@ class HubClient {
   // POST /v1/sites/{site}/receipt: one that the hub has given, so that a hub that was restored from
   // a back-up finds out -> the envelope of the newest, of another incarnation then.
   Result<std::string> ShowReceipt(std::string_view site, std::string_view envelope);
+  // POST /v1/sites/{site}/deltas -> the manifest of the patches that make `package` out of what the
+  // site holds; none while the hub makes them. Any error: there are none (older hubs: kNotFound).
+  Result<std::optional<std::string>> Delta(std::string_view site, const Digest& package,
+                                           const std::vector<Digest>& holds);
   // As the latest answer to TufTimestamp or PostStatus said it; none where it did not.
   const std::optional<ReceiptPosition>& position() const { return position_; }
 

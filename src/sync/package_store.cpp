@@ -23,7 +23,7 @@ void RemoveTree(const std::filesystem::path& path) {
   if (error) LogWarning("cannot remove {}: {}", path.string(), error.message());
 }
 
-Result<std::map<std::string, Digest>> FilesOf(std::string_view manifest_bytes) {
+Result<std::map<std::string, Digest>> DigestsOf(std::string_view manifest_bytes) {
   SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(manifest_bytes));
   std::map<std::string, Digest> files;
   for (const Descriptor& layer : manifest.layers)
@@ -59,6 +59,8 @@ Result<PackageStore> PackageStore::Open(std::filesystem::path directory) {
   for (const auto& entry :
        std::filesystem::directory_iterator(store.directory_ / "packages", error))
     if (entry.path().filename().string().starts_with(".")) RemoveTree(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(store.directory_ / "sync", error))
+    if (entry.path().filename().string().starts_with(kRebuiltPrefix)) RemoveTree(entry.path());
   SKERRY_RETURN_IF_ERROR(store.LoadRefusals());
   return store;
 }
@@ -85,8 +87,35 @@ Result<AdmittedPackage> PackageStore::Find(const ModelRef& ref) const {
   SKERRY_ASSIGN_OR_RETURN(
       const std::string manifest,
       ReadVerified(PackagePath(ref.digest, ".manifest"), ref.digest, limits::kManifestBytes));
-  SKERRY_ASSIGN_OR_RETURN(auto files, FilesOf(manifest));
+  SKERRY_ASSIGN_OR_RETURN(auto files, DigestsOf(manifest));
   return AdmittedPackage{ref, directory, std::move(files)};
+}
+
+std::vector<Digest> PackageStore::Held() const {
+  std::vector<Digest> held;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_ / "packages", error)) {
+    std::string name = entry.path().filename().string();
+    const std::size_t dash = name.find('-');
+    if (name.starts_with(".") || dash == std::string::npos || name.find('.') != std::string::npos)
+      continue;
+    auto digest = Digest::Parse(name.replace(dash, 1, ":"));
+    if (digest && std::filesystem::exists(PackagePath(*digest, ".manifest"), error))
+      held.push_back(*std::move(digest));
+  }
+  return held;
+}
+
+Result<std::vector<HeldFile>> PackageStore::FilesOf(const Digest& package) const {
+  SKERRY_ASSIGN_OR_RETURN(const std::string bytes, ReadVerified(PackagePath(package, ".manifest"),
+                                                                package, limits::kManifestBytes));
+  SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(bytes));
+  std::vector<HeldFile> files;
+  for (const Descriptor& layer : manifest.layers)
+    files.push_back({layer.digest, layer.size,
+                     PackagePath(package) / layer.Annotation(annotations::kModelFilePath),
+                     package});
+  return files;
 }
 
 Result<std::filesystem::path> PackageStore::Unpack(const ModelRef& ref,

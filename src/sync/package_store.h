@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "crypto/digest.h"
@@ -30,12 +31,26 @@ struct AdmittedPackage {
   std::map<std::string, Digest> files;  // file name -> digest, from the manifest
 };
 
+// Directories of layers that are being made, below sync/; left ones are removed at the next Open.
+inline constexpr std::string_view kRebuiltPrefix = ".layers";
+
+// A file of a package that is here, as its manifest says; not read yet.
+struct HeldFile {
+  Digest digest;
+  std::uint64_t size = 0;
+  std::filesystem::path path;
+  Digest package;
+};
+
 class PackageStore {
  public:
   static Result<PackageStore> Open(std::filesystem::path directory);
 
   // kNotFound; kDataLoss when the manifest is not the digest's any more.
   Result<AdmittedPackage> Find(const ModelRef& ref) const;
+  // Every package that is here whole as far as its manifest tells, and the files of one.
+  std::vector<Digest> Held() const;
+  Result<std::vector<HeldFile>> FilesOf(const Digest& package) const;
   // Unpacks under a temporary name; the caller checks it, then Keep or Drop.
   Result<std::filesystem::path> Unpack(const ModelRef& ref, std::string_view manifest_bytes,
                                        const BlobGetter& get_blob);

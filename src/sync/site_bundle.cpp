@@ -89,7 +89,7 @@ PartOutcome FromDeployment(const BundleReader& reader, const BundlePart& part,
                      "the desired state that this site holds does not name it");
   }
   switch (found->result) {
-    case DeployResult::kApplied: return OutcomeOf(part, PartResult::kApplied);
+    case DeployResult::kApplied: return OutcomeOf(part, PartResult::kApplied, found->reason);
     case DeployResult::kHeld: return OutcomeOf(part, PartResult::kRepeated);
     case DeployResult::kNotHere: return OutcomeOf(part, PartResult::kMissing, found->reason);
     case DeployResult::kRefused: break;
@@ -112,7 +112,9 @@ PartOutcome FromSubject(const BundleReader& reader, const BundlePart& part,
   if (found == deployed.end())
     return OutcomeOf(part, PartResult::kRefused,
                      "it signs what the desired state that this site holds does not name");
-  return FromDeployment(reader, subject, deployed);
+  PartOutcome outcome = FromDeployment(reader, subject, deployed);
+  if (outcome.result == PartResult::kApplied) outcome.reason.clear();  // that of its model
+  return outcome;
 }
 
 // Who this site is in a list of custody.
@@ -204,7 +206,7 @@ Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
   report.header = reader.header();
   const auto is_artifact = [](const BundlePart& part) {
     return part.kind == BundleKind::kPolicy || part.kind == BundleKind::kModel ||
-           part.kind == BundleKind::kSignature;
+           part.kind == BundleKind::kSignature || part.kind == BundleKind::kDelta;
   };
   for (const BundlePart& part : reader.parts())
     if (!is_artifact(part)) {

@@ -28,11 +28,13 @@ class RecordingTarget final : public DeploymentTarget {
  public:
   Status UseModel(const AdmittedPackage& package) override;
   Status UsePolicy(const std::optional<PolicyRef>& policy, std::string_view yaml) override;
+  bool MayTellPackages() const override { return may_tell; }
 
   std::vector<ModelRef> models;
   std::vector<std::optional<PolicyRef>> policies;
   std::string refuse_model;  // the reason, when not empty
   std::string refuse_policy;
+  bool may_tell = true;
 };
 
 class SiteFixture : public testing::Test {
