@@ -186,7 +186,7 @@ Status DeltaDesk::MakeOne(const Pair& pair) {
 }
 
 Result<std::uint64_t> DeltaDesk::Sweep() {
-  struct Kept {
+  struct Aged {
     std::string created;
     Digest digest;
     std::uint64_t bytes = 0;
@@ -201,7 +201,7 @@ Result<std::uint64_t> DeltaDesk::Sweep() {
     return tl::make_unexpected(tags.error());
   }
   std::uint64_t removed = 0;
-  std::vector<Kept> kept;
+  std::vector<Aged> kept;
   for (const std::string& tag : *tags) {
     SKERRY_ASSIGN_OR_RETURN(const Digest digest, registry_->Resolve(kDeltaRepository, tag));
     const auto bytes = registry_->ManifestBytes(kDeltaRepository, tag);
@@ -222,7 +222,7 @@ Result<std::uint64_t> DeltaDesk::Sweep() {
     SKERRY_RETURN_IF_ERROR(registry_->DeleteManifest(kDeltaRepository, digest));
     ++removed;
   }
-  std::ranges::sort(kept, std::ranges::greater(), &Kept::created);  // the newest first
+  std::ranges::sort(kept, std::ranges::greater(), &Aged::created);  // the newest first
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < kept.size(); ++i) {
     bytes += kept[i].bytes;

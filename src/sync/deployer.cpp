@@ -229,9 +229,9 @@ DeployOutcome Deployer::Obtain(const ModelRef& ref, const DesiredState& desired,
                                        clock_->MonotonicMicros() +
                                            std::chrono::microseconds(limits::kRefusedRetry).count(),
                                        fetched.error().message()});
-  DeployOutcome outcome =
-      Note(ref.digest, WhatOf(ref), fetched ? Status() : tl::make_unexpected(fetched.error()),
-           DeployResult::kApplied);
+  DeployOutcome outcome = Note(ref.digest, WhatOf(ref),
+                               fetched ? Status() : Status(tl::make_unexpected(fetched.error())),
+                               DeployResult::kApplied);
   if (fetched) outcome.reason = *fetched;
   return outcome;
 }
