@@ -13,7 +13,6 @@ inline constexpr std::string_view kCycloneDx = "application/vnd.cyclonedx+json";
 
 namespace skerry::annotations {
 
-inline constexpr std::string_view kCreated = "org.opencontainers.image.created";
 inline constexpr std::string_view kDescription = "org.opencontainers.image.description";
 inline constexpr std::string_view kLicenses = "org.opencontainers.image.licenses";
 inline constexpr std::string_view kModelDigest = "org.skerry.model.digest";  // of a ModelPack
