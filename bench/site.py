@@ -1,4 +1,4 @@
-"""Measures a site end to end on real rows: scoring with capture off, async and sync, the sizes of the processes, and the
+"""Measures a site end to end on real rows: scoring with capture off, async and sync and through a scorer beside it, the sizes of the processes, and the
 bytes that a record costs on the link against the same records as JSON lines, plain and gzipped.
 
   python3 bench/site.py --data .../ai4i2020.csv [--seconds 4] [--rounds 3] [--rows 40000] [--json FILE]
@@ -156,12 +156,12 @@ def set_up(work, data):
     return hub
 
 
-def start_site(work, hub, name, capture, port=None, interval="200ms"):
+def start_site(work, hub, name, capture, port=None, interval="200ms", options=()):
     config = work / f"{name}.yaml"
     config.write_text(f"capture: {capture}\nhub:\n  interval: {interval}\noutbox:\n  segment_rows: 20000\n  segment_age: 5s\n")
     run("token", name, "--hub", work / "hub", "--out", work / f"{name}.token")
     hub_url = f"https://127.0.0.1:{port or hub.port}"
-    site = Process("site", "--data", work / name, "--token-file", work / f"{name}.token", "--config", config, "--http", "127.0.0.1:0", "--hub", hub_url)
+    site = Process("site", "--data", work / name, "--token-file", work / f"{name}.token", "--config", config, "--http", "127.0.0.1:0", "--hub", hub_url, *options)
     run("deploy", "milling:1", "--policy", "milling:1", "--sites", name, "--hub", work / "hub")
     wait(lambda: ready(site), f"{name} to be ready")
     return site
@@ -183,7 +183,13 @@ def wait(condition, what, seconds=60):
 
 
 def measure_capture(work, hub, rows, options, results):
-    sites = {mode: start_site(work, hub, mode, mode) for mode in ("off", "async", "sync")}
+    key = work / "scorer.key"
+    key.write_text(run("api-key", "scorer", "--keys", work / "scorer.keys"))
+    key.chmod(0o600)
+    sites = {mode: start_site(work, hub, mode, mode, options=("--scorer-keys", work / "scorer.keys")) for mode in ("off", "async", "sync")}
+    # The CPU of this row is the scorer's alone: that of the site's process comes on top.
+    sites["scorer"] = Process("serve", "--http", "127.0.0.1:0", "--capture", sites["sync"].url, "--capture-key-file", key)
+    wait(lambda: ready(sites["scorer"]), "the scorer to be ready")
     rng = random.Random(7)
     for batch in (1, 32):
         body = work / "body.json"

@@ -17,7 +17,7 @@ VALIDATE = os.environ.get("SKERRY_KUBERNETES_VALIDATE")
 VERSIONS = ("1.33", "1.35", "1.37")
 # Each optional part, so that what is validated has all of them.
 EVERYTHING = {
-    "skerry-site": ("scorers.enabled=true", "site.name=north", "site.hubUrl=https://hub.example:8443", "site.tokenSecret=north-token", "access.tlsSecret=tls",
+    "skerry-site": ("scorers.enabled=true", "scorers.secret=scorer-keys", "scorers.outage=answer", "scorers.timeoutMs=1234", "site.name=north", "site.hubUrl=https://hub.example:8443", "site.tokenSecret=north-token", "access.tlsSecret=tls",
                     "access.apiKeysSecret=keys", "site.settings.journal.bytes=1000000", "imagePullSecrets={pull}", "persistence.storageClass=fast",
                     "networkPolicy.from[0].podSelector.matchLabels.app=line", "nodeSelector.disk=ssd", f"image.digest=sha256:{'0' * 64}"),
     "skerry-hub": ("hub.publicUrl=https://hub.example", "hub.options={--train-from,/srv/data}", "service.type=LoadBalancer", "service.annotations.a=b",
@@ -78,8 +78,26 @@ class Charts(unittest.TestCase):
             self.validate(done.stdout)
 
     @unittest.skipUnless(shutil.which("helm"), "helm is not installed: scripts/deps --kubernetes")
+    def test_scorers_reach_the_site_alone_and_have_its_key_alone(self):
+        plain = render("skerry-site", "scorers.enabled=true", "scorers.secret=scorer-keys", "networkPolicy.from[0].podSelector.matchLabels.app=line").stdout
+        scorers = next(part for part in plain.split("---\n") if "kind: Deployment" in part)
+        for line in ('command: ["/usr/bin/skerry", "serve"]', "--capture=http://skerry-site:8000", "--capture-outage=wait", "--plain-http", "items: [{key: key, path: key}]"):
+            self.assertIn(line, scorers)
+        self.assertNotIn("token", scorers.replace("automountServiceAccountToken", ""))
+        own, site = ([part for part in plain.split("---\n") if "kind: NetworkPolicy" in part and f"metadata:\n  name: skerry-site{end}\n" in part][0] for end in ("-scorers", ""))
+        self.assertNotIn("8443", own)
+        self.assertIn("app.kubernetes.io/component: site", own.split("egress:")[1])
+        self.assertIn("app.kubernetes.io/component: scorers", site.split("ingress:")[1].split("egress:")[0])
+        secure = render("skerry-site", "scorers.enabled=true", "scorers.secret=scorer-keys", "scorers.capture=async", "access.tlsSecret=tls").stdout
+        self.assertIn("--capture=https://skerry-site:8000", secure)
+        self.assertIn("--capture-ca=/etc/skerry/tls/ca.crt", secure)
+        self.assertNotIn("--capture-outage", secure)
+        self.assertNotIn("--plain-http", secure)
+
+    @unittest.skipUnless(shutil.which("helm"), "helm is not installed: scripts/deps --kubernetes")
     def test_wrong_values_are_refused_by_name(self):
         for chart, value, word in (("skerry-site", "site.capture=always", "capture"), ("skerry-site", "site.nmae=north", "nmae"),
+                                   ("skerry-site", "scorers.enabled=true", "secret"), ("skerry-site", "scorers.outage=hope", "outage"),
                                    ("skerry-site", "site.hubUrl=http://hub.example", "hubUrl"), ("skerry-site", "resources.limits.memory=much", "memory"),
                                    ("skerry-hub", "image.tag=", "tag"), ("skerry-hub", "service.port=0", "port")):
             done = render(chart, value)

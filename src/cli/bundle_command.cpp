@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/ids.h"
 #include "cli/command.h"
 #include "cli/control_client.h"
 #include "cli/report_text.h"
@@ -20,6 +21,7 @@ constexpr std::chrono::milliseconds kProgressInterval{500};
 
 struct BundleArguments {
   std::string path, data, hub, site, receiver, identity;
+  std::vector<std::string> supply;
   bool json = false, whole = false;
 };
 
@@ -52,17 +54,61 @@ Result<std::string> DirectoryOf(const BundleArguments& args) {
   return args.hub.empty() ? args.data : args.hub;
 }
 
+// A bundle that comes or goes as a stream ("-"), as through `kubectl exec`: a tar in the data
+// directory meanwhile, which the serving process may read and write.
+struct StreamedBundle {
+  std::filesystem::path file{};  // empty: none
+
+  StreamedBundle() = default;
+  explicit StreamedBundle(const std::filesystem::path& data)
+      : file(std::filesystem::absolute(data) / fmt::format("bundle-{}.tar", RandomHex(8))) {}
+  StreamedBundle(const StreamedBundle&) = delete;
+  StreamedBundle& operator=(const StreamedBundle&) = delete;
+  ~StreamedBundle() {
+    std::error_code error;
+    if (!file.empty()) std::filesystem::remove(file, error);
+  }
+
+  Status ReadFrom(std::FILE* in) const { return Copy(in, "wb"); }
+  Status WriteTo(std::FILE* out) const { return Copy(out, "rb"); }
+
+ private:
+  Status Copy(std::FILE* stream, const char* mode) const {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> own(std::fopen(file.c_str(), mode),
+                                                              &std::fclose);
+    if (!own) return Fail(ErrorCode::kPermissionDenied, "cannot open {}", file.string());
+    const bool in = mode[0] == 'w';
+    std::FILE* const from = in ? stream : own.get();
+    std::FILE* const to = in ? own.get() : stream;
+    std::string piece(std::size_t{1} << 20U, '\0');
+    for (std::size_t got = 0; (got = std::fread(piece.data(), 1, piece.size(), from)) > 0;)
+      if (std::fwrite(piece.data(), 1, got, to) != got)
+        return Fail(ErrorCode::kResourceExhausted, "cannot write all of the bundle");
+    if (std::ferror(from) != 0 || std::fflush(to) != 0)
+      return Fail(ErrorCode::kDataLoss, "cannot read or write all of the bundle");
+    return {};
+  }
+};
+
 // The process that makes or takes the bundle: a site's, or the hub's for one site.
 Status CallBundle(const BundleArguments& args, const char* verb) {
   SKERRY_ASSIGN_OR_RETURN(const std::string data, DirectoryOf(args));
   SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
   SKERRY_ASSIGN_OR_RETURN(ControlClient watch, ControlClient::ForData(data));
-  Json body{{"path", std::filesystem::absolute(args.path).string()}};
-  if (!args.hub.empty() && std::string_view(verb) == "export") {
+  const bool streamed = args.path == "-";
+  const bool exported = std::string_view(verb) == "export";
+  const auto stream = streamed ? std::make_unique<StreamedBundle>(data) : nullptr;
+  if (streamed && !exported) SKERRY_RETURN_IF_ERROR(stream->ReadFrom(stdin));
+  Json body{
+      {"path", streamed ? stream->file.string() : std::filesystem::absolute(args.path).string()}};
+  if (!args.hub.empty() && exported) {
     if (args.site.empty())
       return Fail(ErrorCode::kInvalidArgument, "say for which site: --site NAME");
     body["site"] = args.site;
     body["whole"] = args.whole;
+    if (!args.supply.empty()) body["supply"] = args.supply;
+  } else if (!args.supply.empty()) {
+    return Fail(ErrorCode::kInvalidArgument, "--with is for a hub's bundle: --hub DIR");
   }
   if (!args.receiver.empty()) body["receiver"] = args.receiver;
   SKERRY_ASSIGN_OR_RETURN(
@@ -71,8 +117,12 @@ Status CallBundle(const BundleArguments& args, const char* verb) {
           std::async(std::launch::async,
                      [&] { return control.Post(fmt::format("/v1/bundles/{}", verb), body); }),
           [&] { return watch.Get("/v1/bundles/progress").value_or(Json::object()); }));
-  Print(report, args.json, &BundleText);
-  return {};
+  if (!streamed || !exported) {
+    Print(report, args.json, &BundleText);
+    return {};
+  }
+  std::fputs((args.json ? DumpJsonPretty(report) : BundleText(report)).c_str(), stderr);
+  return stream->WriteTo(stdout);
 }
 
 // What a bundle says of itself; with `read`, every byte of it compared with its digest.
@@ -139,12 +189,17 @@ void DeclareCall(CLI::App& app, const char* verb, const char* summary,
                  const std::shared_ptr<CommandRun>& chosen) {
   auto args = std::make_shared<BundleArguments>();
   CLI::App* sub = app.add_subcommand(verb, summary);
-  sub->add_option("path", args->path, "the bundle: a directory, or a file that ends in .tar")
+  sub->add_option("path", args->path,
+                  "the bundle: a directory, a file that ends in .tar, or - for a tar as a stream")
       ->required();
   sub->add_option("--data", args->data, "data directory of the running site");
   sub->add_option("--hub", args->hub, "data directory of the running hub");
   if (std::string_view(verb) == "export") {
     sub->add_option("--site", args->site, "the site that the hub's bundle is for");
+    sub->add_option("--with", args->supply,
+                    "an image, chart or other artifact of the hub's registry that goes along for "
+                    "the site's own (skerry site --registry), REPOSITORY:TAG; may be repeated")
+        ->type_name("REPOSITORY:TAG");
     sub->add_option("--encrypt-to", args->receiver,
                     "whom alone to let read it, as `skerry bundle receiver` prints it there")
         ->type_name("age1...");

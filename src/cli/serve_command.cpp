@@ -1,4 +1,5 @@
-// serve: the scoring server alone, without outbox and exchange.
+// serve: the scoring server alone, without outbox and exchange; with --capture a site keeps its
+// rows.
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -8,6 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "cli/access_command.h"
+#include "cli/capture_options.h"
 #include "cli/command.h"
 #include "cli/terminal.h"
 #include "http/url.h"
@@ -26,6 +28,7 @@ struct ServeOptions {
   std::string http = "127.0.0.1:8000";
   std::string grpc{};  // empty: off
   AccessOptions access{};
+  CaptureOptions capture{};
   std::vector<std::string> models;
   std::string model_repository{};
   bool repository_api = false;
@@ -41,6 +44,12 @@ struct ServeOptions {
 
 Status LoadModels(const ServeOptions& options, ModelLibrary& library,
                   const ModelRepository& repository) {
+  if (options.capture.on()) {
+    if (options.models.empty() && options.model_repository.empty() && !options.repository_api)
+      return {};
+    return Fail(ErrorCode::kInvalidArgument,
+                "with --capture the model is the one that the site runs: name none");
+  }
   for (const std::string& model : options.models) SKERRY_RETURN_IF_ERROR(library.Add(model));
   SKERRY_RETURN_IF_ERROR(library.LoadAll());
   if (repository.List().empty() && !options.repository_api)
@@ -106,6 +115,11 @@ Status RunServe(const ServeOptions& options) {
       {.control = options.repository_api ? LibraryControl::kOnRequest : LibraryControl::kFixed,
        .directory = options.model_repository});
   SKERRY_RETURN_IF_ERROR(LoadModels(options, library, repository));
+  SiteLink site;
+  if (options.capture.on()) {
+    SKERRY_ASSIGN_OR_RETURN(
+        site, LinkToSite(options.capture, options.access, repository, numbers, clock, metrics));
+  }
   ScoringServerOptions server_options;
   server_options.http.address = doors.http.host;
   server_options.http.port = doors.http.port;
@@ -118,6 +132,7 @@ Status RunServe(const ServeOptions& options) {
   server_options.parts.row_numbers = &numbers;
   server_options.parts.clock = &clock;
   server_options.parts.metrics = &metrics;
+  server_options.parts.capture = site.capture.get();
   server_options.parts.api_keys = doors.access.api_keys();
   server_options.parts.server_version = SKERRY_VERSION;
   // Ended after the servers, which hand it their requests.
@@ -148,6 +163,7 @@ Status RunServe(const ServeOptions& options) {
   WaitAsService([] { return Status(); });
   watch.Stop();
   DrainScoring(*server, rpc.get(), queue, std::chrono::seconds(options.drain_seconds));
+  if (site.capture) site.capture->Close(std::chrono::seconds(options.drain_seconds));
   return repository.windows().Stop();
 }
 
@@ -166,6 +182,7 @@ CommandRun DeclareServe(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--grpc", options->grpc, "address and port of gRPC; off by default");
   DeclareAccess(app, options->access);
+  DeclareCapture(app, options->capture);
   app.add_option("--queue-limit", options->queue_limit,
                  "requests of one model that may wait for a thread; more are refused with 503")
       ->check(CLI::PositiveNumber)

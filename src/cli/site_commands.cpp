@@ -129,7 +129,8 @@ CommandRun DeclareSite(CLI::App& app) {
   struct Arguments {
     SiteOptions options;
     AccessOptions access;
-    std::string data = "skerry-site", http, grpc, capture, config, local_policy;
+    std::string data = "skerry-site", http, grpc, capture, config, local_policy, scorer_keys,
+                registry;
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("--data", args->data, "data directory, made when absent")->capture_default_str();
@@ -139,7 +140,13 @@ CommandRun DeclareSite(CLI::App& app) {
   app.add_option("--name", args->options.name, "the site's name; the token's by default");
   app.add_option("--http", args->http, "address and port of scoring; 127.0.0.1:8000 by default");
   app.add_option("--grpc", args->grpc, "address and port of scoring over gRPC; off by default");
+  app.add_option("--registry", args->registry,
+                 "address and port from which machines pull the images and charts that bundles "
+                 "bring, 127.0.0.1:5000; none are kept without it");
   DeclareAccess(app, args->access);
+  app.add_option("--scorer-keys", args->scorer_keys,
+                 "scorers ('skerry serve --capture') hand over rows with a key of this file, made "
+                 "by 'skerry api-key'; none may without it");
   app.add_option(
       "--capture", args->capture,
       "off, async, sync (the default) or try: sync, but what cannot be kept is answered");
@@ -161,15 +168,22 @@ CommandRun DeclareSite(CLI::App& app) {
       options.grpc_address = at.host;
       options.grpc_port = at.port;
     }
+    if (!args->registry.empty()) {
+      SKERRY_ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(args->registry));
+      options.registry_address = at.host;
+      options.registry_port = at.port;
+    }
     if (!args->capture.empty()) {
       SKERRY_ASSIGN_OR_RETURN(options.capture, ParseCaptureMode(args->capture));
     }
+    if (!args->scorer_keys.empty()) options.scorer_keys = args->scorer_keys;
     if (!args->local_policy.empty()) options.local_policy = args->local_policy;
     OverrideAccess(args->access, options.access);
     SKERRY_ASSIGN_OR_RETURN(const auto site, Site::Start(options));
     std::printf("site: %s\n", site->url().c_str());
     if (site->grpc_port() != 0)
       std::printf("grpc: %s:%u\n", options.grpc_address.c_str(), site->grpc_port());
+    if (!site->registry_url().empty()) std::printf("registry: %s\n", site->registry_url().c_str());
     std::fflush(stdout);
     WaitAsService([&] { return AnswersFor(options.data, kOwnPatience); });
     site->Stop();

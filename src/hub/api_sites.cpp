@@ -322,15 +322,20 @@ Result<HttpResponse> HubApi::ImportBundle(const HttpRequest& request) {
 Result<HttpResponse> HubApi::ExportBundle(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body));
   const JsonObject object(body, "export");
-  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"site", "path", "receiver", "whole"}));
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"site", "path", "receiver", "whole", "supply"}));
   SKERRY_ASSIGN_OR_RETURN(const std::string site, object.String("site"));
   SKERRY_ASSIGN_OR_RETURN(const std::string path, object.String("path"));
   SKERRY_ASSIGN_OR_RETURN(const auto receiver, ReceiverOf(body));
   SKERRY_ASSIGN_OR_RETURN(const bool whole, object.BoolOr("whole", false));
+  std::vector<std::string> supply;
+  if (body.contains("supply")) {
+    SKERRY_ASSIGN_OR_RETURN(supply, object.Strings("supply"));
+  }
   SKERRY_ASSIGN_OR_RETURN(
       const BundleReport report,
-      parts_.bundles->Export(
-          site, path, whole ? CarriedLayers::kWhole : CarriedLayers::kWhatIsMissing, receiver));
+      parts_.bundles->Export(site, path,
+                             whole ? CarriedLayers::kWhole : CarriedLayers::kWhatIsMissing,
+                             receiver, supply));
   return JsonResponse(report.ToJson());
 }
 

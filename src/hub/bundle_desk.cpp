@@ -186,7 +186,8 @@ Result<bool> BundleDesk::ApplyShipment(const BundleReader& reader, const BundleP
 
 Result<BundleReport> BundleDesk::Export(std::string_view site, const std::filesystem::path& path,
                                         CarriedLayers layers,
-                                        const std::optional<AgeRecipient>& receiver) {
+                                        const std::optional<AgeRecipient>& receiver,
+                                        std::span<const std::string> supply) {
   SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, progress_.Begin("export"));
   SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
   SKERRY_ASSIGN_OR_RETURN(const std::string receipt, parts_.receipts->Newest(site));
@@ -203,6 +204,7 @@ Result<BundleReport> BundleDesk::Export(std::string_view site, const std::filesy
   SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kReceipt, "receipt", receipt));
   Remarks remarks;
   SKERRY_RETURN_IF_ERROR(AddDesired(site, layers, writer, remarks));
+  SKERRY_RETURN_IF_ERROR(AddSupply(site, supply, writer));
   BundleReport report;
   report.header = writer.header();
   report.parts = writer.planned();
@@ -216,6 +218,20 @@ Result<BundleReport> BundleDesk::Export(std::string_view site, const std::filesy
   SKERRY_RETURN_IF_ERROR(parts_.custody->Add({std::move(entry)}));
   SKERRY_RETURN_IF_ERROR(Note("bundle.export", report));
   return report;
+}
+
+Status BundleDesk::AddSupply(std::string_view site, std::span<const std::string> supply,
+                             BundleWriter& writer) {
+  if (supply.empty()) return {};
+  SKERRY_ASSIGN_OR_RETURN(GatheredSupply gathered, GatherSupply(*parts_.registry, supply));
+  SKERRY_ASSIGN_OR_RETURN(
+      const std::string list,
+      SignSupply({std::string(site), parts_.clock->UtcMicros(), gathered.items}, parts_.hub_key));
+  SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kSupply, "supply", list));
+  for (std::size_t i = 0; i < gathered.items.size(); ++i)
+    SKERRY_RETURN_IF_ERROR(writer.AddArtifact(BundleKind::kArtifact, gathered.items[i].Name(),
+                                              std::move(gathered.artifacts[i])));
+  return {};
 }
 
 Result<std::vector<Digest>> BundleDesk::HeldBy(std::string_view site) {

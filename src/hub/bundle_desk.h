@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,7 @@
 #include "oci/registry.h"
 #include "sync/bundle.h"
 #include "sync/custody.h"
+#include "sync/supply.h"
 
 namespace skerry {
 
@@ -60,9 +62,11 @@ class BundleDesk {
 
   // Grant (when the site has joined), receipt, desired state with its metadata and every root, and
   // the models with signatures and the policy that it names. For `path` see BundleWriter::Create.
+  // `supply`: what of the hub's registry goes along for the site's own (sync/supply.h).
   Result<BundleReport> Export(std::string_view site, const std::filesystem::path& path,
                               CarriedLayers layers = CarriedLayers::kWhatIsMissing,
-                              const std::optional<AgeRecipient>& receiver = std::nullopt);
+                              const std::optional<AgeRecipient>& receiver = std::nullopt,
+                              std::span<const std::string> supply = {});
   // To whom bundles for the hub may be encrypted.
   const AgeRecipient& receiver() const { return parts_.bundle_key.recipient(); }
 
@@ -78,6 +82,8 @@ class BundleDesk {
   Result<bool> ApplyShipment(const BundleReader& reader, const BundlePart& part,
                              PartOutcome& outcome);
   Result<bool> ApplyCustody(const BundleReader& reader, const BundlePart& part);
+  Status AddSupply(std::string_view site, std::span<const std::string> supply,
+                   BundleWriter& writer);
   // What is to be said of parts, by name.
   using Remarks = std::map<std::string, std::string>;
   Status AddDesired(std::string_view site, CarriedLayers layers, BundleWriter& writer,

@@ -44,13 +44,17 @@ Status OutboxStore::NoteEpoch() {
   if (epoch_noted_ || boot_.empty()) return {};
   SKERRY_ASSIGN_OR_RETURN(auto others, database_->Prepare("DELETE FROM boots WHERE boot != ?"));
   SKERRY_RETURN_IF_ERROR(others.Bind(1, boot_).Run());
-  SKERRY_ASSIGN_OR_RETURN(
-      auto insert, database_->Prepare("INSERT OR IGNORE INTO boots(instance, boot) VALUES(?, ?)"));
-  SKERRY_RETURN_IF_ERROR(insert.Bind(1, Blob{InstanceBytes(epoch_)}).Bind(2, boot_).Run());
+  SKERRY_RETURN_IF_ERROR(NoteInstance(epoch_));
   SKERRY_ASSIGN_OR_RETURN(
       auto oldest,
       database_->Prepare("DELETE FROM boots WHERE id <= (SELECT MAX(id) FROM boots) - ?"));
   return oldest.Bind(1, kUnanchoredInstances).Run();
+}
+
+Status OutboxStore::NoteInstance(const InstanceId& instance) {
+  SKERRY_ASSIGN_OR_RETURN(
+      auto insert, database_->Prepare("INSERT OR IGNORE INTO boots(instance, boot) VALUES(?, ?)"));
+  return insert.Bind(1, Blob{InstanceBytes(instance)}).Bind(2, boot_).Run();
 }
 
 Result<std::vector<ClockAnchor>> OutboxStore::TakeAnchors() {

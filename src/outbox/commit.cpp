@@ -5,9 +5,18 @@
 
 #include "base/limits.h"
 #include "outbox/decision_log.h"
+#include "outbox/scorer_row.h"
 #include "outbox/store.h"
 
 namespace skerry {
+namespace {
+
+bool IsNews(const Submission& submission) {
+  const HandOverFate* const hand_over = submission.hand_over;
+  return hand_over == nullptr || (hand_over->kept && !hand_over->repeated);
+}
+
+}  // namespace
 
 struct OutboxStore::Group {
   std::shared_ptr<const CompiledPolicy> policy;
@@ -16,10 +25,11 @@ struct OutboxStore::Group {
   ReleaseResult result;                  // over the batches in that order
 };
 
-Status OutboxStore::CommitRows(std::span<const Submission> submissions, std::uint64_t lost_rows) {
+std::vector<OutboxStore::Group> OutboxStore::GroupsOf(std::span<const Submission> submissions) {
   // Ordered by row id, so that one ledger entry holds the rows of many requests.
   std::vector<const Submission*> order;
-  for (const Submission& submission : submissions) order.push_back(&submission);
+  for (const Submission& submission : submissions)
+    if (IsNews(submission)) order.push_back(&submission);
   std::stable_sort(order.begin(), order.end(), [](const Submission* a, const Submission* b) {
     const auto key = [](const Submission* s) {
       return std::make_tuple(s->policy.get(), s->batch->package.get(), s->batch->instance,
@@ -35,7 +45,13 @@ Status OutboxStore::CommitRows(std::span<const Submission> submissions, std::uin
     groups.back().batches.push_back(submission->batch.get());
     submission->policy->ReleaseInto(*submission->batch, groups.back().result);
   }
+  return groups;
+}
 
+Status OutboxStore::CommitRows(std::span<const Submission> submissions,
+                               std::span<HandOverFate* const> hand_overs, std::uint64_t lost_rows) {
+  SKERRY_ASSIGN_OR_RETURN(const auto scorers, JudgeHandOvers(hand_overs));
+  std::vector<Group> groups = GroupsOf(submissions);
   SKERRY_ASSIGN_OR_RETURN(Work work, Begin());
   ++work.state.commits;
   work.state.counters.scored += lost_rows;
@@ -43,6 +59,7 @@ Status OutboxStore::CommitRows(std::span<const Submission> submissions, std::uin
   const auto due = windows_.Due(SummaryWindows::Which::kDue);
   SKERRY_RETURN_IF_ERROR(EmitSummaries(work, EmitWhat::kDue));
   for (Group& group : groups) SKERRY_RETURN_IF_ERROR(StoreGroup(work, group));
+  SKERRY_RETURN_IF_ERROR(StoreScorers(work, scorers));
   SKERRY_RETURN_IF_ERROR(PruneLedger(work));
   watch_.Look();
   SKERRY_RETURN_IF_ERROR(NoteEpoch());
@@ -51,7 +68,7 @@ Status OutboxStore::CommitRows(std::span<const Submission> submissions, std::uin
 
   windows_.Finish(due);
   for (const Submission& submission : submissions)
-    windows_.Add(submission.batch, submission.policy);
+    if (IsNews(submission)) windows_.Add(submission.batch, submission.policy);
   if (!submissions.empty()) last_policy_ = submissions.back().policy;
   return {};
 }

@@ -98,8 +98,17 @@ UPDATE receipted SET primary_rows = (SELECT receipted FROM state)
 constexpr std::string_view kSchemaAcknowledged =
     "ALTER TABLE state ADD COLUMN lost_acknowledged INTEGER NOT NULL DEFAULT 0;";
 
-constexpr std::array<std::string_view, 4> kMigrations = {kSchemaV1, kSchemaBoots, kSchemaReceipted,
-                                                         kSchemaAcknowledged};
+// The last number that each scorer has handed over (hand_over.h), whether its rows are kept, and
+// how many rows it has lost; `seen` is state.commits when it was heard of.
+constexpr std::string_view kSchemaScorers = R"sql(
+CREATE TABLE scorers(
+  id INTEGER PRIMARY KEY, instance BLOB NOT NULL UNIQUE, number INTEGER NOT NULL,
+  kept INTEGER NOT NULL, lost_rows INTEGER NOT NULL, seen INTEGER NOT NULL);
+CREATE INDEX scorers_by_seen ON scorers(seen);
+)sql";
+
+constexpr std::array<std::string_view, 5> kMigrations = {kSchemaV1, kSchemaBoots, kSchemaReceipted,
+                                                         kSchemaAcknowledged, kSchemaScorers};
 
 constexpr const char* kStateColumns =
     "scored, withheld, not_selected, shed, recalled, not_captured, receipted, damaged, "

@@ -41,9 +41,9 @@ Result<std::vector<std::string>> NamesIn(const std::filesystem::path& directory)
 }
 
 // In the order in which rows refer to each other.
-constexpr std::array<std::string_view, 13> kTables = {
-    "state",  "instances", "streams",    "batches",   "segments", "gaps",     "shipments",
-    "ledger", "receipts",  "quarantine", "decisions", "boots",    "receipted"};
+constexpr std::array<std::string_view, 14> kTables = {
+    "state",  "instances", "streams",    "batches",   "segments", "gaps",      "shipments",
+    "ledger", "receipts",  "quarantine", "decisions", "boots",    "receipted", "scorers"};
 
 enum class Direction { kForward, kBackward };
 

@@ -185,6 +185,16 @@ void Outbox::Submit(std::shared_ptr<const RowBatch> batch,
   impl_->writer->Submit({std::move(batch), std::move(policy)}, std::move(done));
 }
 
+void Outbox::SubmitHandOver(const HandOver& said,
+                            std::vector<std::shared_ptr<const RowBatch>> batches,
+                            const std::shared_ptr<const CompiledPolicy>& policy,
+                            std::function<void(Result<HandOverFate>)> done) {
+  std::vector<Submission> submissions;
+  for (std::shared_ptr<const RowBatch>& batch : batches)
+    submissions.push_back({std::move(batch), policy});
+  impl_->writer->SubmitHandOver(said, std::move(submissions), std::move(done));
+}
+
 Status Outbox::Flush() {
   return impl_->OnWriter([](OutboxStore&) -> Status { return {}; });
 }

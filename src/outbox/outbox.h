@@ -45,6 +45,7 @@
 #include "crypto/digest.h"
 #include "crypto/key.h"
 #include "model/row_batch.h"
+#include "outbox/hand_over.h"
 #include "outbox/site_status.h"
 #include "outbox/statement.h"
 #include "policy/compiled_policy.h"
@@ -227,6 +228,13 @@ class Outbox {
   // not wait for the outbox.
   void Submit(std::shared_ptr<const RowBatch> batch, std::shared_ptr<const CompiledPolicy> policy,
               std::function<void(Status)> done);
+
+  // Rows of a scorer, all of one package, or none: committed in one transaction with the number, at
+  // most once (hand_over.h). As Submit, but rows that are not kept are not counted: the scorer does
+  // that, and says so with what it hands over next. After an error nothing is known of the number.
+  void SubmitHandOver(const HandOver& said, std::vector<std::shared_ptr<const RowBatch>> batches,
+                      const std::shared_ptr<const CompiledPolicy>& policy,
+                      std::function<void(Result<HandOverFate>)> done);
 
   // Waits until everything submitted before the call has been committed or has failed.
   Status Flush();

@@ -20,6 +20,7 @@
 #include "outbox/anchors.h"
 #include "outbox/database.h"
 #include "outbox/generations.h"
+#include "outbox/hand_over.h"
 #include "outbox/outbox.h"
 #include "outbox/summary_windows.h"
 #include "storage/ballast.h"
@@ -30,6 +31,7 @@ namespace skerry {
 struct Submission {
   std::shared_ptr<const RowBatch> batch;
   std::shared_ptr<const CompiledPolicy> policy;
+  HandOverFate* hand_over = nullptr;  // of a scorer; stored only where that is news
 };
 
 // A Parquet file that has been written and published, for InsertSegment.
@@ -59,8 +61,10 @@ class OutboxStore {
   static Result<std::unique_ptr<OutboxStore>> Open(const OutboxOptions& options, InstanceId epoch);
 
   // Policy decides, then records, ledger and counters commit together. `lost_rows` were scored and
-  // could not be kept; they are counted in the same commit.
-  Status CommitRows(std::span<const Submission> submissions, std::uint64_t lost_rows);
+  // could not be kept; they are counted in the same commit. What became of each of `hand_overs` is
+  // filled in, and holds once the commit has succeeded.
+  Status CommitRows(std::span<const Submission> submissions,
+                    std::span<HandOverFate* const> hand_overs, std::uint64_t lost_rows);
   // Summaries and decision records that are due, or all that there are.
   Status EmitSideRecords(EmitWhat what);
   // kConflict when the batches are not what the file was made of (some were shed meanwhile).
@@ -133,13 +137,19 @@ class OutboxStore {
   // Gives the records their seq and stores them.
   Status InsertBatch(Work& work, RecordClass cls, const Table& table, std::uint64_t primary_rows,
                      const std::optional<Digest>& policy, const std::optional<Digest>& model);
+  static std::vector<Group> GroupsOf(std::span<const Submission> submissions);
   Status StoreGroup(Work& work, Group& group);
+  // hand_overs.cpp: decides each by what is stored and those before it; the scorers' new states.
+  struct ScorerRow;
+  Result<std::map<InstanceId, ScorerRow>> JudgeHandOvers(std::span<HandOverFate* const> hand_overs);
+  Status StoreScorers(Work& work, const std::map<InstanceId, ScorerRow>& scorers);
   Status StoreLedger(Work& work, const Group& group,
                      const std::map<RecordClass, std::uint64_t>& first_seqs);
   Status CountWithheld(const Group& group);
   Status PruneLedger(Work& work);
   // anchors.cpp: the epoch has rows, and so needs an anchor.
   Status NoteEpoch();
+  Status NoteInstance(const InstanceId& instance);
   // What the next statement tells of the clocks, taken off the list in the transaction under way.
   Result<std::vector<ClockAnchor>> TakeAnchors();
   Status EmitSummaries(Work& work, EmitWhat what);

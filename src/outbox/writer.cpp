@@ -49,27 +49,74 @@ OutboxWriter::OutboxWriter(const OutboxOptions& options, std::unique_ptr<OutboxS
 
 OutboxWriter::~OutboxWriter() { Close(); }
 
+void OutboxWriter::Queued::Finish(const Status& status) {
+  if (!handed) {
+    if (done) done(status);
+  } else if (status) {
+    handed(*hand_over);
+  } else {
+    handed(tl::unexpected(status.error()));
+  }
+}
+
+// What one commit takes on.
+struct OutboxWriter::Group {
+  std::vector<Submission> submissions;
+  std::vector<HandOverFate*> hand_overs;
+  std::uint64_t own_rows = 0;  // of this process; those of scorers are counted by the scorers
+
+  std::uint64_t StoredRows() const {
+    std::uint64_t rows = 0;
+    for (const Submission& submission : submissions)
+      if (submission.hand_over == nullptr ||
+          (submission.hand_over->kept && !submission.hand_over->repeated))
+        rows += submission.batch->rows;
+    return rows;
+  }
+};
+
 void OutboxWriter::Submit(Submission submission, std::function<void(Status)> done) {
+  Queued queued;
+  queued.rows = submission.batch->rows;
+  queued.submissions.push_back(std::move(submission));
+  queued.done = std::move(done);
+  Enqueue(std::move(queued));
+}
+
+void OutboxWriter::SubmitHandOver(const HandOver& said, std::vector<Submission> submissions,
+                                  std::function<void(Result<HandOverFate>)> done) {
+  Queued queued;
+  queued.hand_over = std::make_unique<HandOverFate>(HandOverFate{said});
+  queued.submissions = std::move(submissions);
+  for (Submission& submission : queued.submissions) {
+    submission.hand_over = queued.hand_over.get();
+    queued.rows += submission.batch->rows;
+  }
+  queued.handed = std::move(done);
+  Enqueue(std::move(queued));
+}
+
+void OutboxWriter::Enqueue(Queued queued) {
   Status refused;
   {
     const std::scoped_lock lock(mutex_);
-    const std::size_t rows = submission.batch->rows;
+    const std::size_t rows = queued.rows;
     if (closing_) {
       refused = Fail(ErrorCode::kUnavailable, "the outbox is closed");
     } else if (waiting_rows_ > 0 && waiting_rows_ + rows > queue_rows_) {
-      lost_rows_ += rows;
+      if (!queued.hand_over) lost_rows_ += rows;
       refused = Fail(ErrorCode::kResourceExhausted,
                      "the capture queue is full: {} rows wait for the disk, the limit is {}",
                      waiting_rows_, queue_rows_);
     } else {
       waiting_rows_ += rows;
       ++submitted_;
-      queue_.push_back({std::move(submission), std::move(done)});
+      queue_.push_back(std::move(queued));
       wake_.notify_one();
       return;
     }
   }
-  done(std::move(refused));
+  queued.Finish(refused);
 }
 
 Status OutboxWriter::Run(const std::function<Status(OutboxStore&)>& change) {
@@ -105,7 +152,7 @@ void OutboxWriter::Loop() {
     std::vector<Queued> group;
     std::size_t rows = 0;
     while (!queue_.empty() && (group.empty() || rows < limits::kCommitRows)) {
-      rows += queue_.front().submission.batch->rows;
+      rows += queue_.front().rows;
       group.push_back(std::move(queue_.front()));
       queue_.pop_front();
       ++taken_;
@@ -127,21 +174,24 @@ void OutboxWriter::Loop() {
   }
 }
 
-void OutboxWriter::CommitGroup(std::vector<Queued> group) {
-  std::vector<Submission> submissions;
-  std::uint64_t rows = 0;
-  for (Queued& queued : group) {
-    rows += queued.submission.batch->rows;
-    submissions.push_back(std::move(queued.submission));
+void OutboxWriter::CommitGroup(std::vector<Queued> queue) {
+  Group group;
+  for (Queued& queued : queue) {
+    if (queued.hand_over)
+      group.hand_overs.push_back(queued.hand_over.get());
+    else
+      group.own_rows += queued.rows;
+    for (Submission& submission : queued.submissions)
+      group.submissions.push_back(std::move(submission));
   }
   const auto started = std::chrono::steady_clock::now();
-  const Status done = CommitRows(submissions, rows);
+  const Status done = CommitRows(group);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
+  const std::uint64_t rows = done ? group.StoredRows() : group.own_rows;
   metrics_->seconds.Observe(took.count());
   (done ? metrics_->commits : metrics_->failures).Add();
   (done ? metrics_->captured : metrics_->not_captured).Add(rows);
-  for (Queued& queued : group)
-    if (queued.done) queued.done(done);
+  for (Queued& queued : queue) queued.Finish(done);
   if (!done) {
     LogError("outbox could not commit rows={} reason={}", rows, done.error().ToString());
     return;
@@ -153,26 +203,26 @@ void OutboxWriter::CommitGroup(std::vector<Queued> group) {
   on_commit_(rows);
 }
 
-Status OutboxWriter::CommitRows(const std::vector<Submission>& submissions, std::uint64_t rows) {
+Status OutboxWriter::CommitRows(const Group& group) {
   if (!EnsureStore()) {
-    owed_rows_ += rows;
+    owed_rows_ += group.own_rows;
     return Fail(ErrorCode::kUnavailable, "the outbox's database cannot be written");
   }
-  Status done = store_->CommitRows(submissions, owed_rows_);
+  Status done = store_->CommitRows(group.submissions, group.hand_overs, owed_rows_);
   if (!done && done.error().code() == ErrorCode::kResourceExhausted && store_->DropGrace())
-    done = store_->CommitRows(submissions, owed_rows_);
+    done = store_->CommitRows(group.submissions, group.hand_overs, owed_rows_);
   if (done) {
     owed_rows_ = 0;
     return done;
   }
   NoteFailure(done.error());
   if (!broken_) {
-    owed_rows_ += rows;
+    owed_rows_ += group.own_rows;
     return done;
   }
-  uncertain_rows_ = std::exchange(owed_rows_, 0) + rows;
+  uncertain_rows_ = std::exchange(owed_rows_, 0) + group.own_rows;
   // There after all, and synced by the checkpoint that EnsureStore makes.
-  if (EnsureStore() && owed_rows_ == 0) return {};
+  if (EnsureStore() && failed_is_there_) return {};
   return done;
 }
 
@@ -189,6 +239,7 @@ bool OutboxWriter::EnsureStore() {
   }
   broken_ = false;
   failed_recoveries_ = 0;
+  failed_is_there_ = *there;
   if (!*there) owed_rows_ += uncertain_rows_;
   uncertain_rows_ = 0;
   return true;

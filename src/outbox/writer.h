@@ -29,6 +29,9 @@ class OutboxWriter {
 
   // Outbox::Submit. Thread-safe; never blocks.
   void Submit(Submission submission, std::function<void(Status)> done);
+  // Outbox::SubmitHandOver; the batches of one package.
+  void SubmitHandOver(const HandOver& said, std::vector<Submission> submissions,
+                      std::function<void(Result<HandOverFate>)> done);
   // Runs `change` on the writer thread after everything submitted before, and waits for it.
   // kUnavailable after Close.
   Status Run(const std::function<Status(OutboxStore&)>& change);
@@ -42,8 +45,13 @@ class OutboxWriter {
 
  private:
   struct Queued {
-    Submission submission;
+    std::vector<Submission> submissions;
+    std::size_t rows = 0;
+    std::unique_ptr<HandOverFate> hand_over;  // null for rows of this process
     std::function<void(Status)> done;
+    std::function<void(Result<HandOverFate>)> handed{};  // instead of `done`
+
+    void Finish(const Status& status);
   };
   struct Change {
     const std::function<Status(OutboxStore&)>* run;
@@ -53,9 +61,12 @@ class OutboxWriter {
   };
   struct Metrics;
 
+  struct Group;
+
+  void Enqueue(Queued queued);
   void Loop();
-  void CommitGroup(std::vector<Queued> group);
-  Status CommitRows(const std::vector<Submission>& submissions, std::uint64_t rows);
+  void CommitGroup(std::vector<Queued> queue);
+  Status CommitRows(const Group& group);
   void RunChanges(const std::vector<Change*>& changes);
   // After a failed write: the next generation of the database; false while that fails.
   bool EnsureStore();
@@ -80,6 +91,7 @@ class OutboxWriter {
   // The writer thread's own.
   std::uint64_t owed_rows_ = 0;       // not captured and not counted yet
   std::uint64_t uncertain_rows_ = 0;  // of a failed commit that may be there after all
+  bool failed_is_there_ = false;      // what the last recovery found of the failed commit
   std::atomic<bool> broken_ = false;
   int failed_recoveries_ = 0;  // in a row
   std::chrono::steady_clock::time_point recover_after_;

@@ -9,7 +9,7 @@ ActiveModel::ActiveModel(ModelRepository& repository, PolicyDesk& desk, CaptureM
       capture_(capture),
       on_policy_(std::move(on_policy)),
       hmac_key_(std::move(hmac_key)) {
-  Publish({nullptr, DenyAll()}, {nullptr, DenyAll()});
+  Publish({nullptr, DenyAll(), nullptr}, {nullptr, DenyAll(), nullptr});
 }
 
 Status ActiveModel::UseModel(const AdmittedPackage& admitted) {
@@ -22,7 +22,8 @@ Status ActiveModel::UseModel(const AdmittedPackage& admitted) {
   const Pair before = Read()->now;
   // First the policy, then the model: no row of the new one may meet a policy that is not its own.
   const Policy policy_before = in_force_;
-  Publish({package, PolicyOfNew(*package)}, before);
+  Publish({package, PolicyOfNew(*package), std::make_shared<const AdmittedPackage>(admitted)},
+          before);
   if (in_force_ != policy_before) TellRecordKeeper();
   SKERRY_RETURN_IF_ERROR(repository_->Put(package->name, {package, capture_}));
   if (before.package && before.package->name != package->name)
@@ -65,7 +66,8 @@ Status ActiveModel::UsePolicy(const std::optional<PolicyRef>& policy, std::strin
   if (!policy) {
     PutInForce(nullptr);
     offered_.reset();
-    Publish({pairs->now.package, DenyAll()}, {pairs->before.package, DenyAll()});
+    Publish({pairs->now.package, DenyAll(), pairs->now.files},
+            {pairs->before.package, DenyAll(), pairs->before.files});
     TellRecordKeeper();
     return {};
   }
@@ -90,7 +92,8 @@ Status ActiveModel::UsePolicy(const std::optional<PolicyRef>& policy, std::strin
   PutInForce(combined);
   offered_.reset();
   alarm_.clear();
-  if (pairs->now.package) Publish({pairs->now.package, std::move(in_use)}, pairs->before);
+  if (pairs->now.package)
+    Publish({pairs->now.package, std::move(in_use), pairs->now.files}, pairs->before);
   TellRecordKeeper();
   return {};
 }
@@ -129,7 +132,7 @@ Status ActiveModel::UseKey(std::string hmac_key) {
   // No policy fits the package, or there is none of them: the next one is compiled with the key.
   if (!in_force_ || !pairs->now.package || !pairs->now.policy->digest()) return {};
   SKERRY_ASSIGN_OR_RETURN(auto compiled, Compile(in_force_, *pairs->now.package));
-  Publish({pairs->now.package, std::move(compiled)}, pairs->before);
+  Publish({pairs->now.package, std::move(compiled), pairs->now.files}, pairs->before);
   return {};
 }
 
@@ -144,6 +147,20 @@ std::shared_ptr<const CompiledPolicy> ActiveModel::PolicyFor(const ModelPackage*
   if (pairs->before.package.get() == package) return pairs->before.policy;
   return DenyAll();
 }
+
+Result<ActiveModel::Pair> ActiveModel::PairOf(const Digest& digest) const {
+  const std::shared_ptr<const Pairs> pairs = Read();
+  for (const Pair* pair : {&pairs->now, &pairs->before})
+    if (pair->package && pair->package->digest == digest) return *pair;
+  const std::shared_ptr<const ModelPackage>& runs = pairs->now.package;
+  return Fail(ErrorCode::kFailedPrecondition, "this site does not run the package {}: it runs {}",
+              digest.ToString(),
+              runs ? fmt::format("{}:{} ({})", runs->name, runs->version,
+                                 runs->digest ? runs->digest->ToString() : "no digest")
+                   : "none yet");
+}
+
+ActiveModel::Pair ActiveModel::now() const { return Read()->now; }
 
 std::shared_ptr<const ModelPackage> ActiveModel::package() const { return Read()->now.package; }
 

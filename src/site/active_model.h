@@ -54,16 +54,21 @@ class ActiveModel final : public DeploymentTarget {
   // a package that is not known here gets DenyAll. Never waits for a change: the lock that it takes
   // is held to copy one pointer.
   std::shared_ptr<const CompiledPolicy> PolicyFor(const ModelPackage* package) const;
+  // What scorers hand over rows of: the package in force, or the one before, whose scorers may not
+  // know of the change yet; with its policy. kFailedPrecondition for any other.
+  struct Pair {
+    std::shared_ptr<const ModelPackage> package{};
+    std::shared_ptr<const CompiledPolicy> policy{};
+    std::shared_ptr<const AdmittedPackage> files{};  // as they are on the disk
+  };
+  Result<Pair> PairOf(const Digest& digest) const;
+  Pair now() const;
   // The package and policy in force; the package may be null.
   std::shared_ptr<const ModelPackage> package() const;
   std::shared_ptr<const CompiledPolicy> policy() const;
   std::string alarm() const;  // "" when there is none
 
  private:
-  struct Pair {
-    std::shared_ptr<const ModelPackage> package;
-    std::shared_ptr<const CompiledPolicy> policy;
-  };
   struct Pairs {
     Pair now;
     Pair before;  // for requests that were under way at the last swap

@@ -230,9 +230,9 @@ Result<Json> LookUpRows(const ControlParts& parts, const Json& body) {
 }
 
 SiteBundleParts BundleParts(const ControlParts& parts) {
-  return {parts.identity,    parts.outbox,          parts.deployer,
-          parts.make_status, parts.bundle_progress, parts.data / "sync",
-          parts.custody,     parts.clock,           parts.bundle_key};
+  return {parts.identity,        parts.outbox,        parts.deployer, parts.make_status,
+          parts.bundle_progress, parts.data / "sync", parts.custody,  parts.clock,
+          parts.bundle_key,      parts.registry};
 }
 
 Result<std::filesystem::path> PathOf(const Json& body) {

@@ -56,6 +56,7 @@ struct ControlParts {
   BundleProgress* bundle_progress = nullptr;
   CustodyList* custody = nullptr;
   AgeIdentity bundle_key{};
+  SiteRegistry* registry = nullptr;  // null when it keeps no images
   std::filesystem::path data;
   std::string capture;
   std::function<Result<std::string>()> make_status;

@@ -21,11 +21,13 @@
 #include "serve/run_queue.h"
 #include "serve/scoring_server.h"
 #include "site/active_model.h"
+#include "site/capture_routes.h"
 #include "site/control_routes.h"
 #include "site/policy_desk.h"
 #include "storage/file.h"
 #include "sync/deployer.h"
 #include "sync/exchange.h"
+#include "sync/supply.h"
 #include "trust/certificate_times.h"
 #include "trust/identity.h"
 
@@ -67,6 +69,7 @@ struct Site::Parts {
         row_numbers(InstanceId::Random()) {}
 
   std::vector<std::string> Addresses() const;
+  AccessOptions ScorerOptions() const;
   Status ReadAccess();
   Status OpenData();
   Status OpenIdentity();
@@ -75,8 +78,10 @@ struct Site::Parts {
   Status MakeExchange();
   ControlParts MakeControl();
   Status StartServers();
+  void AddCaptureRoutes(std::vector<Route>& routes);
   Status StartControlServer();
   Status WatchAccess();
+  Status StartRegistry();
   Status WriteEndpoint();
   Result<std::string> MakeStatus();
   std::vector<std::string> Alarms() const;
@@ -84,9 +89,10 @@ struct Site::Parts {
   SiteOptions options;
   SystemClock system_clock;
   const Clock* clock;
-  MetricRegistry metrics, control_metrics;
+  MetricRegistry metrics, control_metrics, registry_metrics;
   RowNumbers row_numbers;
   Access access;
+  std::optional<Access> scorer_access;  // none: no scorers
   std::string control_token;
   std::optional<DirectoryLock> lock;
   std::unique_ptr<SiteIdentity> identity;
@@ -102,23 +108,38 @@ struct Site::Parts {
   BundleProgress bundle_progress;
   std::unique_ptr<CustodyList> custody;
   AgeIdentity bundle_key;
+  std::unique_ptr<SiteRegistry> images;  // null without a registry.address
   std::optional<RunQueue> queue;
   std::unique_ptr<ScoringServer> server;
-  std::unique_ptr<RpcServer> rpc;       // null without a grpc.address
-  std::unique_ptr<HttpServer> control;  // null when `server` has the control routes
+  std::unique_ptr<RpcServer> rpc;        // null without a grpc.address
+  std::unique_ptr<HttpServer> control;   // null when `server` has the control routes
+  std::unique_ptr<HttpServer> registry;  // null without `images`
   std::unique_ptr<AccessWatch> watch;
-  std::string url, control_url;
+  std::unique_ptr<AccessWatch> scorer_watch;  // null without scorers
+  std::string url, control_url, registry_url;
   std::atomic<bool> stopped{false};
 };
 
 std::vector<std::string> Site::Parts::Addresses() const {
   std::vector<std::string> addresses = {options.http_address};
   if (!options.grpc_address.empty()) addresses.push_back(options.grpc_address);
+  if (!options.registry_address.empty()) addresses.push_back(options.registry_address);
   return addresses;
+}
+
+// Scorers have a file of keys of their own, and nothing else.
+AccessOptions Site::Parts::ScorerOptions() const {
+  AccessOptions scorers;
+  scorers.api_keys = options.scorer_keys;
+  scorers.plain_http = true;
+  return scorers;
 }
 
 Status Site::Parts::ReadAccess() {
   SKERRY_ASSIGN_OR_RETURN(access, LoadAccess(options.access, Addresses()));
+  if (!options.scorer_keys.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(scorer_access, LoadAccess(ScorerOptions(), {}), "scorers' keys");
+  }
   return {};
 }
 
@@ -200,6 +221,11 @@ Status Site::Parts::OpenDeployer() {
                           Deployer::Open(std::move(deployer_options), *identity, *active, *clock));
   deployer->Restore();
   SKERRY_ASSIGN_OR_RETURN(custody, CustodyList::Open(options.data / "custody.jsonl"));
+  if (!options.registry_address.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(
+        images, SiteRegistry::Open({options.data / "registry", options.registry_quota_bytes}),
+        "registry");
+  }
   SKERRY_ASSIGN_OR_RETURN(bundle_key, AgeIdentity::LoadOrCreate(options.data / "bundle.key"));
   return {};
 }
@@ -234,6 +260,7 @@ ControlParts Site::Parts::MakeControl() {
   control_parts.bundle_progress = &bundle_progress;
   control_parts.custody = custody.get();
   control_parts.bundle_key = bundle_key;
+  control_parts.registry = images.get();
   control_parts.data = options.data;
   control_parts.desk = desk.get();
   control_parts.journal = journal.get();
@@ -253,6 +280,13 @@ Status Site::Parts::StartControlServer() {
       control, HttpServer::Start(std::move(http), ControlRoutes(MakeControl()), control_metrics));
   control_url = fmt::format("http://127.0.0.1:{}", control->port());
   return {};
+}
+
+void Site::Parts::AddCaptureRoutes(std::vector<Route>& routes) {
+  if (!scorer_access) return;
+  for (Route& route : CaptureRoutes(
+           {scorer_access->api_keys(), outbox.get(), active.get(), journal.get(), clock, &metrics}))
+    routes.push_back(std::move(route));
 }
 
 Status Site::Parts::StartServers() {
@@ -275,6 +309,7 @@ Status Site::Parts::StartServers() {
   scoring.queue = &*queue;
   server_options.parts = scoring;
   if (shared) server_options.more_routes = ControlRoutes(MakeControl());
+  AddCaptureRoutes(server_options.more_routes);
   SKERRY_ASSIGN_OR_RETURN(server, ScoringServer::Start(std::move(server_options)));
   url = Url{std::string(access.scheme()), options.http_address, server->port(), ""}.Origin();
   control_url = url;
@@ -294,9 +329,31 @@ Status Site::Parts::WatchAccess() {
   watch = std::make_unique<AccessWatch>(options.access, Addresses(), access,
                                         [this](const TlsServerOptions& tls) -> Status {
                                           SKERRY_RETURN_IF_ERROR(server->ReplaceTls(tls));
+                                          if (registry)
+                                            SKERRY_RETURN_IF_ERROR(registry->ReplaceTls(tls));
                                           return rpc ? rpc->ReplaceTls(tls) : Status();
                                         });
   watch->Start();
+  if (!scorer_access) return {};
+  scorer_watch =
+      std::make_unique<AccessWatch>(ScorerOptions(), std::vector<std::string>(), *scorer_access,
+                                    [](const TlsServerOptions&) { return Status(); });
+  scorer_watch->Start();
+  return {};
+}
+
+// Pull alone, with the certificates of scoring where those are given: nobody can push.
+Status Site::Parts::StartRegistry() {
+  if (!images) return {};
+  HttpServerOptions http;
+  http.address = options.registry_address;
+  http.port = options.registry_port;
+  http.tls = access.tls;
+  http.plain = access.plain;
+  SKERRY_ASSIGN_OR_RETURN(registry,
+                          HttpServer::Start(std::move(http), images->Routes(), registry_metrics));
+  registry_url =
+      Url{std::string(access.scheme()), options.registry_address, registry->port(), ""}.Origin();
   return {};
 }
 
@@ -319,10 +376,11 @@ std::vector<std::string> Site::Parts::Alarms() const {
     for (std::string& alarm : exchange->facts().alarms) alarms.push_back(std::move(alarm));
   }
   for (std::string& alarm : outbox->Alarms()) alarms.push_back(std::move(alarm));
-  if (const std::string problem = watch ? watch->problem() : ""; !problem.empty())
-    alarms.push_back(
-        "certificates and keys of scoring have changed and are of no use, those before hold: " +
-        problem);
+  for (const AccessWatch* one : {watch.get(), scorer_watch.get()})
+    if (const std::string problem = one != nullptr ? one->problem() : ""; !problem.empty())
+      alarms.push_back(
+          "certificates and keys of scoring have changed and are of no use, those before hold: " +
+          problem);
   return alarms;
 }
 
@@ -355,9 +413,10 @@ Site::~Site() { Stop(); }
 
 Result<std::unique_ptr<Site>> Site::Start(SiteOptions options, const Clock* clock) {
   auto parts = std::make_unique<Parts>(std::move(options), clock);
-  for (Status (Parts::*step)() : {&Parts::ReadAccess, &Parts::OpenData, &Parts::OpenIdentity,
-                                  &Parts::OpenOutbox, &Parts::OpenDeployer, &Parts::MakeExchange,
-                                  &Parts::StartServers, &Parts::WatchAccess, &Parts::WriteEndpoint})
+  for (Status (Parts::*step)() :
+       {&Parts::ReadAccess, &Parts::OpenData, &Parts::OpenIdentity, &Parts::OpenOutbox,
+        &Parts::OpenDeployer, &Parts::MakeExchange, &Parts::StartServers, &Parts::StartRegistry,
+        &Parts::WatchAccess, &Parts::WriteEndpoint})
     SKERRY_RETURN_IF_ERROR((parts.get()->*step)());
   if (parts->exchange) {
     parts->exchange->Start();
@@ -375,6 +434,8 @@ std::string Site::control_url() const { return parts_->control_url; }
 
 std::uint16_t Site::grpc_port() const { return parts_->rpc ? parts_->rpc->port() : 0; }
 
+std::string Site::registry_url() const { return parts_->registry_url; }
+
 std::string Site::control_token() const { return parts_->control_token; }
 
 Status Site::SyncNow() {
@@ -388,8 +449,10 @@ void Site::Stop() {
     LogWarning("{}", removed.error().message());
   if (parts_->exchange) parts_->exchange->Stop();
   parts_->watch->Stop();
+  if (parts_->scorer_watch) parts_->scorer_watch->Stop();
   DrainScoring(*parts_->server, parts_->rpc.get(), *parts_->queue, parts_->options.drain);
   if (parts_->control) parts_->control->Drain(limits::kSiteDrain);
+  if (parts_->registry) parts_->registry->Drain(limits::kSiteDrain);
   if (const Status saved = parts_->repository.windows().Stop(); !saved)
     LogWarning("{}", saved.error().message());
   parts_->outbox->Close();

@@ -9,7 +9,7 @@
 //
 // Data directory: identity/ (trust/identity.h), outbox/ (outbox/outbox.h),
 // packages/<algorithm>-<hex>/ (unpacked model packages), policy/ (site/policy_desk.h),
-// journal/ (site/journal.h), sync/
+// journal/ (site/journal.h), registry/ (sync/supply.h), sync/
 // (upload states, policies, package metadata), bundle.key (0600; opens bundles that are encrypted
 // to this site), control.token (0600), custody.jsonl (sync/custody.h), endpoint.json (0600;
 // {"url","pid","token_file"}, where the control routes are; removed by Stop).
@@ -53,7 +53,13 @@ struct SiteOptions {
   int http_loops = 1;
   std::string grpc_address;        // empty: no gRPC
   std::uint16_t grpc_port = 8001;  // 0: the kernel's choice
-  AccessOptions access;            // to scoring, over HTTP and gRPC alike
+  // Where machines pull the images and charts that bundles bring; empty: none are kept.
+  std::string registry_address;
+  std::uint16_t registry_port = 5000;  // 0: the kernel's choice
+  std::uint64_t registry_quota_bytes = std::uint64_t{16} << 30U;
+  AccessOptions access;  // to scoring, over HTTP and gRPC alike
+  // Keys with which scorers of their own hand over rows (site/capture_routes.h); empty: none may.
+  std::filesystem::path scorer_keys;
   CaptureMode capture = CaptureMode::kSync;
   RunQueueOptions queue;  // of slow models, and of all where requests are batched
   std::chrono::milliseconds drain{limits::kSiteDrain};  // of scoring, after Stop
@@ -94,7 +100,8 @@ class Site {
   // Of the control routes: the same, or, when scoring speaks TLS or is no loopback address, one of
   // their own on loopback.
   std::string control_url() const;
-  std::uint16_t grpc_port() const;  // 0 when gRPC is off
+  std::uint16_t grpc_port() const;   // 0 when gRPC is off
+  std::string registry_url() const;  // "" when there is none
   std::string control_token() const;
   // A round of the exchange now (sync/exchange.h); kFailedPrecondition without a hub URL.
   Status SyncNow();

@@ -38,10 +38,14 @@ struct ConfigBinding {
         tls_key(options.access.tls_key.string()),
         client_ca(options.access.client_ca.string()),
         api_keys(options.access.api_keys.string()),
+        scorer_keys(options.scorer_keys.string()),
+        registry_address(options.registry_address),
         plain_http(options.access.plain_http),
         allow_origins(fmt::format("{}", fmt::join(options.access.allow_origins, ","))),
         port(options.http_port),
         grpc_port(options.grpc_port),
+        registry_port(options.registry_port),
+        registry_quota_bytes(static_cast<std::int64_t>(options.registry_quota_bytes)),
         loops(options.http_loops),
         quota_bytes(static_cast<std::int64_t>(options.quota_bytes)),
         grace_bytes(static_cast<std::int64_t>(options.grace_bytes)),
@@ -83,6 +87,10 @@ struct ConfigBinding {
         .Add("http.loops", &loops, "threads", "Event loops that score; one a core at most.")
         .Add("grpc.address", &grpc_address, "", "Where gRPC scoring listens; none when empty.")
         .Add("grpc.port", &grpc_port, "", "0 takes a free one.")
+        .Add("registry.address", &registry_address, "",
+             "Where machines pull the images and charts that bundles bring; none when empty.")
+        .Add("registry.port", &registry_port, "", "0 takes a free one.")
+        .Add("registry.quota_bytes", &registry_quota_bytes, "bytes", "What it may hold.")
         .Add("access.tls_cert", &tls_cert, "",
              "Certificate chain (PEM): scoring speaks TLS, over HTTP and gRPC.")
         .Add("access.tls_key", &tls_key, "", "Its private key (PEM, mode 0600).")
@@ -90,6 +98,8 @@ struct ConfigBinding {
              "Clients need a certificate that this authority (PEM) signed.")
         .Add("access.api_keys", &api_keys, "",
              "Clients need a key of this file, made by 'skerry api-key'.")
+        .Add("access.scorer_keys", &scorer_keys, "",
+             "Scorers (skerry serve --capture) need a key of this file; without it there are none.")
         .Add("access.plain_http", &plain_http, "", "No TLS also on addresses that others reach.")
         .Add("access.allow_origins", &allow_origins, "",
              "Pages of these origins, with commas between them, may call in a browser; * for all.")
@@ -175,6 +185,16 @@ struct ConfigBinding {
     return CheckRange("scoring.inline_limit_us", inline_limit_us, 0, 60'000'000);
   }
 
+  Status TakeRegistry(SiteOptions& options) const {
+    SKERRY_RETURN_IF_ERROR(CheckRange("registry.port", registry_port, 0, 65'535));
+    SKERRY_RETURN_IF_ERROR(
+        CheckRange("registry.quota_bytes", registry_quota_bytes, 0, std::int64_t{1} << 50));
+    options.registry_address = registry_address;
+    options.registry_port = static_cast<std::uint16_t>(registry_port);
+    options.registry_quota_bytes = static_cast<std::uint64_t>(registry_quota_bytes);
+    return {};
+  }
+
   Status CheckLink() const {
     const std::int64_t most = std::int64_t{1} << 50;
     if (bytes_per_second != 0)
@@ -188,11 +208,12 @@ struct ConfigBinding {
   }
 
   std::string hub_url, token_file, name, address, grpc_address, capture;
-  std::string tls_cert, tls_key, client_ca, api_keys;
+  std::string tls_cert, tls_key, client_ca, api_keys, scorer_keys, registry_address;
   bool plain_http;
   std::string allow_origins;
-  std::int64_t port, grpc_port, loops, quota_bytes, grace_bytes, segment_rows, smoke_memory_bytes,
-      upload_chunk_bytes, queue_limit, batch_rows, batch_delay_us, inline_limit_us, threads;
+  std::int64_t port, grpc_port, registry_port, registry_quota_bytes, loops, quota_bytes,
+      grace_bytes, segment_rows, smoke_memory_bytes, upload_chunk_bytes, queue_limit, batch_rows,
+      batch_delay_us, inline_limit_us, threads;
   std::chrono::milliseconds grace_age, segment_age, urgent_age, interval, drain;
   struct ClassSettings {
     std::int64_t quota_bytes = 0, reserve_bytes = 0;
@@ -217,6 +238,7 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
                           file.string() + ": capture");
   SKERRY_RETURN_IF_ERROR(CheckRange("http.port", config.port, 0, 65'535), file.string());
   SKERRY_RETURN_IF_ERROR(CheckRange("grpc.port", config.grpc_port, 0, 65'535), file.string());
+  SKERRY_RETURN_IF_ERROR(config.TakeRegistry(*this), file.string());
   SKERRY_RETURN_IF_ERROR(CheckRange("http.loops", config.loops, 1, 256), file.string());
   SKERRY_RETURN_IF_ERROR(
       CheckRange("outbox.quota_bytes", config.quota_bytes, 1 << 20, std::int64_t{1} << 50),
@@ -255,6 +277,7 @@ Status SiteOptions::LoadConfig(const std::filesystem::path& file) {
   access = {config.tls_cert, config.tls_key,    config.client_ca,
             config.api_keys, config.plain_http, AtCommas(config.allow_origins)};
   capture = mode;
+  scorer_keys = config.scorer_keys;
   quota_bytes = static_cast<std::uint64_t>(config.quota_bytes);
   SKERRY_RETURN_IF_ERROR(
       CheckRange("outbox.grace_bytes", config.grace_bytes, 0, std::int64_t{1} << 50),

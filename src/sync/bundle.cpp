@@ -13,6 +13,9 @@
 namespace skerry {
 namespace {
 
+constexpr std::string_view kSupplyArtifact = "application/vnd.skerry.supply.v1";
+constexpr std::string_view kSupplyLayer = "application/vnd.skerry.supply.v1.dsse+json";
+
 struct KindFacts {
   BundleKind kind;
   std::string_view name;
@@ -22,7 +25,7 @@ struct KindFacts {
 };
 
 // In the order of the enum.
-constexpr std::array<KindFacts, 11> kKinds{{
+constexpr std::array<KindFacts, 13> kKinds{{
     {BundleKind::kJoinRequest, "join-request", BundleDirection::kToHub,
      media_types::kJoinRequestArtifact, media_types::kJoinRequestLayer},
     {BundleKind::kStatus, "status", BundleDirection::kToHub, media_types::kStatusArtifact,
@@ -42,6 +45,8 @@ constexpr std::array<KindFacts, 11> kKinds{{
     {BundleKind::kCustody, "custody", std::nullopt, media_types::kCustodyArtifact,
      media_types::kCustodyLayer},
     {BundleKind::kDelta, "delta", BundleDirection::kToSite, media_types::kDeltaArtifact, ""},
+    {BundleKind::kSupply, "supply", BundleDirection::kToSite, kSupplyArtifact, kSupplyLayer},
+    {BundleKind::kArtifact, "artifact", BundleDirection::kToSite, "", ""},
 }};
 
 const KindFacts& FactsOf(BundleKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
@@ -252,7 +257,13 @@ Result<Artifact> BundleReader::ReadArtifact(const BundlePart& part) const {
 }
 
 Result<Artifact> BundleReader::LocateArtifact(const BundlePart& part) const {
-  return impl_->layout.Locate(impl_->layout.entries().at(part.entry));
+  const Descriptor& entry = impl_->layout.entries().at(part.entry);
+  if (part.kind == BundleKind::kArtifact) {
+    SKERRY_ASSIGN_OR_RETURN(Artifact artifact, impl_->layout.ReadManifest(entry));
+    SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(artifact.manifest_bytes));
+    if (manifest.is_index()) return artifact;
+  }
+  return impl_->layout.Locate(entry);
 }
 
 std::vector<BlobFault> BundleReader::Check(const BundlePart& part) const {

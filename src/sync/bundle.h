@@ -49,6 +49,8 @@ enum class BundleKind : std::uint8_t {
   kSignature,     // artifact: a cosign bundle whose subject is a model of this bundle
   kCustody,       // document (DSSE), either way: sync/custody.h
   kDelta,         // artifact: a model in terms of one that the site holds (oci/delta_artifact.h)
+  kSupply,        // document (DSSE), to the site: the list of what follows (sync/supply.h)
+  kArtifact,      // artifact or image index of the hub's registry, to the site
 };
 std::string_view BundleKindName(BundleKind kind);  // "join-request", ...
 Result<BundleKind> ParseBundleKind(std::string_view name);
@@ -134,7 +136,8 @@ class BundleReader {
   const std::vector<PartOutcome>& other_outcomes() const;
   // Every blob verified against its digest (large ones stay files). kDataLoss: says which blob.
   Result<Artifact> ReadArtifact(const BundlePart& part) const;
-  // The same with blobs that are there but not read: whoever uses one verifies it.
+  // The same with blobs that are there but not read: whoever uses one verifies it. Of an image
+  // index the document alone.
   Result<Artifact> LocateArtifact(const BundlePart& part) const;
   // The single layer's bytes; kTooLarge over `max_bytes`.
   Result<std::string> ReadDocument(const BundlePart& part, std::size_t max_bytes) const;

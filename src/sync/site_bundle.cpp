@@ -120,6 +120,34 @@ PartOutcome FromSubject(const BundleReader& reader, const BundlePart& part,
 // Who this site is in a list of custody.
 std::string NameOf(const SiteBundleParts& parts) { return "site:" + parts.identity->site(); }
 
+bool IsSupply(const BundlePart& part) {
+  return part.kind == BundleKind::kSupply || part.kind == BundleKind::kArtifact;
+}
+
+// The list that the hub has signed, and what it names; after the grant, which brings the hub's
+// keys.
+std::vector<PartOutcome> TakeSupply(const SiteBundleParts& parts, const BundleReader& reader) {
+  std::vector<PartOutcome> outcomes;
+  Result<SupplyList> list = Fail(ErrorCode::kPermissionDenied, "the hub has signed no list of it");
+  for (const BundlePart& part : reader.parts()) {
+    if (part.kind != BundleKind::kSupply) continue;
+    const auto document = reader.ReadDocument(part, limits::kSupplyBytes * 2);
+    list = document ? ReadSupply(*document, parts.identity->hub_keys(), parts.identity->site())
+                    : tl::make_unexpected(document.error());
+    outcomes.push_back(list ? OutcomeOf(part, PartResult::kApplied) : Failed(part, list.error()));
+  }
+  if (parts.registry == nullptr)
+    list = Fail(ErrorCode::kFailedPrecondition,
+                "this site keeps no images: start it with --registry 127.0.0.1:5000");
+  if (parts.registry != nullptr) {
+    std::ranges::move(parts.registry->Take(reader, list), std::back_inserter(outcomes));
+    return outcomes;
+  }
+  for (const BundlePart& part : reader.parts())
+    if (part.kind == BundleKind::kArtifact) outcomes.push_back(Failed(part, list.error()));
+  return outcomes;
+}
+
 std::map<std::string, std::uint64_t> RowsOf(const Shipment& shipment) {
   std::map<std::string, std::uint64_t> rows;
   for (const auto& [digest, path] : shipment.segments)
@@ -209,7 +237,7 @@ Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
            part.kind == BundleKind::kSignature || part.kind == BundleKind::kDelta;
   };
   for (const BundlePart& part : reader.parts())
-    if (!is_artifact(part)) {
+    if (!is_artifact(part) && !IsSupply(part)) {
       report.parts.push_back(ApplyDocument(parts, reader, part));
       parts.progress->AddPart();
     }
@@ -221,6 +249,7 @@ Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
                                ? FromSubject(reader, part, deployed)
                                : FromDeployment(reader, part, deployed));
   }
+  std::ranges::move(TakeSupply(parts, reader), std::back_inserter(report.parts));
   for (std::size_t i = 0; i < report.parts.size(); ++i) {
     const auto part = std::ranges::find_if(reader.parts(), [&](const BundlePart& one) {
       return BundleKindName(one.kind) == report.parts[i].kind && one.name == report.parts[i].name;

@@ -15,6 +15,7 @@
 #include "sync/bundle.h"
 #include "sync/custody.h"
 #include "sync/deployer.h"
+#include "sync/supply.h"
 #include "trust/identity.h"
 
 namespace skerry {
@@ -28,7 +29,8 @@ struct SiteBundleParts {  // borrowed
   std::filesystem::path scratch;  // exists; for blobs that stand in archives
   CustodyList* custody = nullptr;
   const Clock* clock = nullptr;
-  AgeIdentity bundle_key{};  // opens bundles that are encrypted to this site
+  AgeIdentity bundle_key{};          // opens bundles that are encrypted to this site
+  SiteRegistry* registry = nullptr;  // null: this site keeps no images
 };
 
 // Writes to `path` (sync/bundle.h BundleWriter::Create): the join request until this site has
@@ -38,9 +40,10 @@ Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
                                       const std::filesystem::path& path,
                                       const std::optional<AgeRecipient>& receiver = std::nullopt);
 
-// Applies, in this order: join grant, receipts, desired state, and then the policy and the packages
-// that it names. Each part is applied or refused by itself. kPermissionDenied for another site's
-// bundle, kInvalidArgument for one to the hub; nothing is applied then.
+// Applies, in this order: join grant, receipts, desired state, then the policy and the packages
+// that it names, and then what the hub supplies for the site's registry. Each part is applied or
+// refused by itself. kPermissionDenied for another site's bundle, kInvalidArgument for one to the
+// hub; nothing is applied then.
 Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
                                       const std::filesystem::path& path);
 

@@ -325,7 +325,8 @@ TEST_F(GraceTest, AnOutboxOfBeforeKnowsItsRangesAndItsSum) {
   {
     auto database = *Database::Open(directory_.path() / "outbox-000001.db");
     ASSERT_TRUE(
-        database->Execute("DROP TABLE receipted; ALTER TABLE state DROP COLUMN lost_acknowledged; "
+        database->Execute("DROP TABLE scorers; DROP TABLE receipted; ALTER TABLE state DROP COLUMN "
+                          "lost_acknowledged; "
                           "PRAGMA user_version = 2"));
   }
   Reopen();
