@@ -177,6 +177,17 @@ class Image(unittest.TestCase):
                                       capture_output=True, text=True, check=False)
                 self.assertEqual(done.returncode, 0, done.stderr)
 
+    def test_it_goes_into_a_registry_by_an_accounts_name_and_secret(self):
+        with Served("hub", "--data", self.dir / "accounts", "--listen", "127.0.0.1:0", "--plain-http") as hub:
+            registry = hub.url.split("/#")[0].removeprefix("http://")
+            secret = self.dir / "ci.secret"
+            secret.touch(mode=0o600)
+            secret.write_text(good("registry", "add", "ci", "--allow", "images=push", "--out", "-", "--hub", self.dir / "accounts"))
+            pushed = good("push", self.layout, "--to", f"{registry}/images/demo:1", "--plain-http", "--user", "ci", "--token-file", secret)
+            self.assertIn(self.facts["index"], pushed)
+            for arguments in ((), ("--token-file", secret), ("--user", "other", "--token-file", secret)):
+                self.assertEqual(run("push", self.layout, "--to", f"{registry}/images/demo:1", "--plain-http", *arguments).returncode, 1)
+
     def test_health_tells_by_its_exit_status(self):
         port = free_port()
         with Served("serve", "--http", f"127.0.0.1:{port}", f"demo={self.model}") as server:

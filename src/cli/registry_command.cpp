@@ -84,13 +84,12 @@ Status AddAccount(const RegistryArguments& args) {
     std::printf("anyone may pull there now, without an account\n");
     return {};
   }
-  const Status kept = WriteFileDurably(args.out, made.value("secret", ""), 0600);
+  const Status kept = WriteSecret(args.out, made.value("secret", ""),
+                                  fmt::format("the secret of {}, kept nowhere else", args.account));
   if (!kept) {  // an account whose secret nobody has would only hold its name
     SKERRY_RETURN_IF_ERROR(control.Call("DELETE", AccountPath(args.account), "", ""));
-    return kept;
   }
-  std::printf("%s: the secret of %s, kept nowhere else\n", args.out.c_str(), args.account.c_str());
-  return {};
+  return kept;
 }
 
 Status SetRights(const RegistryArguments& args) {
@@ -203,7 +202,8 @@ CommandRun DeclareRegistry(CLI::App& app) {
   };
   CLI::App* made = with_rights(of_account(
       "add", "make an account for a person or a pipeline; anonymous is anyone", &AddAccount));
-  made->add_option("--out", args->out, "the file to write its secret to, mode 0600");
+  made->add_option("--out", args->out,
+                   "the file to write its secret to, mode 0600; - writes to the output alone");
   made->add_option("--days", args->days, "for so many days; for ever unless said");
   with_rights(of_account("allow", "give an account other rights", &SetRights));
   of_account("remove", "remove an account, with its tokens", &RemoveAccount);

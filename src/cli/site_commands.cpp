@@ -198,7 +198,8 @@ CommandRun DeclareToken(CLI::App& app) {
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("site", args->site, "the site's name")->required();
-  app.add_option("--out", args->out, "the file to write, mode 0600")->required();
+  app.add_option("--out", args->out, "the file to write, mode 0600; - writes to the output alone")
+      ->required();
   app.add_flag("--media", args->media, "the site never has a link; it meets its hub by bundles");
   DeclareHubData(app, args->hub);
   return [args]() -> Status {
@@ -206,9 +207,8 @@ CommandRun DeclareToken(CLI::App& app) {
     SKERRY_ASSIGN_OR_RETURN(
         const Json token,
         control.Post("/v1/tokens", Json{{"site", args->site}, {"media", args->media}}));
-    SKERRY_RETURN_IF_ERROR(WriteFileDurably(args->out, DumpJsonPretty(token), 0600));
-    std::printf("%s: site %s joins once with it\n", args->out.c_str(), args->site.c_str());
-    return {};
+    return WriteSecret(args->out, DumpJsonPretty(token),
+                       fmt::format("site {} joins once with it", args->site));
   };
 }
 

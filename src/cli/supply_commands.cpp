@@ -266,7 +266,7 @@ Status Pack(ImportOptions import, const std::string& package, const fs::path& ou
 }
 
 struct PushArguments {
-  std::string layout, hub, to, token_file, ca;
+  std::string layout, hub, to, user, token_file, ca;
   bool plain_http = false;
 };
 
@@ -293,8 +293,10 @@ Result<PushTarget> OpenTarget(const PushArguments& args) {
   HttpClientOptions options;
   if (!args.token_file.empty()) {
     SKERRY_RETURN_IF_ERROR(CheckPrivateFile(args.token_file));
-    SKERRY_ASSIGN_OR_RETURN(options.bearer_token, ReadFile(args.token_file, 1U << 14U));
-    while (options.bearer_token.ends_with('\n')) options.bearer_token.pop_back();
+    SKERRY_ASSIGN_OR_RETURN(std::string secret, ReadFile(args.token_file, 1U << 14U));
+    while (secret.ends_with('\n')) secret.pop_back();
+    options.basic_user = args.user;
+    (args.user.empty() ? options.bearer_token : options.basic_password) = std::move(secret);
   }
   if (!args.ca.empty()) {
     SKERRY_ASSIGN_OR_RETURN(options.ca_pem, ReadFile(args.ca, limits::kCertificateBytes));
@@ -451,6 +453,7 @@ CommandRun DeclarePush(CLI::App& app) {
   app.add_option("--to", args->to, "instead: REGISTRY/REPOSITORY:TAG of any OCI registry");
   app.add_flag("--plain-http", args->plain_http, "with --to: no TLS");
   app.add_option("--token-file", args->token_file, "with --to: the bearer token to show");
+  app.add_option("--user", args->user, "with --to: an account; its secret is the token file's");
   app.add_option("--ca", args->ca, "with --to: the authority to trust (PEM)");
   return [args] { return Push(*args); };
 }

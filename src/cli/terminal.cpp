@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/ids.h"
+#include "storage/file.h"
 
 namespace skerry {
 namespace {
@@ -30,6 +31,17 @@ std::string ProgressBar(double share, std::string_view text) {
   const auto filled = static_cast<std::size_t>(part * kWidth);
   return fmt::format("[{}{}] {:3.0f} %  {}", std::string(filled, '#'),
                      std::string(kWidth - filled, '-'), part * 100, text);
+}
+
+Status WriteSecret(const std::string& out, std::string_view secret, std::string_view what) {
+  if (out != "-") {
+    SKERRY_RETURN_IF_ERROR(WriteFileDurably(out, secret, 0600));
+    std::printf("%s: %.*s\n", out.c_str(), static_cast<int>(what.size()), what.data());
+    return {};
+  }
+  const bool written = std::fwrite(secret.data(), 1, secret.size(), stdout) == secret.size();
+  if (written && std::fflush(stdout) == 0) return {};
+  return Fail(ErrorCode::kInternal, "the secret could not be written to the output");
 }
 
 void PrintProgress(std::string_view line) {

@@ -18,6 +18,10 @@ bool ShowsProgress();
 // "[#######--------] 47 %" in front of `text`; `share` is 0 to 1.
 std::string ProgressBar(double share, std::string_view text);
 
+// The secret to the file `out`, mode 0600, and a line that says so: "OUT: WHAT". Where `out` is
+// "-", the secret to stdout and nothing else.
+Status WriteSecret(const std::string& out, std::string_view secret, std::string_view what);
+
 // Rows of cells, padded so that columns stand under each other; the first row is the head.
 std::string RenderColumns(const std::vector<std::vector<std::string>>& rows);
 

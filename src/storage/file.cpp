@@ -93,6 +93,16 @@ Status WriteNew(const fs::path& path, std::string_view bytes, unsigned mode) {
   return {};
 }
 
+// A rename there would put a file in the place of a device, or of the link that leads to one.
+Status CheckReplaceable(const fs::path& path) {
+  struct stat facts{};
+  const fs::path parent = ParentOf(path);
+  const bool of_devices = parent == "/dev" || parent == "/dev/fd" || parent == "/proc/self/fd";
+  if (!of_devices && (stat(path.c_str(), &facts) != 0 || S_ISREG(facts.st_mode))) return {};
+  return Fail(ErrorCode::kInvalidArgument, "{} is no regular file; name one to be written",
+              path.string());
+}
+
 }  // namespace
 
 Status CheckPrivateFile(const fs::path& path) {
@@ -124,6 +134,7 @@ Result<std::string> ReadFile(const fs::path& path, std::uint64_t max_bytes) {
 }
 
 Status WriteFileDurably(const fs::path& path, std::string_view bytes, unsigned mode) {
+  SKERRY_RETURN_IF_ERROR(CheckReplaceable(path));
   const fs::path temporary =
       ParentOf(path) / fmt::format(".{}.{}.tmp", path.filename().string(), RandomHex(6));
   Status status = WriteNew(temporary, bytes, mode);

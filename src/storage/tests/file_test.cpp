@@ -23,6 +23,21 @@ TEST(WriteFileDurably, ReplacesTheWholeFileWithItsModeAndLeavesNoTemporary) {
   EXPECT_EQ(std::distance(begin(entries), end(entries)), 1);
 }
 
+TEST(WriteFileDurably, PutsNoFileInThePlaceOfAPipeOrALinkToADevice) {
+  const auto directory = MakeDirectory();
+  const auto pipe = directory.path() / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  std::filesystem::create_symlink(pipe, directory.path() / "link");
+  for (const auto& path :
+       {pipe, directory.path() / "link", std::filesystem::path("/proc/self/fd/0")}) {
+    const auto status = WriteFileDurably(path, "x");
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code(), ErrorCode::kInvalidArgument);
+  }
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  EXPECT_TRUE(std::filesystem::is_symlink(directory.path() / "link"));
+}
+
 TEST(WriteFileDurably, FailureLeavesTheOldFileAndSaysWhere) {
   const auto directory = MakeDirectory();
   const auto path = directory.path() / "taken";
