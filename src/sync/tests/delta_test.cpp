@@ -191,7 +191,8 @@ TEST_F(DeltaTest, DamagedBaseCostsNothingAndTheLayerComesWhole) {
   EXPECT_EQ(traffic.patch_bytes, 0U);
   EXPECT_EQ(traffic.refused_patches, 1U);
   EXPECT_THAT(traffic.refusal, HasSubstr(Digest::Sha256(old_notes_).ToString()));
-  EXPECT_EQ(hub_.requests() - requests, 4U) << "manifest, referrers, config, notes: no patch";
+  EXPECT_EQ(hub_.requests() - requests, 6U)
+      << "manifest, referrers, the signature's manifest and layer, config, notes: no patch";
 }
 
 TEST_F(DeltaTest, DamagedPackageIsNotToldOfAsABase) {
