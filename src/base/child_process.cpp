@@ -8,11 +8,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 
 namespace skerry {
 namespace {
+
+// In the child's environment: the process that started it, which in a container may be process 1.
+constexpr const char* kParent = "SKERRY_PARENT_PID";
 
 // File actions and attributes that are freed at the end.
 class SpawnPlan {
@@ -66,6 +70,14 @@ Result<pid_t> StartGroup(const std::filesystem::path& program,
   for (std::string& text : texts) pointers.push_back(text.data());
   pointers.push_back(nullptr);
 
+  const std::string parent_is = fmt::format("{}=", kParent);
+  const std::string parent = fmt::format("{}{}", parent_is, getpid());
+  std::vector<const char*> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    if (!std::string_view(*variable).starts_with(parent_is)) environment.push_back(*variable);
+  environment.push_back(parent.c_str());
+  environment.push_back(nullptr);
+
   SpawnPlan plan;
   const int log_fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (log_fd < 0)
@@ -74,7 +86,7 @@ Result<pid_t> StartGroup(const std::filesystem::path& program,
   int error = plan.Fill(log_fd);
   if (error == 0)
     error = posix_spawn(&pid, texts[0].c_str(), plan.actions(), plan.attributes(), pointers.data(),
-                        environ);
+                        const_cast<char**>(environment.data()));
   close(log_fd);
   if (error != 0)
     return Fail(ErrorCode::kInternal, "{} could not be started: {}", program.string(),
@@ -87,9 +99,11 @@ Result<pid_t> StartGroup(const std::filesystem::path& program,
 Status EndWithParent(int signal) {
   if (prctl(PR_SET_PDEATHSIG, signal) != 0)
     return Fail(ErrorCode::kInternal, "asking to end with the parent: {}", strerror(errno));
-  // It may have died before the call; orphans are given to process 1 or to a reaper, which is not
-  // the program that starts such children.
-  if (getppid() == 1) return Fail(ErrorCode::kFailedPrecondition, "the parent process is gone");
+  // It may have died before the call; orphans are given to process 1 or to a reaper.
+  const char* const named = std::getenv(kParent);
+  const bool gone = named == nullptr ? getppid() == 1 : getppid() != std::atoi(named);
+  unsetenv(kParent);  // whom this process starts has another parent
+  if (gone) return Fail(ErrorCode::kFailedPrecondition, "the parent process is gone");
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/trust_command.h"
 #include "hub/retrain_run.h"
+#include "hub/segment_trial.h"
 #include "model/smoke.h"
 
 namespace skerry {
@@ -104,7 +105,8 @@ bool RunInternal(int argc, char** argv, int& status) {
   const std::string_view name = argv[1];
   if (name == "__smoke") status = SmokeMain(argv[2]);
   if (name == "__retrain") status = RunRetrainChild(argv[2]);
-  return name == "__smoke" || name == "__retrain";
+  if (name == "__read-segment") status = RunSegmentTrial(argv[2]);
+  return name == "__smoke" || name == "__retrain" || name == "__read-segment";
 }
 
 // An option that may be repeated takes one word each time: what follows is the command's own.

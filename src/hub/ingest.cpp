@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "hub/audit_log.h"
 #include "hub/incarnation.h"
+#include "hub/segment_trial.h"
+#include "model/smoke.h"
 #include "oci/media_types.h"
 #include "outbox/receipt.h"
 #include "outbox/site_status.h"
@@ -179,11 +181,17 @@ Status Ingest::PlanSegment(const ArrivedShipment& shipment, const SegmentEntry& 
   });
   SKERRY_RETURN_IF_ERROR(std::move(marked));
   plan.read.push_back(entry.digest);
-  if (deaths >= limits::kReadAttempts)
-    return Quarantine(shipment, entry,
-                      fmt::format("the hub died {} times while it read this segment", deaths),
-                      plan);
-  return PlanRows(shipment, entry, plan);
+  if (deaths < limits::kReadAttempts) return PlanRows(shipment, entry, plan);
+  const Status tried =
+      TryReading(parts_.trial_program.empty() ? SelfExecutable() : parts_.trial_program,
+                 parts_.quarantine / fmt::format(".trial-{}", RandomHex(8)), entry.cls,
+                 parts_.blobs->PathOf(entry.digest));
+  if (tried) return PlanRows(shipment, entry, plan);
+  if (tried.error().code() != ErrorCode::kDataLoss) return tried;
+  return Quarantine(shipment, entry,
+                    fmt::format("the hub died {} times while it read this segment, and so did {}",
+                                deaths, tried.error().message()),
+                    plan);
 }
 
 Status Ingest::PlanRows(const ArrivedShipment& shipment, const SegmentEntry& entry, Plan& plan) {

@@ -13,9 +13,10 @@
 // again; after 4 the repeat finds every identity known and changes nothing.
 //
 // A segment is set aside (kept in quarantine/, receipted as received, counted as quarantined) when
-// its content is not what its own signed statement says, or when it killed the reading process
-// limits::kReadAttempts times. Rows under a known identity with other content are conflicts: the
-// file is kept in quarantine, the first content stays, an alarm is raised.
+// its content is not what its own signed statement says, or when the hub died limits::kReadAttempts
+// times while it read it and a process that reads it alone dies too (segment_trial.h). Rows under a
+// known identity with other content are conflicts: the file is kept in quarantine, the first
+// content stays, an alarm is raised.
 //
 // Borrows what it is given. Thread-safe; one shipment at a time.
 #pragma once
@@ -71,7 +72,8 @@ struct IngestParts {
   LakeWriter* lake = nullptr;
   ClockCorrector* clocks = nullptr;  // told of new files; null: nobody is
   BlobStore* blobs = nullptr;
-  std::filesystem::path quarantine;  // exists
+  std::filesystem::path quarantine;       // exists
+  std::filesystem::path trial_program{};  // TryReading's; empty: this executable
   PrivateKey hub_key;
   const Clock* clock = nullptr;
   MetricRegistry* metrics = nullptr;

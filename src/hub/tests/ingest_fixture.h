@@ -25,12 +25,13 @@ class IngestTest : public testing::Test {
     AddKey(site_.name(), site_.key());
   }
 
-  void MakeIngest() {
+  void MakeIngest(const std::filesystem::path& trial_program = {}) {
     ingest_ = std::make_unique<Ingest>(IngestParts{.store = store_.get(),
                                                    .lake = lake_.get(),
                                                    .clocks = nullptr,
                                                    .blobs = &blobs_,
                                                    .quarantine = quarantine_,
+                                                   .trial_program = trial_program,
                                                    .hub_key = hub_key_,
                                                    .clock = &clock_,
                                                    .metrics = &metrics_});

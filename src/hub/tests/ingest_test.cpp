@@ -228,9 +228,28 @@ TEST_F(IngestTest, SegmentThatKilledTheHubTwiceIsSetAside) {
     Must(store_->Write([&](Database& db) -> Status {
       return Ledger(db).BeginReading(segment.entry.digest) ? Status() : Status();
     }));
+  // Whoever reads it dies.
+  const fs::path deadly = directory_.path() / "deadly";
+  std::ofstream(deadly) << "#!/bin/sh\ntouch \"${2%/*}/begun\"\nkill -SEGV $$\n";
+  fs::permissions(deadly, fs::perms::owner_all);
+  MakeIngest(deadly);
   const IngestOutcome outcome = Take(shipment);
   EXPECT_EQ(outcome.quarantined_rows, 10U);
   EXPECT_THAT(SetAsides().at(0).reason, HasSubstr("died 2 times"));
+  EXPECT_THAT(SetAsides().at(0).reason, HasSubstr("signal 11"));
+}
+
+TEST_F(IngestTest, SegmentDuringWhichTheHubWasKilledTwiceIsTriedAloneAndTaken) {
+  const TestSegment segment = site_.Seal({});
+  for (std::uint64_t i = 0; i < limits::kReadAttempts; ++i)
+    Must(store_->Write([&](Database& db) -> Status {
+      return Ledger(db).BeginReading(segment.entry.digest) ? Status() : Status();
+    }));
+  const IngestOutcome outcome = Take(site_.Ship({segment}));
+  EXPECT_EQ(outcome.new_rows, 10U);
+  EXPECT_EQ(outcome.quarantined_rows, 0U);
+  EXPECT_TRUE(SetAsides().empty());
+  EXPECT_TRUE(fs::is_empty(directory_.path() / "quarantine")) << "nothing is left of the trial";
 }
 
 TEST_F(IngestTest, SegmentOfTwoModelsIsSplitByName) {

@@ -14,6 +14,7 @@
 #include "base/child_process.h"
 #include "hub/hub.h"
 #include "hub/retrain_run.h"
+#include "hub/segment_trial.h"
 #include "storage/file.h"
 
 namespace {
@@ -47,6 +48,8 @@ int RunChild(const char* file) {
 int main(int argc, char** argv) {
   if (argc == 3 && std::string_view(argv[1]) == "__retrain")
     return skerry::RunRetrainChild(argv[2]);
+  if (argc == 3 && std::string_view(argv[1]) == "__read-segment")
+    return skerry::RunSegmentTrial(argv[2]);
   if (argc == 3 && std::string_view(argv[1]) == "__hub") return RunHub(argv[2]);
   if (argc == 3 && std::string_view(argv[1]) == "__parent") return RunParent(argv[2]);
   if (argc == 3 && std::string_view(argv[1]) == "__child") return RunChild(argv[2]);
