@@ -97,7 +97,7 @@ class SupplyTest(unittest.TestCase):
         self.start_site("--registry", "127.0.0.1:0")  # and it is there after a restart
         self.assertEqual(self.own.get_manifest("images/app", "1").body, index)
         took = self.take(self.dir / "to-north-1")
-        self.assertEqual({result for name, (result, _) in took.items() if name != "supply"}, {"repeated"})
+        self.assertEqual({result for name, (result, _) in took.items() if name != "supply"}, {"repeated"}, took)
 
     def test_what_the_signed_list_does_not_name_is_refused_and_the_rest_taken(self):
         self.start_site("--registry", "127.0.0.1:0")
@@ -194,6 +194,7 @@ class SupplyTest(unittest.TestCase):
         tool("crane", "validate", "--insecure", "--remote", f"{own}/images/skerry-site:0.1.0")
         self.assertEqual(tool("crane", "digest", "--insecure", f"{own}/images/skerry-site:0.1.0"), tool("crane", "digest", "--insecure", f"{self.host}/images/skerry-site:0.1.0"))
         if shutil.which("helm"):
+            (self.dir / "pulled").mkdir()
             tool("helm", "pull", f"oci://{own}/charts/skerry-site", "--version", "0.1.0", "-d", self.dir / "pulled", "--plain-http")
             self.assertEqual((self.dir / "pulled/skerry-site-0.1.0.tgz").read_bytes(), (self.dir / "skerry-site-0.1.0.tgz").read_bytes())
         if shutil.which("podman") and os.geteuid() == 0:

@@ -130,6 +130,7 @@ void SiteCapture::Capture(std::shared_ptr<const RowBatch> batch, std::function<v
     const std::scoped_lock lock(mutex_);
     const auto refuse = [&](ErrorCode code, std::string why) {
       Lose(waiting, Error(code, std::move(why)), answers);
+      wake_.notify_one();  // the site is to be told
     };
     if (closing_) {
       refuse(ErrorCode::kUnavailable, "the scorer ends");

@@ -134,10 +134,13 @@ Result<GatheredSupply> GatherSupply(Registry& registry, std::span<const std::str
                   "\"{}\" is no repository:tag or repository@digest of this hub's registry", text);
     if (reference.repository.starts_with("sites/"))
       return Fail(ErrorCode::kPermissionDenied, "{} is a site's: it goes to no other", text);
+    if (reference.digest) {
+      SKERRY_RETURN_IF_ERROR(gatherer.Add(reference.repository, "", *reference.digest), text);
+      continue;
+    }
     SKERRY_ASSIGN_OR_RETURN(const Digest digest,
-                            registry.Resolve(reference.repository, reference.Locator()), text);
-    SKERRY_RETURN_IF_ERROR(
-        gatherer.Add(reference.repository, reference.digest ? "" : reference.tag, digest), text);
+                            registry.Resolve(reference.repository, reference.tag), text);
+    SKERRY_RETURN_IF_ERROR(gatherer.Add(reference.repository, reference.tag, digest), text);
   }
   return gatherer.Take();
 }
@@ -187,8 +190,10 @@ Result<bool> SiteRegistry::TakePart(const BundleReader& reader, const BundlePart
   });
   if (item == list.items.end())
     return Fail(ErrorCode::kPermissionDenied, "the hub's signed list does not name it");
-  const auto held = registry_->Resolve(item->repository, part.manifest.ToString());
-  const auto tagged = item->tag.empty() ? held : registry_->Resolve(item->repository, item->tag);
+  const bool held =
+      registry_->ManifestBytes(item->repository, part.manifest.ToString()).has_value();
+  const auto tagged = item->tag.empty() ? Result<Digest>(part.manifest)
+                                        : registry_->Resolve(item->repository, item->tag);
   if (held && tagged && *tagged == part.manifest) return false;
   SKERRY_ASSIGN_OR_RETURN(const Artifact artifact, reader.LocateArtifact(part));
   SKERRY_RETURN_IF_ERROR(CheckRoom(artifact));
