@@ -70,6 +70,18 @@ TEST_F(ChildProcessTest, ChildEndsWhenItsParentIsKilled) {
   while (!IsDead(child)) std::this_thread::yield();
 }
 
+TEST_F(ChildProcessTest, AParentThatIsProcessOneOfItsContainerHasChildren) {
+  if (!Run("unshare --pid --fork true"))
+    GTEST_SKIP() << "no namespace of processes can be made here: unshare, and root";
+  const std::string file = (directory_.path() / "pid").string();
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
+  const Status ran = Run(fmt::format(
+      "unshare --pid --fork --kill-child '{0}' __parent '{1}' & for i in $(seq 400); do test -s "
+      "'{1}' && break; sleep 0.05; done; kill $!; test -s '{1}'",
+      self, file));
+  EXPECT_TRUE(ran) << Log();
+}
+
 // The process id that a script wrote into the log, once it is there.
 std::string FirstLine(const std::string& log) { return log.substr(0, log.find('\n')); }
 
