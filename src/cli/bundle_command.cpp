@@ -7,11 +7,11 @@
 #include <memory>
 #include <optional>
 
-#include "base/ids.h"
 #include "cli/command.h"
 #include "cli/control_client.h"
 #include "cli/report_text.h"
 #include "cli/terminal.h"
+#include "storage/file.h"
 #include "sync/bundle.h"
 
 namespace skerry {
@@ -54,41 +54,25 @@ Result<std::string> DirectoryOf(const BundleArguments& args) {
   return args.hub.empty() ? args.data : args.hub;
 }
 
-// A bundle that comes or goes as a stream ("-"), as through `kubectl exec`: a tar in the data
-// directory meanwhile, which the serving process may read and write.
-struct StreamedBundle {
-  std::filesystem::path file{};  // empty: none
+// A bundle that comes or goes as a stream ("-"), as through `kubectl exec`, is a tar below the data
+// directory meanwhile, where the serving process may read and write.
+Status CopyStream(std::FILE* from, std::FILE* to) {
+  std::string piece(std::size_t{1} << 20U, '\0');
+  for (std::size_t got = 0; (got = std::fread(piece.data(), 1, piece.size(), from)) > 0;)
+    if (std::fwrite(piece.data(), 1, got, to) != got)
+      return Fail(ErrorCode::kResourceExhausted, "cannot write all of the bundle");
+  if (std::ferror(from) != 0 || std::fflush(to) != 0)
+    return Fail(ErrorCode::kDataLoss, "cannot read or write all of the bundle");
+  return {};
+}
 
-  StreamedBundle() = default;
-  explicit StreamedBundle(const std::filesystem::path& data)
-      : file(std::filesystem::absolute(data) / fmt::format("bundle-{}.tar", RandomHex(8))) {}
-  StreamedBundle(const StreamedBundle&) = delete;
-  StreamedBundle& operator=(const StreamedBundle&) = delete;
-  ~StreamedBundle() {
-    std::error_code error;
-    if (!file.empty()) std::filesystem::remove(file, error);
-  }
+using OwnFile = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
-  Status ReadFrom(std::FILE* in) const { return Copy(in, "wb"); }
-  Status WriteTo(std::FILE* out) const { return Copy(out, "rb"); }
-
- private:
-  Status Copy(std::FILE* stream, const char* mode) const {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> own(std::fopen(file.c_str(), mode),
-                                                              &std::fclose);
-    if (!own) return Fail(ErrorCode::kPermissionDenied, "cannot open {}", file.string());
-    const bool in = mode[0] == 'w';
-    std::FILE* const from = in ? stream : own.get();
-    std::FILE* const to = in ? own.get() : stream;
-    std::string piece(std::size_t{1} << 20U, '\0');
-    for (std::size_t got = 0; (got = std::fread(piece.data(), 1, piece.size(), from)) > 0;)
-      if (std::fwrite(piece.data(), 1, got, to) != got)
-        return Fail(ErrorCode::kResourceExhausted, "cannot write all of the bundle");
-    if (std::ferror(from) != 0 || std::fflush(to) != 0)
-      return Fail(ErrorCode::kDataLoss, "cannot read or write all of the bundle");
-    return {};
-  }
-};
+Result<OwnFile> OpenFile(const std::filesystem::path& path, const char* mode) {
+  OwnFile file(std::fopen(path.c_str(), mode), &std::fclose);
+  if (file) return file;
+  return Fail(ErrorCode::kPermissionDenied, "cannot open {}", path.string());
+}
 
 // The process that makes or takes the bundle: a site's, or the hub's for one site.
 Status CallBundle(const BundleArguments& args, const char* verb) {
@@ -97,18 +81,27 @@ Status CallBundle(const BundleArguments& args, const char* verb) {
   SKERRY_ASSIGN_OR_RETURN(ControlClient watch, ControlClient::ForData(data));
   const bool streamed = args.path == "-";
   const bool exported = std::string_view(verb) == "export";
-  const auto stream = streamed ? std::make_unique<StreamedBundle>(data) : nullptr;
-  if (streamed && !exported) SKERRY_RETURN_IF_ERROR(stream->ReadFrom(stdin));
-  Json body{
-      {"path", streamed ? stream->file.string() : std::filesystem::absolute(args.path).string()}};
+  std::filesystem::path path = std::filesystem::absolute(args.path);
+  std::optional<TemporaryDirectory> meanwhile;
+  if (streamed) {
+    SKERRY_ASSIGN_OR_RETURN(meanwhile,
+                            TemporaryDirectory::Create("bundle", std::filesystem::absolute(data)));
+    path = meanwhile->path() / "bundle.tar";
+  }
+  if (streamed && !exported) {
+    SKERRY_ASSIGN_OR_RETURN(const OwnFile tar, OpenFile(path, "wb"));
+    SKERRY_RETURN_IF_ERROR(CopyStream(stdin, tar.get()));
+  }
+  Json body{{"path", path.string()}};
   if (!args.hub.empty() && exported) {
     if (args.site.empty())
       return Fail(ErrorCode::kInvalidArgument, "say for which site: --site NAME");
     body["site"] = args.site;
     body["whole"] = args.whole;
     if (!args.supply.empty()) body["supply"] = args.supply;
-  } else if (!args.supply.empty()) {
-    return Fail(ErrorCode::kInvalidArgument, "--with is for a hub's bundle: --hub DIR");
+  } else if (!args.supply.empty() || args.whole) {
+    return Fail(ErrorCode::kInvalidArgument, "{} is for a hub's bundle: --hub DIR",
+                args.whole ? "--whole" : "--with");
   }
   if (!args.receiver.empty()) body["receiver"] = args.receiver;
   SKERRY_ASSIGN_OR_RETURN(
@@ -122,7 +115,8 @@ Status CallBundle(const BundleArguments& args, const char* verb) {
     return {};
   }
   std::fputs((args.json ? DumpJsonPretty(report) : BundleText(report)).c_str(), stderr);
-  return stream->WriteTo(stdout);
+  SKERRY_ASSIGN_OR_RETURN(const OwnFile tar, OpenFile(path, "rb"));
+  return CopyStream(tar.get(), stdout);
 }
 
 // What a bundle says of itself; with `read`, every byte of it compared with its digest.

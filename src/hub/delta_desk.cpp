@@ -133,8 +133,8 @@ Result<Artifact> DeltaDesk::Make(const Digest& target, std::span<const Digest> h
     const std::lock_guard turn(making_);
     if (!Kept(pair)) SKERRY_RETURN_IF_ERROR(MakeOne(pair));
   }
-  return registry_->GetArtifact(kDeltaRepository,
-                                Digest::Sha256(Kept(pair).value_or("")).ToString());
+  SKERRY_ASSIGN_OR_RETURN(const std::string manifest, Kept(pair));
+  return registry_->GetArtifact(kDeltaRepository, Digest::Sha256(manifest).ToString());
 }
 
 // A layer that cannot be read is told of where it is pulled whole; none is made of it.

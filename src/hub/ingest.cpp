@@ -184,8 +184,7 @@ Status Ingest::PlanSegment(const ArrivedShipment& shipment, const SegmentEntry& 
   if (deaths < limits::kReadAttempts) return PlanRows(shipment, entry, plan);
   const Status tried =
       TryReading(parts_.trial_program.empty() ? SelfExecutable() : parts_.trial_program,
-                 parts_.quarantine / fmt::format(".trial-{}", RandomHex(8)), entry.cls,
-                 parts_.blobs->PathOf(entry.digest));
+                 parts_.quarantine / ".trial", entry.cls, parts_.blobs->PathOf(entry.digest));
   if (tried) return PlanRows(shipment, entry, plan);
   if (tried.error().code() != ErrorCode::kDataLoss) return tried;
   return Quarantine(shipment, entry,

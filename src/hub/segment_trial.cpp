@@ -42,6 +42,8 @@ Status Read(const fs::path& spec_file) {
 
 Status TryReading(const fs::path& program, const fs::path& scratch, RecordClass cls,
                   const fs::path& file) {
+  std::error_code error;
+  fs::remove_all(scratch, error);
   SKERRY_RETURN_IF_ERROR(CreateDirectories(scratch, 0700));
   const fs::path spec = scratch / "spec.json";
   const Json json{{"class", RecordClassName(cls)}, {"file", fs::absolute(file).string()}};
@@ -58,7 +60,6 @@ Status TryReading(const fs::path& program, const fs::path& scratch, RecordClass 
     else if (!ended)
       tried = ended;
   }
-  std::error_code error;
   fs::remove_all(scratch, error);
   return tried;
 }

@@ -13,9 +13,9 @@
 
 namespace skerry {
 
-// `program`: runs `__read-segment SPEC`, as this executable does. `scratch` is made, and removed.
-// kDataLoss when the child died or did not end in ten minutes, with how; other codes are troubles
-// of this machine.
+// `program`: runs `__read-segment SPEC`, as this executable does. `scratch` is made, and removed;
+// one that was left behind there by a hub that was killed meanwhile goes first. kDataLoss when the
+// child died or did not end in ten minutes, with how; other codes are troubles of this machine.
 Status TryReading(const std::filesystem::path& program, const std::filesystem::path& scratch,
                   RecordClass cls, const std::filesystem::path& file);
 

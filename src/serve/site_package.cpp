@@ -16,43 +16,12 @@ namespace {
 constexpr std::chrono::milliseconds kRetry{500};  // while nothing is served
 constexpr std::string_view kCurrent = "current.json";
 
-// What the site says of its package: GET /v1/capture/package.
-struct ToldPackage {
-  PackageIdentity identity;
-  std::string directory;  // its name below ours
-};
-
 bool IsPlainName(std::string_view name) {
   return !name.empty() && name.size() <= 255 && name.front() != '.' &&
          std::ranges::all_of(name, [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                   c == '.' || c == '_' || c == '-';
          });
-}
-
-Result<ToldPackage> ReadTold(const Json& json) {
-  const JsonObject object(json, "package");
-  ToldPackage told;
-  SKERRY_ASSIGN_OR_RETURN(told.identity.name, object.String("name"));
-  SKERRY_ASSIGN_OR_RETURN(told.identity.version, object.String("version"));
-  SKERRY_RETURN_IF_ERROR(CheckName("package.name", told.identity.name));
-  SKERRY_RETURN_IF_ERROR(CheckVersion("package.version", told.identity.version));
-  SKERRY_ASSIGN_OR_RETURN(const std::string digest, object.String("digest"));
-  SKERRY_ASSIGN_OR_RETURN(told.identity.digest, Digest::Parse(digest), "package.digest");
-  told.directory =
-      fmt::format("{}-{}", told.identity.digest->algorithm(), told.identity.digest->hex());
-  const auto files = json.find("files");
-  if (files == json.end() || !files->is_object() || files->empty() ||
-      files->size() > limits::kSitePackageFiles)
-    return Fail(ErrorCode::kInvalidArgument, "package.files is no object of 1 to {} files",
-                limits::kSitePackageFiles);
-  for (const auto& [name, value] : files->items()) {
-    if (!IsPlainName(name) || !value.is_string())
-      return Fail(ErrorCode::kInvalidArgument, "package.files: \"{}\" is no file's name", name);
-    SKERRY_ASSIGN_OR_RETURN(const Digest file, Digest::Parse(value.get<std::string>()), name);
-    told.identity.files.insert_or_assign(name, file);
-  }
-  return told;
 }
 
 Status FetchFile(HttpClient& http, const std::string& url, const Digest& digest,
@@ -79,6 +48,37 @@ Status FetchFile(HttpClient& http, const std::string& url, const Digest& digest,
 }
 
 }  // namespace
+
+// What the site says of its package: GET /v1/capture/package.
+struct SitePackage::Told {
+  PackageIdentity identity;
+  std::string directory;  // its name below ours
+};
+
+Result<SitePackage::Told> SitePackage::ReadTold(const Json& json) {
+  const JsonObject object(json, "package");
+  Told told;
+  SKERRY_ASSIGN_OR_RETURN(told.identity.name, object.String("name"));
+  SKERRY_ASSIGN_OR_RETURN(told.identity.version, object.String("version"));
+  SKERRY_RETURN_IF_ERROR(CheckName("package.name", told.identity.name));
+  SKERRY_RETURN_IF_ERROR(CheckVersion("package.version", told.identity.version));
+  SKERRY_ASSIGN_OR_RETURN(const std::string digest, object.String("digest"));
+  SKERRY_ASSIGN_OR_RETURN(told.identity.digest, Digest::Parse(digest), "package.digest");
+  told.directory =
+      fmt::format("{}-{}", told.identity.digest->algorithm(), told.identity.digest->hex());
+  const auto files = json.find("files");
+  if (files == json.end() || !files->is_object() || files->empty() ||
+      files->size() > limits::kSitePackageFiles)
+    return Fail(ErrorCode::kInvalidArgument, "package.files is no object of 1 to {} files",
+                limits::kSitePackageFiles);
+  for (const auto& [name, value] : files->items()) {
+    if (!IsPlainName(name) || !value.is_string())
+      return Fail(ErrorCode::kInvalidArgument, "package.files: \"{}\" is no file's name", name);
+    SKERRY_ASSIGN_OR_RETURN(const Digest file, Digest::Parse(value.get<std::string>()), name);
+    told.identity.files.insert_or_assign(name, file);
+  }
+  return told;
+}
 
 SitePackage::SitePackage(SitePackageOptions options, ModelRepository& repository,
                          const Clock& clock)
@@ -142,18 +142,17 @@ Status SitePackage::Ask() {
   SKERRY_ASSIGN_OR_RETURN(const HttpReply reply, http_.Send(call));
   if (reply.status != 200) return tl::unexpected(ErrorOfReply(reply, "asking the site"));
   SKERRY_ASSIGN_OR_RETURN(const Json told, ParseJson(reply.body), "the site's package");
-  SKERRY_ASSIGN_OR_RETURN(const ToldPackage package, ReadTold(told));
+  SKERRY_ASSIGN_OR_RETURN(const Told package, ReadTold(told));
   {
     const std::scoped_lock lock(mutex_);
     if (served_ && *served_ == *package.identity.digest) return {};
   }
-  SKERRY_RETURN_IF_ERROR(Fetch(told));
-  SKERRY_RETURN_IF_ERROR(Use(told));
+  SKERRY_RETURN_IF_ERROR(Fetch(package));
+  SKERRY_RETURN_IF_ERROR(Use(package));
   return WriteFileDurably(options_.directory / kCurrent, DumpJson(told), 0600);
 }
 
-Status SitePackage::Fetch(const Json& told) {
-  SKERRY_ASSIGN_OR_RETURN(const ToldPackage package, ReadTold(told));
+Status SitePackage::Fetch(const Told& package) {
   const std::filesystem::path directory = options_.directory / package.directory;
   // Only one is being served; whatever else is here was left behind.
   std::error_code error;
@@ -167,8 +166,7 @@ Status SitePackage::Fetch(const Json& told) {
   return {};
 }
 
-Status SitePackage::Use(const Json& told) {
-  SKERRY_ASSIGN_OR_RETURN(const ToldPackage package, ReadTold(told));
+Status SitePackage::Use(const Told& package) {
   SKERRY_ASSIGN_OR_RETURN(auto loaded,
                           LoadPackage(options_.directory / package.directory, package.identity));
   if (!loaded->schema.windows.empty())
@@ -202,7 +200,8 @@ Status SitePackage::ServeHeld() {
   SKERRY_ASSIGN_OR_RETURN(const std::string text,
                           ReadFile(options_.directory / kCurrent, limits::kJsonBytes));
   SKERRY_ASSIGN_OR_RETURN(const Json told, ParseJson(text), std::string(kCurrent));
-  return Use(told);
+  SKERRY_ASSIGN_OR_RETURN(const Told package, ReadTold(told));
+  return Use(package);
 }
 
 }  // namespace skerry

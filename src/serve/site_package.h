@@ -59,8 +59,10 @@ class SitePackage {
   SitePackage(SitePackageOptions options, ModelRepository& repository, const Clock& clock);
   void Loop();
   Status Ask();
-  Status Fetch(const Json& told);
-  Status Use(const Json& told);
+  struct Told;
+  static Result<Told> ReadTold(const Json& json);
+  Status Fetch(const Told& package);
+  Status Use(const Told& package);
   Status ServeHeld();
 
   const SitePackageOptions options_;

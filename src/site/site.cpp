@@ -131,7 +131,6 @@ std::vector<std::string> Site::Parts::Addresses() const {
 AccessOptions Site::Parts::ScorerOptions() const {
   AccessOptions scorers;
   scorers.api_keys = options.scorer_keys;
-  scorers.plain_http = true;
   return scorers;
 }
 

@@ -128,6 +128,8 @@ Result<std::vector<std::string>> BundleSource::SignatureBundles(const std::strin
 Result<std::filesystem::path> BundleSource::Blob(const std::string& /*repository*/,
                                                  const Descriptor& blob) {
   const auto found = blobs_.find(blob.digest);
+  if (found == blobs_.end() && deltas_.empty())
+    return Fail(ErrorCode::kNotFound, "the bundle does not carry blob {}", blob.digest.ToString());
   if (found == blobs_.end())
     return Fail(
         ErrorCode::kNotFound,

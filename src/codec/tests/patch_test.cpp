@@ -7,18 +7,12 @@
 #include <random>
 
 #include "base/delta_limits.h"
+#include "codec/tests/noise.h"
 
 namespace skerry {
 namespace {
 
 using testing::HasSubstr;
-
-std::string Noise(std::size_t bytes, unsigned seed) {
-  std::mt19937 random(seed);
-  std::string noise(bytes, '\0');
-  for (char& byte : noise) byte = static_cast<char>(random());
-  return noise;
-}
 
 // Like a retrained layer: long runs stay, some bytes differ, something is inserted.
 std::string Changed(std::string text, unsigned seed) {

@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <random>
 #include <thread>
 #include <vector>
 
 #include "base/delta_limits.h"
+#include "codec/tests/noise.h"
 #include "hub/registry_keeper.h"
 #include "oci/delta_artifact.h"
 #include "oci/media_types.h"
@@ -19,13 +19,6 @@ namespace {
 
 using testing::IsEmpty;
 using testing::SizeIs;
-
-std::string Noise(std::size_t bytes, unsigned seed) {
-  std::mt19937 random(seed);
-  std::string noise(bytes, '\0');
-  for (char& byte : noise) byte = static_cast<char>(random());
-  return noise;
-}
 
 class DeltaDeskTest : public testing::Test {
  protected:

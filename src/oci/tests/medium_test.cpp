@@ -10,9 +10,9 @@
 #include <set>
 
 #include "base/media_limits.h"
+#include "codec/tests/noise.h"
 #include "oci/layout.h"
 #include "oci/media_types.h"
-#include "oci/tests/noise.h"
 #include "oci/tests/tar_check.h"
 #include "oci/tests/tar_text.h"
 #include "storage/file.h"

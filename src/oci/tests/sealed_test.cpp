@@ -4,10 +4,10 @@
 
 #include <fstream>
 
+#include "codec/tests/noise.h"
 #include "oci/age_file.h"
 #include "oci/layout.h"
 #include "oci/media_types.h"
-#include "oci/tests/noise.h"
 #include "storage/file.h"
 
 namespace skerry {

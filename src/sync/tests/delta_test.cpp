@@ -3,10 +3,10 @@
 
 #include <fstream>
 #include <functional>
-#include <random>
 
 #include "base/delta_limits.h"
 #include "codec/patch.h"
+#include "codec/tests/noise.h"
 #include "http/client.h"
 #include "oci/delta_artifact.h"
 #include "oci/media_types.h"
@@ -21,13 +21,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-std::string Noise(std::size_t bytes, unsigned seed) {
-  std::mt19937 random(seed);
-  std::string noise(bytes, '\0');
-  for (char& byte : noise) byte = static_cast<char>(random());
-  return noise;
-}
 
 constexpr std::size_t kNotesBytes = 300'000;
 
