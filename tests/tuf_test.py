@@ -1,5 +1,5 @@
-"""What a site should run, as a TUF repository: python-tuf's client follows a running hub through new targets, keys and groups; ours follows a repository
-that python-tuf made, and refuses what is not its; a site, by link and by bundles, through a hub that is restored, and through keys that are turned while
+"""What a site should run, as a TUF repository: the clients of python-tuf and go-tuf follow a running hub through new targets, keys and groups; ours follows
+repositories that these made, and refuses what is not theirs; a site, by link and by bundles, through a hub that is restored, and through keys that are turned while
 it hears nothing. Prints "N passed, N failed, N skipped"."""
 import json
 import os
@@ -13,15 +13,17 @@ import urllib.request
 from plant import PlantCase, good
 from skerry_process import run, run_tests
 
-PEER = os.environ.get("SKERRY_TUF_PYTHON")
+HERE = pathlib.Path(__file__).resolve().parent
+PYTHON, GO = os.environ.get("SKERRY_TUF_PYTHON"), os.environ.get("SKERRY_TUF_GO")
+PYTHON_TUF, GO_TUF = [PYTHON, HERE / "tuf_peer.py"], [GO]  # each with the same verbs
+with_python = unittest.skipUnless(PYTHON, "python-tuf is not installed: scripts/deps --test")
+with_go = unittest.skipUnless(GO, "go-tuf is not built (Go is needed): scripts/deps --test")
 SETTINGS = "hub: {interval: 1h}\n"
 TARGET = "sites/north/desired.json"
-with_peer = unittest.skipUnless(PEER, "python-tuf is not installed: scripts/deps --test")
 
 
-def peer(*arguments):
-    script = pathlib.Path(__file__).resolve().parent / "tuf_peer.py"
-    return subprocess.run([PEER, script, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+def run_peer(program, *arguments):
+    return subprocess.run([*map(str, program), *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
 
 
 class HubTest(PlantCase):
@@ -67,8 +69,15 @@ class HubTest(PlantCase):
             good("trust", "sign-root", root, "--key", key)
         self.assertIsNone(self.trust("add-root", root)["draft"])
 
-    @with_peer
+    @with_python
     def test_python_tuf_follows_a_running_hub(self):
+        self.follow_with(PYTHON_TUF)
+
+    @with_go
+    def test_go_tuf_follows_a_running_hub(self):
+        self.follow_with(GO_TUF)
+
+    def follow_with(self, program):
         start = self.plant.start_hub
         self.plant.start_hub = lambda *options: start("--plain-http", "--open-registry", *options)
         self.plant.deploy()
@@ -78,7 +87,7 @@ class HubTest(PlantCase):
         client = self.plant.dir / "peer"
 
         def version(directory=client):
-            done = peer("follow", base, root, directory, TARGET)
+            done = run_peer(program, "follow", base, root, directory, TARGET)
             self.assertEqual(done.returncode, 0, done.stderr)
             return json.loads(done.stdout)["version"]
 
@@ -103,7 +112,7 @@ class HubTest(PlantCase):
         for number in range(1, roots + 1):
             files.append(self.plant.dir / f"{number}.root.json")
             files[-1].write_bytes(urllib.request.urlopen(f"{base}/metadata/{number}.root.json").read())
-        done = peer("verify", *files)
+        done = run_peer(program, "verify", *files)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(roots, 7)
 
@@ -162,8 +171,9 @@ class HubTest(PlantCase):
         self.assertFalse(any("rollback" in alarm for alarm in self.plant.site("GET", "/v1/site")["alarms"]))
 
 
-@with_peer
-class PeerRepositoryTest(unittest.TestCase):
+class PeerRepository:
+    """What every peer's repository has to be to ours."""
+
     def setUp(self):
         directory = tempfile.TemporaryDirectory(prefix="skerry-tuf-")
         self.addCleanup(directory.cleanup)
@@ -172,7 +182,7 @@ class PeerRepositoryTest(unittest.TestCase):
         self.make("make")
 
     def make(self, verb, *arguments):
-        done = peer(verb, self.repository, *arguments)
+        done = run_peer(self.program, verb, self.repository, *arguments)
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def fetch(self, state="state", repository=None):
@@ -199,9 +209,9 @@ class PeerRepositoryTest(unittest.TestCase):
         self.expect("first\n")
         self.make("publish", "second\n", "expired")
         self.assertTrue(self.expect("second\n")["expired"])
-        theirs = peer("follow", self.repository.as_uri(), self.repository / "metadata/1.root.json", self.dir / "theirs", TARGET)
+        theirs = run_peer(self.program, "follow", self.repository.as_uri(), self.repository / "metadata/1.root.json", self.dir / "theirs", TARGET)
         self.assertEqual(theirs.returncode, 1)
-        self.assertIn("ExpiredMetadataError", theirs.stderr)
+        self.assertIn(self.expired_error, theirs.stderr)
 
     def test_older_mixed_and_forged_repositories_are_refused(self):
         self.expect("first\n")
@@ -215,11 +225,21 @@ class PeerRepositoryTest(unittest.TestCase):
         shutil.copy(mixed / "metadata/1.sites.json", mixed / "metadata/2.sites.json")
         self.assertEqual(self.fetch(state="fresh", repository=mixed).returncode, 1)
         forged = self.dir / "forged"
-        self.assertEqual(peer("make", forged).returncode, 0)
+        self.assertEqual(run_peer(self.program, "make", forged).returncode, 0)
         refused = self.fetch(state="other", repository=forged)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("signed by 0 of the 1 keys", refused.stderr)
         self.expect("second\n")
+
+
+@with_python
+class PythonTufRepositoryTest(PeerRepository, unittest.TestCase):
+    program, expired_error = PYTHON_TUF, "ExpiredMetadataError"
+
+
+@with_go
+class GoTufRepositoryTest(PeerRepository, unittest.TestCase):
+    program, expired_error = GO_TUF, "ErrExpiredMetadata"
 
 
 if __name__ == "__main__":
