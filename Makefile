@@ -48,14 +48,16 @@ asan: deps  ## run the tests under AddressSanitizer and UBSan
 	cmake --preset asan-ubsan >/dev/null && cmake --build --preset asan-ubsan $(if $(TESTS),--target $(TESTS)) && scripts/test asan-ubsan $(TESTS)
 tsan: deps  ## run the tests under ThreadSanitizer
 	cmake --preset tsan >/dev/null && cmake --build --preset tsan $(if $(TESTS),--target $(TESTS)) && scripts/test tsan $(TESTS)
-fuzz:   ## read what libFuzzer makes of scoring requests and of archives, SECONDS (600) each, under AddressSanitizer and UBSan
+fuzz:   ## read what libFuzzer makes of scoring requests, of archives and of TUF metadata, SECONDS (600) each, under AddressSanitizer and UBSan
 	scripts/deps --fuzz
-	cmake --preset fuzz >/dev/null && cmake --build --preset fuzz --target infer_request_fuzzer tar_fuzzer
-	mkdir -p build/fuzz/corpus build/fuzz/tar_corpus
+	cmake --preset fuzz >/dev/null && cmake --build --preset fuzz --target infer_request_fuzzer tar_fuzzer tuf_fuzzer
+	mkdir -p build/fuzz/corpus build/fuzz/tar_corpus build/fuzz/tuf_corpus
 	build/fuzz/infer_request_fuzzer -max_total_time=$(or $(SECONDS),600) -max_len=4096 -timeout=10 -print_final_stats=1 \
 	  -dict=tests/fuzz/infer_request.dict -artifact_prefix=build/fuzz/ build/fuzz/corpus tests/fuzz/infer_request
 	build/fuzz/tar_fuzzer -max_total_time=$(or $(SECONDS),600) -max_len=8192 -timeout=10 -print_final_stats=1 \
 	  -artifact_prefix=build/fuzz/ build/fuzz/tar_corpus tests/fuzz/tar
+	build/fuzz/tuf_fuzzer -max_total_time=$(or $(SECONDS),600) -max_len=4096 -timeout=10 -print_final_stats=1 \
+	  -dict=tests/fuzz/tuf.dict -artifact_prefix=build/fuzz/ build/fuzz/tuf_corpus tests/fuzz/tuf
 soak: build  ## MODEL=file.onnx: 30 minutes of load with a swap a second; every power cut and failing call; 2,000 kills: hours
 	scripts/deps --bench
 	bench/soak '$(MODEL)' $(SOAK_ARGS)

@@ -16,6 +16,7 @@ import urllib.request
 
 from plant import free_port, good
 from skerry_process import SKERRY, Served, run, run_tests, train_package
+from statements_judge import judge, with_schemas
 
 LIMIT_BYTES = 120_000_000  # compressed, without training libraries
 ROWS = "a,b,kind\n51.5,1.25,x\n12.25,-0.5,z\n"
@@ -54,6 +55,7 @@ class Image(unittest.TestCase):
         cls.dir = pathlib.Path(cls.temporary.name)
         train_package(cls.dir)
         cls.model = cls.dir / "model"
+        cls.others = {}
         cls.layout = cls.dir / "demo.image"
         cls.facts = build(cls.model, cls.layout, "--name", "demo", "--version", "1")
         index = json.loads((cls.layout / "index.json").read_text())["manifests"][0]
@@ -135,9 +137,23 @@ class Image(unittest.TestCase):
         self.assertIn("onnxruntime", versions)
         self.assertNotIn("xgboost", versions)
 
+    @classmethod
+    def other(cls, purpose):
+        """Built once: it takes seconds."""
+        if purpose not in cls.others:
+            cls.others[purpose] = build(None, cls.dir / f"{purpose}.image", "--for", purpose)
+        return cls.others[purpose]
+
+    @with_schemas
+    def test_the_sboms_keep_to_the_schema(self):
+        documents = []
+        for layout, facts in ((self.layout, self.facts), (self.dir / "site.image", self.other("site")), (self.dir / "hub.image", self.other("hub"))):
+            documents.append(blob(layout, json.loads(blob(layout, facts["sbom"]))["layers"][0]["digest"]).decode())
+        refused, reasons = judge("bom", documents)
+        self.assertEqual(refused, [], reasons)
+
     def test_images_share_layers_and_stay_small(self):
-        site = build(None, self.dir / "site.image", "--for", "site")
-        hub = build(None, self.dir / "hub.image", "--for", "hub")
+        site, hub = self.other("site"), self.other("hub")
         names = lambda facts: [layer["name"] for layer in facts["layers"]]
         self.assertEqual((names(site), names(hub)), (["base", "onnxruntime", "skerry", "duckdb"], ["base", "onnxruntime", "skerry", "duckdb", "xgboost"]))
         self.assertEqual(site["layers"][:3], self.facts["layers"][:3])

@@ -37,7 +37,8 @@ Result<std::string> DecodeHex(std::string_view hex) {
     const std::size_t digit = kHex.find(hex[i]);
     if (digit == std::string_view::npos)
       return Fail(ErrorCode::kInvalidArgument, "not lower-case hex at character {}", i);
-    out[i / 2] = static_cast<char>((static_cast<std::uint8_t>(out[i / 2]) << 4U) | digit);
+    const std::size_t before = static_cast<std::uint8_t>(out[i / 2]);
+    out[i / 2] = static_cast<char>(before << 4U | digit);
   }
   return out;
 }
