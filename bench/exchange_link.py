@@ -1,7 +1,8 @@
-"""An impaired link between two network namespaces, for `bench/exchange`: rate, delay, loss and a bounded queue in each direction,
-in user space on two TUN devices (netem is not in every kernel). Needs root."""
+"""A link between two network namespaces, for `bench/exchange`: an impaired one, with rate, delay, loss and a bounded queue in each direction, in user
+space on two TUN devices (netem is not in every kernel), and a kernel's own (veth) that holds nothing up. Needs root."""
 import collections
 import fcntl
+import json
 import os
 import pathlib
 import random
@@ -94,6 +95,34 @@ class Link:
 
     def set(self, rate=0, round_trip=0.0, loss=0.0, up=True):
         self.up.settings = self.down.settings = (rate, round_trip / 2, loss, up)
+
+    def close(self):
+        subprocess.run(["ip", "netns", "del", self.hub_side], check=False)
+
+
+class WholeLink:
+    """A pair of virtual Ethernet devices with the MTU of a real one, which is up or down."""
+
+    def __init__(self, hub_side):
+        self.hub_side = hub_side
+        ip("netns", "add", hub_side)
+        # One packet at a time, as a real device would send them, so that their headers count.
+        ip("link", "add", "skerrysite", "gso_max_segs", "1", "type", "veth", "peer", "name", "skerryhub", "netns", hub_side)
+        ip("-n", hub_side, "link", "set", "skerryhub", "gso_max_segs", "1")
+        ip("link", "set", "lo", "up")
+        ip("-n", hub_side, "link", "set", "lo", "up")
+        ip("addr", "add", f"{SITE_ADDRESS}/30", "dev", "skerrysite")
+        ip("-n", hub_side, "addr", "add", f"{HUB_ADDRESS}/30", "dev", "skerryhub")
+        ip("-n", hub_side, "link", "set", "skerryhub", "up")
+        self.set()
+
+    def set(self, up=True):
+        ip("link", "set", "skerrysite", "up" if up else "down")
+
+    def ip_bytes(self):
+        """Of both directions so far, without Ethernet's headers."""
+        shown = subprocess.run(["ip", "-s", "-j", "link", "show", "skerrysite"], check=True, capture_output=True, text=True).stdout
+        return sum(way["bytes"] - 14 * way["packets"] for way in json.loads(shown)[0]["stats64"].values())
 
     def close(self):
         subprocess.run(["ip", "netns", "del", self.hub_side], check=False)
