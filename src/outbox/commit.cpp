@@ -4,12 +4,27 @@
 #include <tuple>
 
 #include "base/limits.h"
+#include "model/batch_slice.h"
+#include "outbox/batch_limits.h"
 #include "outbox/decision_log.h"
 #include "outbox/scorer_row.h"
 #include "outbox/store.h"
 
 namespace skerry {
 namespace {
+
+// The batch, or parts of it that are no larger than one row of the database should be.
+std::vector<std::shared_ptr<const RowBatch>> PartsOf(const std::shared_ptr<const RowBatch>& batch,
+                                                     std::size_t bytes) {
+  if (bytes <= limits::kBatchBytes) return {batch};
+  const std::size_t parts = bytes / limits::kBatchBytes + 1;
+  const std::size_t rows = std::max<std::size_t>(batch->rows / parts, 1);
+  std::vector<std::shared_ptr<const RowBatch>> all;
+  for (std::size_t first = 0; first < batch->rows; first += rows)
+    all.push_back(std::make_shared<const RowBatch>(
+        SliceOf(*batch, first, std::min(rows, batch->rows - first))));
+  return all;
+}
 
 bool IsNews(const Submission& submission) {
   const HandOverFate* const hand_over = submission.hand_over;
@@ -21,8 +36,9 @@ bool IsNews(const Submission& submission) {
 struct OutboxStore::Group {
   std::shared_ptr<const CompiledPolicy> policy;
   std::shared_ptr<const ModelPackage> package;
-  std::vector<const RowBatch*> batches;  // by instance and n
-  ReleaseResult result;                  // over the batches in that order
+  std::vector<std::shared_ptr<const RowBatch>> batches;  // by instance and n
+  ReleaseResult result;                                  // over the batches in that order
+  std::size_t bytes = 0;                                 // of the batches
 };
 
 std::vector<OutboxStore::Group> OutboxStore::GroupsOf(std::span<const Submission> submissions) {
@@ -39,11 +55,18 @@ std::vector<OutboxStore::Group> OutboxStore::GroupsOf(std::span<const Submission
   });
   std::vector<Group> groups;
   for (const Submission* submission : order) {
-    if (groups.empty() || groups.back().policy != submission->policy ||
-        groups.back().package != submission->batch->package)
-      groups.push_back({submission->policy, submission->batch->package, {}, {}});
-    groups.back().batches.push_back(submission->batch.get());
-    submission->policy->ReleaseInto(*submission->batch, groups.back().result);
+    const std::size_t all = MemoryOf(*submission->batch);
+    for (auto& part : PartsOf(submission->batch, all)) {
+      const std::size_t bytes = part == submission->batch ? all : MemoryOf(*part);
+      if (groups.empty() || groups.back().policy != submission->policy ||
+          groups.back().package != submission->batch->package ||
+          groups.back().bytes + bytes > limits::kBatchBytes)
+        groups.push_back({submission->policy, submission->batch->package, {}, {}, 0});
+      Group& group = groups.back();
+      submission->policy->ReleaseInto(*part, group.result);
+      group.batches.push_back(std::move(part));
+      group.bytes += bytes;
+    }
   }
   return groups;
 }

@@ -27,6 +27,7 @@ struct Outbox::Impl {
   std::condition_variable seal_wake;
   std::uint64_t rows_since_seal = 0;  // guarded by seal_mutex, as what follows
   bool closing = false;
+  std::string seal_trouble;  // why the last seal failed
   std::thread seal_thread;
 
   std::filesystem::path segments_directory() const { return options.directory / "segments"; }
@@ -93,9 +94,11 @@ struct Outbox::Impl {
       rows_since_seal = 0;
       lock.unlock();
       meter.Sample(std::chrono::steady_clock::now());
-      if (const Status sealed = SealDue(); !sealed)
+      const Status sealed = SealDue();
+      if (!sealed)
         LogWarning("outbox could not seal, and tries again reason={}", sealed.error().ToString());
       lock.lock();
+      seal_trouble = sealed ? "" : sealed.error().message();
       seal_wake.wait_for(lock, period,
                          [&] { return closing || rows_since_seal >= options.segment_rows; });
     }
@@ -209,6 +212,13 @@ std::vector<std::string> Outbox::Alarms() {
   if (!impl_->writer->healthy())
     alarms.emplace_back(
         "the outbox's database cannot be written: rows are scored, counted, and not captured");
+  {
+    const std::scoped_lock lock(impl_->seal_mutex);
+    if (!impl_->seal_trouble.empty())
+      alarms.push_back(
+          fmt::format("rows stay in the outbox's database, since they cannot be sealed: {}",
+                      impl_->seal_trouble));
+  }
   std::error_code ignored;
   const auto quarantine = impl_->options.directory / "quarantine";
   std::size_t files = 0;

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "outbox/batch_limits.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -20,12 +21,24 @@ struct Sealer::Chunk {
   Table table;  // `seq` first
   SealedFile file;
   std::set<std::string> models;
+  std::size_t bytes = 0;  // of the table
+  bool full = false;      // the next batch does not fit, or there are enough rows
   // Set when the first batch cannot be read, and nothing else is.
   std::optional<std::int64_t> unreadable;
   std::string why;
 };
 
 namespace {
+
+// Bytes that its cells take in memory, roughly.
+std::size_t MemoryOf(const Table& table) {
+  std::size_t bytes = 0;
+  for (const Column& column : table.columns) {
+    bytes += column.valid.size() + 8 * (column.ints.size() + column.doubles.size());
+    for (const std::string& text : column.texts) bytes += sizeof(std::string) + text.size();
+  }
+  return bytes;
+}
 
 void AppendColumn(Column& to, Column&& from) {
   to.ints.insert(to.ints.end(), from.ints.begin(), from.ints.end());
@@ -102,10 +115,10 @@ Status Sealer::Seal(SealWhich which) {
 Result<std::vector<Sealer::Stream>> Sealer::StreamsToSeal(SealWhich which) {
   SKERRY_ASSIGN_OR_RETURN(
       auto query,
-      database_->Prepare(
-          "SELECT b.stream, s.epoch, s.cls, SUM(b.last_seq - b.first_seq + 1), "
-          "MIN(b.committed_mono_us), MAX(b.last_seq) FROM batches b JOIN streams s ON s.id = "
-          "b.stream GROUP BY b.stream ORDER BY s.cls, b.stream"));
+      database_->Prepare("SELECT b.stream, s.epoch, s.cls, SUM(b.last_seq - b.first_seq + 1), "
+                         "MIN(b.committed_mono_us), MAX(b.last_seq), SUM(LENGTH(b.body)) FROM "
+                         "batches b JOIN streams s ON s.id = "
+                         "b.stream GROUP BY b.stream ORDER BY s.cls, b.stream"));
   std::vector<Stream> streams;
   while (true) {
     SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
@@ -117,7 +130,9 @@ Result<std::vector<Sealer::Stream>> Sealer::StreamsToSeal(SealWhich which) {
         stream.epoch != epoch_ || clock_->MonotonicMicros() - query.Int(4) >=
                                       (IsUrgent(stream.cls) ? urgent_age_us_ : segment_age_us_);
     stream.whole = which == SealWhich::kAll || aged;
-    if (stream.whole || U64(query, 3) >= segment_rows_) streams.push_back(stream);
+    if (stream.whole || U64(query, 3) >= segment_rows_ ||
+        U64(query, 6) >= limits::kSegmentTableBytes)
+      streams.push_back(stream);
   }
 }
 
@@ -130,7 +145,7 @@ Status Sealer::SealStream(const Stream& stream) {
       continue;
     }
     const std::size_t rows = chunk.table.rows();
-    if (rows == 0 || (!stream.whole && rows < segment_rows_)) return {};
+    if (rows == 0 || (!stream.whole && !chunk.full)) return {};
     SKERRY_RETURN_IF_ERROR(WriteChunk(stream, chunk));
   }
 }
@@ -145,7 +160,7 @@ Result<Sealer::Chunk> Sealer::Collect(const Stream& stream) {
   Chunk chunk;
   SealedFile& file = chunk.file;
   file.stream = stream.id;
-  while (chunk.table.rows() < segment_rows_) {
+  while (!chunk.full) {
     SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());
     if (!more) break;
     const std::uint64_t first_seq = U64(query, 1);
@@ -161,6 +176,11 @@ Result<Sealer::Chunk> Sealer::Collect(const Stream& stream) {
     if (!starts && (first_seq != file.last_seq + 1 || query.Text(4) != file.policy ||
                     !SameShape(chunk.table, *table)))
       break;
+    const std::size_t bytes = MemoryOf(*table);
+    if (!starts && chunk.bytes + bytes > limits::kSegmentTableBytes) {
+      chunk.full = true;
+      break;
+    }
     if (starts) {
       file.first_seq = first_seq;
       file.policy = query.Text(4);
@@ -171,6 +191,8 @@ Result<Sealer::Chunk> Sealer::Collect(const Stream& stream) {
     ++file.batches;
     if (!query.Text(5).empty()) chunk.models.emplace(query.Text(5));
     AppendRows(chunk.table, std::move(*table), first_seq);
+    chunk.bytes += bytes;
+    chunk.full = chunk.table.rows() >= segment_rows_;
   }
   return chunk;
 }

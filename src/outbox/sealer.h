@@ -42,7 +42,8 @@ class Sealer {
   Status OpenDatabase();
   Result<std::vector<Stream>> StreamsToSeal(SealWhich which);
   Status SealStream(const Stream& stream);
-  // Consecutive rows of one shape and policy, at least `segment_rows` of them if there are so many.
+  // Consecutive rows of one shape and policy, at least `segment_rows` of them if there are so many
+  // and the memory that a segment may take allows.
   Result<Chunk> Collect(const Stream& stream);
   Status WriteChunk(const Stream& stream, Chunk& chunk);
 

@@ -2,6 +2,8 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "model/batch_slice.h"
+#include "outbox/batch_limits.h"
 
 namespace skerry {
 namespace {
@@ -49,6 +51,12 @@ OutboxWriter::OutboxWriter(const OutboxOptions& options, std::unique_ptr<OutboxS
 
 OutboxWriter::~OutboxWriter() { Close(); }
 
+void OutboxWriter::Queued::Add(Submission submission) {
+  rows += submission.batch->rows;
+  bytes += MemoryOf(*submission.batch);
+  submissions.push_back(std::move(submission));
+}
+
 void OutboxWriter::Queued::Finish(const Status& status) {
   if (!handed) {
     if (done) done(status);
@@ -77,8 +85,7 @@ struct OutboxWriter::Group {
 
 void OutboxWriter::Submit(Submission submission, std::function<void(Status)> done) {
   Queued queued;
-  queued.rows = submission.batch->rows;
-  queued.submissions.push_back(std::move(submission));
+  queued.Add(std::move(submission));
   queued.done = std::move(done);
   Enqueue(std::move(queued));
 }
@@ -87,10 +94,9 @@ void OutboxWriter::SubmitHandOver(const HandOver& said, std::vector<Submission> 
                                   std::function<void(Result<HandOverFate>)> done) {
   Queued queued;
   queued.hand_over = std::make_unique<HandOverFate>(HandOverFate{said});
-  queued.submissions = std::move(submissions);
-  for (Submission& submission : queued.submissions) {
+  for (Submission& submission : submissions) {
     submission.hand_over = queued.hand_over.get();
-    queued.rows += submission.batch->rows;
+    queued.Add(std::move(submission));
   }
   queued.handed = std::move(done);
   Enqueue(std::move(queued));
@@ -101,20 +107,27 @@ void OutboxWriter::Enqueue(Queued queued) {
   {
     const std::scoped_lock lock(mutex_);
     const std::size_t rows = queued.rows;
+    const std::size_t bytes = queued.bytes;
     if (closing_) {
       refused = Fail(ErrorCode::kUnavailable, "the outbox is closed");
     } else if (waiting_rows_ > 0 && waiting_rows_ + rows > queue_rows_) {
-      if (!queued.hand_over) lost_rows_ += rows;
       refused = Fail(ErrorCode::kResourceExhausted,
                      "the capture queue is full: {} rows wait for the disk, the limit is {}",
                      waiting_rows_, queue_rows_);
+    } else if (waiting_rows_ > 0 && waiting_bytes_ + bytes > limits::kCaptureQueueBytes) {
+      refused = Fail(ErrorCode::kResourceExhausted,
+                     "the capture queue is full: {} bytes of rows wait for the disk, the limit is "
+                     "{}",
+                     waiting_bytes_, limits::kCaptureQueueBytes);
     } else {
       waiting_rows_ += rows;
+      waiting_bytes_ += bytes;
       ++submitted_;
       queue_.push_back(std::move(queued));
       wake_.notify_one();
       return;
     }
+    if (!closing_ && !queued.hand_over) lost_rows_ += rows;
   }
   queued.Finish(refused);
 }
@@ -151,8 +164,11 @@ void OutboxWriter::Loop() {
     if (queue_.empty() && changes_.empty() && lost_rows_ == 0 && owed_rows_ == 0) return;
     std::vector<Queued> group;
     std::size_t rows = 0;
-    while (!queue_.empty() && (group.empty() || rows < limits::kCommitRows)) {
+    std::size_t bytes = 0;
+    while (!queue_.empty() &&
+           (group.empty() || (rows < limits::kCommitRows && bytes < limits::kCommitBytes))) {
       rows += queue_.front().rows;
+      bytes += queue_.front().bytes;
       group.push_back(std::move(queue_.front()));
       queue_.pop_front();
       ++taken_;
@@ -169,6 +185,7 @@ void OutboxWriter::Loop() {
     RunChanges(ready);
     lock.lock();
     waiting_rows_ -= rows;
+    waiting_bytes_ -= bytes;
     metrics_->queued.Set(static_cast<double>(waiting_rows_));
     if (last) return;
   }

@@ -47,10 +47,12 @@ class OutboxWriter {
   struct Queued {
     std::vector<Submission> submissions;
     std::size_t rows = 0;
+    std::size_t bytes = 0;
     std::unique_ptr<HandOverFate> hand_over;  // null for rows of this process
     std::function<void(Status)> done;
     std::function<void(Result<HandOverFate>)> handed{};  // instead of `done`
 
+    void Add(Submission submission);
     void Finish(const Status& status);
   };
   struct Change {
@@ -83,6 +85,7 @@ class OutboxWriter {
   std::deque<Queued> queue_;  // guarded by mutex_, as what follows
   std::deque<Change*> changes_;
   std::uint64_t waiting_rows_ = 0;
+  std::uint64_t waiting_bytes_ = 0;
   std::uint64_t lost_rows_ = 0;  // refused by the full queue, to be counted
   std::uint64_t submitted_ = 0;  // batches ever taken in
   std::uint64_t taken_ = 0;      // batches ever taken out

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
+#include <thread>
 
 #include "base/limits.h"
 #include "outbox/tests/outbox_fixture.h"
@@ -109,6 +111,33 @@ TEST_F(OutboxFaultTest, ASealThatFailsLeavesTheRowsAndIsMadeLater) {
   }
   EXPECT_EQ(Facts().unsealed_primary_rows, 5000U);
   ASSERT_TRUE(outbox_->SealNow());
+  EXPECT_EQ(Facts().unsealed_primary_rows, 0U);
+  ExpectSound();
+}
+
+TEST_F(OutboxFaultTest, WhatCannotBeSealedIsAnAlarmUntilItCan) {
+  options_.segment_age = std::chrono::hours(1);
+  options_.urgent_age = std::chrono::milliseconds(100);  // the sealing thread looks twice as often
+  Reopen();
+  ASSERT_TRUE(Put(Rows(5000), SampleAll()));
+  const auto wait_until_alarmed = [this](bool alarmed) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    bool found = !alarmed;
+    while (found != alarmed && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      const auto alarms = outbox_->Alarms();
+      found = std::ranges::any_of(alarms, [](const std::string& alarm) {
+        return alarm.find("they cannot be sealed") != std::string::npos;
+      });
+    }
+    EXPECT_EQ(found, alarmed);
+  };
+  {
+    const FileSizeLimit full(1024);
+    clock_.Advance(std::chrono::microseconds(std::chrono::hours(2)).count());
+    wait_until_alarmed(true);
+  }
+  wait_until_alarmed(false);
   EXPECT_EQ(Facts().unsealed_primary_rows, 0U);
   ExpectSound();
 }
