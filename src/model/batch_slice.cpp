@@ -54,7 +54,7 @@ std::size_t MemoryOf(const RowBatch& batch) {
   for (const auto& texts : batch.texts)
     for (const std::string& text : texts) bytes += sizeof(std::string) + text.size();
   for (const auto& indexes : batch.out_of_range)
-    bytes += sizeof(indexes) + indexes.size() * sizeof(std::uint16_t);
+    bytes += sizeof(std::vector<std::uint16_t>) + indexes.size() * sizeof(std::uint16_t);
   return bytes;
 }
 
