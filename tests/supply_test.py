@@ -173,6 +173,29 @@ class SupplyTest(unittest.TestCase):
         self.assertEqual(self.own.get_manifest("images/a", "1").status, 200)
         self.assertEqual([path.name for path in (self.dir / "site").glob("bundle-*.tar")], [])
 
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root")
+    def test_root_streams_bundles_of_services_that_are_other_users(self):
+        nobody = 65534
+        self.start_site()
+        self.site.stop()
+        self.dir.chmod(0o755)
+        for path in (self.dir / "site", *(self.dir / "site").rglob("*")):
+            os.chown(path, nobody, nobody)
+        self.site.process = subprocess.Popen(["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups", SKERRY, "site", "--data", self.dir / "site",
+                                              "--http", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.site.log = self.site.process.stdout
+        self.assertIn("site: http://", self.site.process.stdout.readline())
+        for _ in range(2):  # the request, then that the certificate has come
+            with open(self.dir / "from-north.tar", "wb") as out:
+                subprocess.run([SKERRY, "bundle", "export", "-", "--data", self.dir / "site"], stdout=out, stderr=subprocess.DEVNULL, check=True, timeout=60)
+            good("bundle", "import", self.dir / "from-north.tar", "--hub", self.dir / "hub")
+            with open(self.dir / "to-north.tar", "wb") as out:
+                subprocess.run([SKERRY, "bundle", "export", "-", "--hub", self.dir / "hub", "--site", "north"], stdout=out, stderr=subprocess.DEVNULL, check=True, timeout=60)
+            with open(self.dir / "to-north.tar", "rb") as back:
+                subprocess.run([SKERRY, "bundle", "import", "-", "--data", self.dir / "site"], stdin=back, capture_output=True, check=True, timeout=60)
+        self.assertEqual({path.stat().st_uid for path in (self.dir / "site").rglob("*")}, {nobody})
+        self.assertTrue((self.dir / "site/identity/grant.json").exists())
+
     @unittest.skipUnless(shutil.which("crane"), "crane is not installed: scripts/deps --test")
     def test_the_ecosystems_tools_pull_an_image_of_ours_and_a_chart(self):
         self.start_site("--registry", "127.0.0.1:0")

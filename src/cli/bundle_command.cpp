@@ -1,4 +1,8 @@
 // bundle: what a courier carries between a site and its hub.
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -54,6 +58,20 @@ Result<std::string> DirectoryOf(const BundleArguments& args) {
   return args.hub.empty() ? args.data : args.hub;
 }
 
+// Of root the rest of this process takes the user of the data directory, when that is another: what
+// it makes there the serving process may read and write, and no link that such a user put there
+// leads root elsewhere. Input and output are open already, whoever may open them.
+Status BecomeOwnerOf(const std::filesystem::path& data) {
+  struct stat owner{};
+  if (::geteuid() != 0 || ::stat(data.c_str(), &owner) != 0 || owner.st_uid == 0) return {};
+  if (::setgroups(0, nullptr) == 0 && ::setresgid(owner.st_gid, owner.st_gid, owner.st_gid) == 0 &&
+      ::setresuid(owner.st_uid, owner.st_uid, owner.st_uid) == 0)
+    return {};
+  return Fail(ErrorCode::kPermissionDenied,
+              "cannot act as user {}, whose {} is; run this as that user", owner.st_uid,
+              data.string());
+}
+
 // A bundle that comes or goes as a stream ("-"), as through `kubectl exec`, is a tar below the data
 // directory meanwhile, where the serving process may read and write.
 Status CopyStream(std::FILE* from, std::FILE* to) {
@@ -77,9 +95,12 @@ Result<OwnFile> OpenFile(const std::filesystem::path& path, const char* mode) {
 // The process that makes or takes the bundle: a site's, or the hub's for one site.
 Status CallBundle(const BundleArguments& args, const char* verb) {
   SKERRY_ASSIGN_OR_RETURN(const std::string data, DirectoryOf(args));
+  const bool streamed = args.path == "-";
+  if (streamed) {
+    SKERRY_RETURN_IF_ERROR(BecomeOwnerOf(data));
+  }
   SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data));
   SKERRY_ASSIGN_OR_RETURN(ControlClient watch, ControlClient::ForData(data));
-  const bool streamed = args.path == "-";
   const bool exported = std::string_view(verb) == "export";
   std::filesystem::path path = std::filesystem::absolute(args.path);
   std::optional<TemporaryDirectory> meanwhile;

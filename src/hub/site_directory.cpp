@@ -153,8 +153,11 @@ Result<SiteRecord> SiteDirectory::Find(std::string_view site) {
                           db_->Prepare(fmt::format("{} WHERE site = ?", kSiteColumns)));
   SKERRY_ASSIGN_OR_RETURN(const bool found, select.Bind(1, site).Step());
   if (!found)
-    return Fail(ErrorCode::kNotFound, "no site named {}; POST /v1/tokens makes a token for one",
-                site);
+    return Fail(
+        ErrorCode::kNotFound,
+        "no site named {} has joined; 'skerry token' (POST /v1/tokens) makes the token with "
+        "which it does",
+        site);
   return ReadSite(select);
 }
 

@@ -72,8 +72,11 @@ Result<std::shared_ptr<const ServedModel>> ScoreService::ModelToScore(
   } else {
     model = parts_.repository->Only();
     if (!model)
-      return Fail(ErrorCode::kNotFound,
-                  "say which model: /v1/score?model=NAME (GET /v1/models lists them)");
+      return Fail(ErrorCode::kNotFound, "{}",
+                  parts_.repository->List().empty()
+                      ? "no model is served here yet; a site has one soon after 'skerry deploy' "
+                        "named it at the hub (its log says when, or why not)"
+                      : "say which model: /v1/score?model=NAME (GET /v1/models lists them)");
   }
   if (model->package->bare)
     return Fail(ErrorCode::kInvalidArgument,

@@ -385,6 +385,8 @@ TEST_F(ScoringServerTest, ManyModelsAreServedAndRemoved) {
                 .error()
                 .code(),
             ErrorCode::kInvalidArgument);
+  ASSERT_TRUE(repository_.Remove("adder"));
+  EXPECT_THAT(Refused(404, "/v1/score", "{}"), HasSubstr("no model is served here yet"));
 }
 
 }  // namespace
