@@ -1,6 +1,6 @@
 # The few commands that a person needs. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop deb installer deb-test charts spark-test spark-scale mlflow-test bench-quality clean
+.PHONY: help deps build test demo check tidy asan tsan fuzz soak interop deb installer deb-test charts k8s-test spark-test spark-scale mlflow-test bench-quality clean
 
 help:   ## list the commands
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -39,6 +39,10 @@ charts:  ## render the Helm charts into deploy/k8s and test them (builds Helm on
 	scripts/deps --kubernetes
 	scripts/charts
 	K=$$(scripts/deps --print-kubernetes); PATH="$$K/bin:$$PATH" SKERRY_KUBERNETES_VALIDATE=$$K/venv/bin/kubernetes-validate python3 tests/charts_test.py
+k8s-test: build  ## install the charts on a real Kubernetes of one node and break what is under them (needs root; builds Kubernetes once, some minutes of Go)
+	scripts/deps --k8s-test
+	export PATH="$$(scripts/deps --print-kubernetes)/bin:$$PATH" SKERRY_KUBERNETES=$$(scripts/deps --print-k8s) SKERRY_WHOLE=1; \
+	  python3 tests/k8s_test.py && python3 tests/k8s_airgap_test.py
 check: deps  ## check the house rules
 	scripts/check
 tidy: deps  ## run clang-tidy over every source

@@ -66,6 +66,7 @@ class Plant:
         self.dir, self.package, self.policy, self.settings = directory, package, policy, settings
         self.hub_data, self.site_data = directory / "hub", directory / "site"
         self.port, self.running, self.rng, self.bundles = free_port(), {}, random.Random(1), 0
+        self.model = "demo"  # as it is called in requests
         self.site_environment = self.hub_environment = None  # of their processes; None: this one's
 
     def start_hub(self, *options):
@@ -133,12 +134,12 @@ class Plant:
     def hub(self, method, path, body=None):
         return self.call(self.hub_data, method, path, body)
 
-    def score(self, rows, at="site"):
+    def score(self, rows, at="site", timeout_s=60):
         """Scores so many rows; their ids once the site has them durably. OSError, or HTTPError, when it does not answer."""
         values = {"a": [round(self.rng.gauss(40, 10), 2) for _ in range(rows)], "b": [round(self.rng.gauss(0, 1), 3) for _ in range(rows)], "kind": ["x"] * rows}
         kinds = {"a": "FP32", "b": "FP32", "kind": "BYTES"}
         body = {"inputs": [{"name": name, "datatype": kinds[name], "shape": [rows], "data": data} for name, data in values.items()]}
-        with urllib.request.urlopen(self.running[at].url + "/v2/models/demo/infer", json.dumps(body).encode(), timeout=60) as answer:
+        with urllib.request.urlopen(self.running[at].url + f"/v2/models/{self.model}/infer", json.dumps(body).encode(), timeout=timeout_s) as answer:
             ids = json.loads(answer.read())["parameters"]
             self.captured = answer.headers.get("Skerry-Captured") is None
         return [f"{ids['instance']}-{ids['first_n'] + i}" for i in range(rows)]
