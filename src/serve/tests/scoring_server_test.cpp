@@ -204,7 +204,7 @@ TEST_F(ScoringServerTest, BadInferRequestsNameTheTensor) {
   EXPECT_THAT(Refused(413, kInfer, Matrix("[1]", "[9000000000000,9000000000000]")),
               HasSubstr("kTensorElements"));
   std::string nested = "1";
-  for (int i = 0; i < 40; ++i) nested = "[" + nested + "]";
+  for (int i = 0; i < 40; ++i) nested.insert(0, 1, '[').push_back(']');
   EXPECT_THAT(refused(Matrix(nested)), HasSubstr("deep"));
   EXPECT_THAT(refused(R"({"inputs":[{"name":"input","shape":[1,3],"datatype":"FP99","data":[]}]})"),
               HasSubstr("FP99"));
