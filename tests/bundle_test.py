@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 import unittest
 import urllib.request
 
@@ -157,6 +158,42 @@ class Bundles(unittest.TestCase):
             self.assertEqual(self.world.bring("north", self.dir / f"back-{form}")["refused"], [])
             self.assertEqual(self.world.outbox("north")["sealed_primary_rows"], 0)
         self.assertIn("1 of", run("bundle", "verify", self.rotten(stick)).stderr)
+
+    def test_a_stream_that_is_killed_leaves_nothing_for_long(self):
+        self.world.join("north")
+        data = self.dir / "north"
+
+        def streamed():
+            return set(data.glob("bundle-*"))
+
+        def begin():
+            """Half a bundle has come, and its command waits for the rest."""
+            before = streamed()
+            process = subprocess.Popen([SKERRY, "bundle", "import", "-", "--data", data], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            self.addCleanup(process.stdin.close)
+            self.addCleanup(process.kill)
+            process.stdin.write(bytes(4 << 20))
+            process.stdin.flush()
+            deadline = time.monotonic() + 30
+            while not any((path / "bundle.tar").exists() and (path / "bundle.tar").stat().st_size for path in streamed() - before):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.02)
+            return process, (streamed() - before).pop()
+
+        killed, its_tar = begin()
+        running, other_tar = begin()
+        killed.kill()
+        killed.wait()
+        self.assertEqual(streamed(), {its_tar, other_tar})
+        with tempfile.TemporaryFile() as nothing:
+            done = subprocess.run([SKERRY, "bundle", "import", "-", "--data", data], stdin=nothing, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertEqual(streamed(), {other_tar}, "the next stream takes away what nobody holds")
+        running.kill()
+        running.wait()
+        self.world.stop_site("north")
+        self.world.start_site("north")
+        self.assertEqual(streamed(), set(), "and so does a start")
 
     def test_encrypted_to_its_receiver_in_both_directions(self):
         world = self.world

@@ -15,8 +15,9 @@
 #include "cli/control_client.h"
 #include "cli/report_text.h"
 #include "cli/terminal.h"
-#include "storage/file.h"
+#include "storage/claimed_directory.h"
 #include "sync/bundle.h"
+#include "sync/bundle_stream.h"
 
 namespace skerry {
 namespace {
@@ -103,10 +104,10 @@ Status CallBundle(const BundleArguments& args, const char* verb) {
   SKERRY_ASSIGN_OR_RETURN(ControlClient watch, ControlClient::ForData(data));
   const bool exported = std::string_view(verb) == "export";
   std::filesystem::path path = std::filesystem::absolute(args.path);
-  std::optional<TemporaryDirectory> meanwhile;
+  std::optional<ClaimedDirectory> meanwhile;
   if (streamed) {
-    SKERRY_ASSIGN_OR_RETURN(meanwhile,
-                            TemporaryDirectory::Create("bundle", std::filesystem::absolute(data)));
+    SKERRY_ASSIGN_OR_RETURN(
+        meanwhile, ClaimedDirectory::Create(kBundleStream, std::filesystem::absolute(data)));
     path = meanwhile->path() / "bundle.tar";
   }
   if (streamed && !exported) {

@@ -38,7 +38,9 @@
 #include "hub/train_kind.h"
 #include "hub/trust_desk.h"
 #include "oci/registry.h"
+#include "storage/claimed_directory.h"
 #include "storage/file.h"
+#include "sync/bundle_stream.h"
 
 namespace skerry {
 namespace {
@@ -182,6 +184,7 @@ Status Hub::Parts::OpenSecrets() {
   SKERRY_RETURN_IF_ERROR(CreateDirectories(options.data, kPrivateDirectoryMode));
   SKERRY_ASSIGN_OR_RETURN(DirectoryLock taken, DirectoryLock::Acquire(options.data));
   lock = std::move(taken);
+  RemoveUnclaimed(kBundleStream, options.data);
   SKERRY_RETURN_IF_ERROR(CreateDirectories(At("keys"), kPrivateDirectoryMode));
   SKERRY_RETURN_IF_ERROR(CreateDirectories(At("ca"), kPrivateDirectoryMode));
   SKERRY_ASSIGN_OR_RETURN(hub_key, PrivateKey::LoadOrCreate(At("keys") / "hub.key"));

@@ -1,5 +1,9 @@
 #include "site/active_model.h"
 
+#include "base/clock.h"
+#include "base/log.h"
+#include "model/warm_up.h"
+
 namespace skerry {
 
 ActiveModel::ActiveModel(ModelRepository& repository, PolicyDesk& desk, CaptureMode capture,
@@ -18,6 +22,13 @@ Status ActiveModel::UseModel(const AdmittedPackage& admitted) {
                                                            .version = admitted.ref.version,
                                                            .digest = admitted.ref.digest,
                                                            .files = admitted.files}));
+  // Before it counts as ready, and before the one that runs is disturbed. By the machine's own
+  // clock: how long a run takes decides whether requests wait for a thread (serve/run_queue.h).
+  const SystemClock clock;
+  const auto run_us = WarmUp(*package, clock);
+  if (!run_us)
+    LogInfo("model {}:{} goes without a warm-up, since it takes no row of zeros: {}", package->name,
+            package->version, run_us.error().message());
   const std::lock_guard lock(mutex_);
   const Pair before = Read()->now;
   // First the policy, then the model: no row of the new one may meet a policy that is not its own.
@@ -25,7 +36,8 @@ Status ActiveModel::UseModel(const AdmittedPackage& admitted) {
   Publish({package, PolicyOfNew(*package), std::make_shared<const AdmittedPackage>(admitted)},
           before);
   if (in_force_ != policy_before) TellRecordKeeper();
-  SKERRY_RETURN_IF_ERROR(repository_->Put(package->name, {package, capture_}));
+  SKERRY_RETURN_IF_ERROR(repository_->Put(
+      package->name, {.package = package, .capture = capture_, .run_us = run_us.value_or(0)}));
   if (before.package && before.package->name != package->name)
     return repository_->Remove(before.package->name);
   return {};
@@ -120,7 +132,7 @@ Status ActiveModel::UseLocalPolicy() {
   desk_->UseLocal(std::move(local));
   PutInForce(std::move(next));
   if (in_force_) alarm_.clear();
-  Publish({pairs->now.package, std::move(in_use)}, pairs->before);
+  Publish({pairs->now.package, std::move(in_use), pairs->now.files}, pairs->before);
   TellRecordKeeper();
   return {};
 }

@@ -1,13 +1,13 @@
 // What this site scores with and what may leave of it: the running package and the policy in force,
 // changed together.
 //
-// Role: the site's DeploymentTarget. Loads packages, compiles the policy against their schema,
-// swaps both in the repository. A policy that does not fit the running package's schema is kept for
-// the next package (they often come together) and refused for this one: the one in force stays.
-// A package that no policy fits runs, and all its rows are withheld (default deny), with an alarm.
-// A policy that the site has not approved (site/policy_desk.h) is refused. When another one came
-// into force, whoever keeps records is told what may not leave any more. Threads: the deployer
-// calls UseModel and UsePolicy one at a time; everything else from anywhere.
+// Role: the site's DeploymentTarget. Loads packages and warms them up, compiles the policy against
+// their schema, swaps both in the repository. A policy that does not fit the running package's
+// schema is kept for the next package (they often come together) and refused for this one: the one
+// in force stays. A package that no policy fits runs, and all its rows are withheld (default deny),
+// with an alarm. A policy that the site has not approved (site/policy_desk.h) is refused. When
+// another one came into force, whoever keeps records is told what may not leave any more. Threads:
+// the deployer calls UseModel and UsePolicy one at a time; everything else from anywhere.
 #pragma once
 
 #include <functional>

@@ -24,9 +24,12 @@
 #include "site/capture_routes.h"
 #include "site/control_routes.h"
 #include "site/policy_desk.h"
+#include "storage/claimed_directory.h"
 #include "storage/file.h"
+#include "sync/bundle_stream.h"
 #include "sync/deployer.h"
 #include "sync/exchange.h"
+#include "sync/package_check.h"
 #include "sync/supply.h"
 #include "trust/certificate_times.h"
 #include "trust/identity.h"
@@ -105,6 +108,7 @@ struct Site::Parts {
   std::unique_ptr<Deployer> deployer;
   std::atomic<std::uint64_t> applied_desired_version{0};
   std::unique_ptr<Exchange> exchange;
+  std::unique_ptr<PackageCheck> package_check;
   BundleProgress bundle_progress;
   std::unique_ptr<CustodyList> custody;
   AgeIdentity bundle_key;
@@ -149,6 +153,7 @@ Status Site::Parts::OpenData() {
   options.data = std::filesystem::absolute(options.data);
   SKERRY_ASSIGN_OR_RETURN(DirectoryLock held, DirectoryLock::Acquire(options.data));
   lock.emplace(std::move(held));
+  RemoveUnclaimed(kBundleStream, options.data);
   // One left behind by a process that was killed points nowhere.
   SKERRY_RETURN_IF_ERROR(RemoveFile(options.data / "endpoint.json"));
   SKERRY_ASSIGN_OR_RETURN(control_token, LoadOrCreateControlToken(options.data / "control.token"));
@@ -421,6 +426,11 @@ Result<std::unique_ptr<Site>> Site::Start(SiteOptions options, const Clock* cloc
     parts->exchange->Start();
     parts->outbox->OnUrgentSegments([exchange = parts->exchange.get()] { exchange->Wake(); });
   }
+  parts->package_check = std::make_unique<PackageCheck>(*parts->deployer, PackageCheckOptions{},
+                                                        [exchange = parts->exchange.get()] {
+                                                          if (exchange != nullptr) exchange->Wake();
+                                                        });
+  parts->package_check->Start();
   LogInfo("site started site={} url={} instance={} hub={}", parts->identity->site(), parts->url,
           parts->row_numbers.instance().ToString(),
           parts->exchange ? parts->exchange->facts().hub_url : "none");
@@ -446,6 +456,7 @@ void Site::Stop() {
   if (parts_->stopped.exchange(true)) return;
   if (const Status removed = RemoveFile(parts_->options.data / "endpoint.json"); !removed)
     LogWarning("{}", removed.error().message());
+  parts_->package_check->Stop();
   if (parts_->exchange) parts_->exchange->Stop();
   parts_->watch->Stop();
   if (parts_->scorer_watch) parts_->scorer_watch->Stop();

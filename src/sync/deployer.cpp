@@ -212,7 +212,7 @@ DeployOutcome Deployer::Obtain(const ModelRef& ref, const DesiredState& desired,
                                ArtifactSource& source) {
   {
     const std::lock_guard lock(mutex_);
-    if (store_.Find(ref)) return {ref.digest, WhatOf(ref), DeployResult::kHeld, ""};
+    if (IsHeldWhole(ref)) return {ref.digest, WhatOf(ref), DeployResult::kHeld, ""};
     std::string reason = store_.SetAsideReason(ref.digest, desired.version);
     const auto attempt = attempts_.find(ref.digest);
     if (reason.empty() && source.costly() && attempt != attempts_.end() &&
@@ -246,12 +246,52 @@ std::vector<Digest> Deployer::HeldPackages() const {
   return held;
 }
 
+bool Deployer::IsHeldWhole(const ModelRef& ref) const {
+  return !damaged_.contains(ref.digest) && store_.Find(ref);
+}
+
+std::string Deployer::NameOf(const Digest& package) const {
+  if (const auto desired = identity_->desired(); desired) {
+    if (desired->active.digest == package) return WhatOf(desired->active);
+    if (desired->fallback && desired->fallback->digest == package)
+      return WhatOf(*desired->fallback);
+  }
+  if (running_ && running_->digest == package) return WhatOf(*running_);
+  return "model " + package.ToString();
+}
+
+std::size_t Deployer::CheckHeld(const ReadPace& pace) {
+  std::unique_lock lock(mutex_);
+  const std::vector<Digest> held = store_.Held();
+  lock.unlock();
+  std::size_t found = 0;
+  for (const Digest& package : held) {
+    const Status checked = store_.Check(package, pace);
+    if (checked) continue;
+    if (checked.error().code() == ErrorCode::kUnavailable) return found;
+    lock.lock();
+    // It may have been replaced or removed while it was read.
+    const Status again = store_.Check(package, [](std::size_t) { return true; });
+    if (!again && again.error().code() == ErrorCode::kDataLoss && damaged_.insert(package).second) {
+      ++found;
+      std::string& alarm = alarms_[NameOf(package)];
+      alarm = fmt::format("damaged on this site's disk, and to be fetched anew: {}",
+                          again.error().message());
+      LogError("{} {}", NameOf(package), alarm);
+      Publish();
+    }
+    lock.unlock();
+  }
+  return found;
+}
+
 LayerFetcher Deployer::MakeFetcher(ArtifactSource& source) {
   LayerFetcher::Parts parts{.source = &source,
                             .scratch = options_.data / "sync",
                             .held = {},
                             .refused = refused_patches_};
-  for (const Digest& package : HeldPackages()) {
+  // Of damaged ones too: a file is looked at before it is taken, and mostly one alone is damaged.
+  for (const Digest& package : store_.Held()) {
     auto files = store_.FilesOf(package);
     if (files) std::ranges::move(*files, std::back_inserter(parts.held));
   }
@@ -304,7 +344,7 @@ Result<std::string> Deployer::Fetch(const ModelRef& ref, const DesiredState& des
   lock.lock();
   NoteTraffic(fetcher);
   if (!blobs) return tl::make_unexpected(blobs.error());
-  if (store_.Find(ref)) return std::string();  // the other road was faster
+  if (IsHeldWhole(ref)) return std::string();  // the other road was faster
   SKERRY_RETURN_IF_ERROR(CheckAndKeep(ref, desired.version, manifest_bytes, *blobs));
   damaged_.erase(ref.digest);
   source.Discard();

@@ -85,6 +85,10 @@ class Deployer {
   // What is missing, from `source`. One outcome for each thing that the desired state names; none
   // without a desired state.
   std::vector<DeployOutcome> Reconcile(ArtifactSource& source);
+  // Reads everything that is held, at the caller's pace and without the lock. What is damaged is an
+  // alarm, no base of patches, and fetched anew by the next Reconcile; until then it stays where it
+  // is. Says how many packages were found damaged that were not known to be.
+  std::size_t CheckHeld(const ReadPace& pace);
   // The policy that the desired state names, tried again from the disk: what refused it may think
   // otherwise now. kNotFound when it is not here.
   Status RetryPolicy();
@@ -115,6 +119,8 @@ class Deployer {
   LayerFetcher MakeFetcher(ArtifactSource& source);
   void NoteTraffic(const LayerFetcher& fetcher);
   std::vector<Digest> HeldPackages() const;
+  bool IsHeldWhole(const ModelRef& ref) const;
+  std::string NameOf(const Digest& package) const;
   Status CheckAndKeep(const ModelRef& ref, std::uint64_t desired_version,
                       const std::string& manifest,
                       const std::map<Digest, std::filesystem::path>& blobs);
@@ -144,7 +150,7 @@ class Deployer {
   std::map<Digest, Attempt> attempts_;
   std::map<std::string, std::string> alarms_;  // what -> reason
   std::set<Digest> refused_patches_;
-  std::set<Digest> damaged_;  // packages that are no base any more, until they are kept anew
+  std::set<Digest> damaged_;  // no base and not held, until they are kept anew
   LayerTraffic layers_;
   struct LayerCounters {
     Counter *whole, *patch, *patched, *held, *refused;

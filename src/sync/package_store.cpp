@@ -1,11 +1,15 @@
 #include "sync/package_store.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <charconv>
 #include <system_error>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "codec/json.h"
+#include "oci/digest_file.h"
 #include "oci/manifest.h"
 #include "oci/media_types.h"
 #include "storage/file.h"
@@ -39,6 +43,31 @@ Result<std::string> ReadVerified(const std::filesystem::path& path, const Digest
   if (hasher.Finish() == digest) return bytes;
   return Fail(ErrorCode::kDataLoss, "{} is damaged: it is not {}", path.string(),
               digest.ToString());
+}
+
+// What the system remembers of a file says nothing about the disk.
+void ForgetCached(const std::filesystem::path& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return;
+  ::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+  ::close(file);
+}
+
+Status CheckHeldFile(const HeldFile& held, const ReadPace& pace) {
+  ForgetCached(held.path);
+  DigestHasher hasher(held.digest.algorithm());
+  bool stopped = false;
+  const Status read = ReadPieces(held.path, 0, [&](std::string_view piece) -> Status {
+    hasher.Update(piece);
+    stopped = !pace(piece.size());
+    if (stopped) return Fail(ErrorCode::kUnavailable, "the check was stopped");
+    return {};
+  });
+  if (stopped) return read;
+  if (!read) return Fail(ErrorCode::kDataLoss, "{}", read.error().message());
+  if (hasher.Finish() == held.digest) return {};
+  return Fail(ErrorCode::kDataLoss, "{} is not {}", held.path.filename().string(),
+              held.digest.ToString());
 }
 
 }  // namespace
@@ -116,6 +145,17 @@ Result<std::vector<HeldFile>> PackageStore::FilesOf(const Digest& package) const
                      PackagePath(package) / layer.Annotation(annotations::kModelFilePath),
                      package});
   return files;
+}
+
+Status PackageStore::Check(const Digest& package, const ReadPace& pace) const {
+  std::error_code error;
+  if (!std::filesystem::exists(PackagePath(package), error))
+    return Fail(ErrorCode::kNotFound, "{} is not on this site", package.ToString());
+  ForgetCached(PackagePath(package, ".manifest"));
+  const auto files = FilesOf(package);
+  if (!files) return Fail(ErrorCode::kDataLoss, "{}", files.error().message());
+  for (const HeldFile& file : *files) SKERRY_RETURN_IF_ERROR(CheckHeldFile(file, pace));
+  return {};
 }
 
 Result<std::filesystem::path> PackageStore::Unpack(const ModelRef& ref,

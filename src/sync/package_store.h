@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -23,6 +24,9 @@
 #include "trust/desired_state.h"
 
 namespace skerry {
+
+// Called after so many bytes were read; waits as long as that is worth. false: stop.
+using ReadPace = std::function<bool(std::size_t bytes)>;
 
 // A package that passed the gate, ready for LoadPackage.
 struct AdmittedPackage {
@@ -51,6 +55,10 @@ class PackageStore {
   // Every package that is here whole as far as its manifest tells, and the files of one.
   std::vector<Digest> Held() const;
   Result<std::vector<HeldFile>> FilesOf(const Digest& package) const;
+  // Reads the manifest and every file of a package from the disk, not from memory, and compares
+  // the digests. kDataLoss says what is damaged, missing or unreadable, kNotFound that there is no
+  // such package, kUnavailable that `pace` stopped it. From any thread.
+  Status Check(const Digest& package, const ReadPace& pace) const;
   // Unpacks under a temporary name; the caller checks it, then Keep or Drop.
   Result<std::filesystem::path> Unpack(const ModelRef& ref, std::string_view manifest_bytes,
                                        const BlobGetter& get_blob);

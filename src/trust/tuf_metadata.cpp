@@ -120,7 +120,7 @@ Result<std::map<std::string, TufFileRef>> ReadFiles(const JsonObject& object) {
 Status CheckRoleName(const std::string& name) {
   const bool plain = !name.empty() && name.size() <= limits::kTufRoleNameBytes &&
                      name.front() != '.' && name.find_first_of("/\\%?#") == std::string::npos &&
-                     std::ranges::none_of(name, [](char c) { return c > 0 && c < ' '; });
+                     std::ranges::none_of(name, [](char c) { return c >= 0 && c < ' '; });
   if (plain && std::ranges::find(kTopRoles, name) == kTopRoles.end()) return {};
   return Fail(ErrorCode::kInvalidArgument, "\"{}\" is no name for a delegated role", name);
 }

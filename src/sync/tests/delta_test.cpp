@@ -188,8 +188,10 @@ TEST_F(DeltaTest, DamagedBaseCostsNothingAndTheLayerComesWhole) {
       << "manifest, referrers, the signature's manifest and layer, config, notes: no patch";
 }
 
-TEST_F(DeltaTest, DamagedPackageIsNotToldOfAsABase) {
+TEST_F(DeltaTest, DamagedPackageIsNotToldOfAsABaseAndIsFetchedAnew) {
   std::ofstream(FileOf(first_, "notes.md"), std::ios::trunc) << "gone";
+  EXPECT_EQ(deployer_->CheckHeld([](std::size_t) { return true; }), 1U);
+  EXPECT_THAT(deployer_->facts().packages, IsEmpty());
   DesiredState state;
   state.version = 2;
   state.active = PublishWithNotes("two", "2", 60, new_notes_);
@@ -197,11 +199,17 @@ TEST_F(DeltaTest, DamagedPackageIsNotToldOfAsABase) {
   ArtifactTufSource tuf = ArtifactTufSource::Make(hub_.SetDesired(state)).value();
   identity_->FollowDesired(tuf).value();
   OfferPatch(MakePatch(old_notes_, new_notes_).value(), old_notes_);
-  RegistrySource source(
-      client_, Path("site/sync/incoming"), {},
-      [this](const Digest& target, const std::vector<Digest>&) { return delta_(target); });
+  std::vector<Digest> told;
+  RegistrySource source(client_, Path("site/sync/incoming"), {},
+                        [&](const Digest& target, const std::vector<Digest>& holds) {
+                          told.insert(told.end(), holds.begin(), holds.end());
+                          return delta_(target);
+                        });
   deployer_->Reconcile(source);
-  EXPECT_THAT(deployer_->facts().packages, ElementsAre(state.active.digest));
+  EXPECT_THAT(told, testing::Not(testing::Contains(first_.digest)));
+  EXPECT_EQ(NotesOf(first_), old_notes_);
+  EXPECT_THAT(deployer_->facts().packages,
+              testing::UnorderedElementsAre(state.active.digest, first_.digest));
 }
 
 TEST_F(DeltaTest, CutPatchGoesOnAtTheByte) {

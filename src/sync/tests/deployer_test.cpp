@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <future>
 
 #include "base/limits.h"
 #include "http/client.h"
+#include "sync/package_check.h"
 #include "sync/tests/site_fixture.h"
 #include "sync/tuf_artifact.h"
 #include "trust/certificate_times.h"
@@ -160,6 +162,58 @@ TEST_F(DeployerTest, FallbackIsFetchedBesideTheActiveOneAndUsedWhenThatIsDamaged
   EXPECT_EQ(deployer_->Reconcile(source_)[0].result, DeployResult::kApplied)
       << "the damaged one is fetched anew";
   EXPECT_THAT(target_.models, ElementsAre(first_, second_));
+}
+
+TEST_F(DeployerTest, WhatRotsOnTheDiskIsFoundBeforeItIsNeededAndFetchedAnew) {
+  DesiredState state = State(1, second_);
+  state.fallback = first_;
+  Follow(state);
+  const ReadPace at_once = [](std::size_t) { return true; };
+  EXPECT_EQ(deployer_->CheckHeld(at_once), 0U);
+  for (const auto& [ref, file] :
+       {std::pair(first_, "model.onnx"), std::pair(second_, "schema.json")}) {
+    const std::filesystem::path path =
+        Path("site") / "packages" / fmt::format("{}-{}", ref.digest.algorithm(), ref.digest.hex()) /
+        file;
+    const std::string whole = Must(ReadFile(path, 1U << 20U));
+    std::string rotten = whole;
+    rotten[rotten.size() / 2] = static_cast<char>(rotten[rotten.size() / 2] ^ 1);
+    std::ofstream(path) << rotten;
+    EXPECT_EQ(deployer_->CheckHeld([](std::size_t) { return false; }), 0U) << "it was stopped";
+    EXPECT_EQ(deployer_->CheckHeld(at_once), 1U);
+    EXPECT_EQ(deployer_->CheckHeld(at_once), 0U) << "it is known";
+    EXPECT_THAT(deployer_->facts().alarms,
+                ElementsAre(testing::AllOf(HasSubstr(ref.ToString()), HasSubstr(file),
+                                           HasSubstr("damaged"))));
+    EXPECT_THAT(deployer_->facts().packages, testing::Not(testing::Contains(ref.digest)));
+    const auto outcomes = deployer_->Reconcile(source_);
+    const DeployOutcome& again = outcomes[ref == second_ ? 0 : 1];
+    EXPECT_EQ(again.result, DeployResult::kApplied) << again.reason;
+    EXPECT_THAT(again.reason, HasSubstr("were here"))
+        << "the files that are whole come from the disk";
+    EXPECT_EQ(Must(ReadFile(path, 1U << 20U)), whole);
+    EXPECT_THAT(deployer_->facts().alarms, IsEmpty());
+    EXPECT_EQ(deployer_->CheckHeld(at_once), 0U);
+  }
+  EXPECT_THAT(target_.models, ElementsAre(second_)) << "what runs goes on";
+}
+
+TEST_F(DeployerTest, TheCheckRunsByItselfAtItsPaceAndEndsAtOnce) {
+  Follow(State(1, first_));
+  std::ofstream(Path("site/packages") /
+                    fmt::format("{}-{}", first_.digest.algorithm(), first_.digest.hex()) /
+                    "model.onnx",
+                std::ios::app)
+      << "rot";
+  std::promise<void> found;
+  PackageCheck check(*deployer_,
+                     {.delay = std::chrono::milliseconds(1), .interval = std::chrono::hours(1)},
+                     [&] { found.set_value(); });
+  check.Start();
+  EXPECT_EQ(found.get_future().wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  PackageCheck slow(*deployer_, {.delay = std::chrono::milliseconds(0), .bytes_per_second = 1}, {});
+  slow.Start();
+  slow.Stop();  // within hours else
 }
 
 TEST_F(DeployerTest, PackagesThatNoDesiredStateNamesAreRemoved) {

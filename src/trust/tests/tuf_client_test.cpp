@@ -377,6 +377,25 @@ TEST(TufMetadata, MalformedDocumentsAreRefused) {
       HasSubstr("version"));
 }
 
+TEST(TufMetadata, NamesOfRolesThatAreNoFileNamesAreRefused) {
+  const auto read = [](const std::string& name) {
+    TufTargets targets;
+    targets.version = 1;
+    Json body = targets.ToJson();
+    body["delegations"] = {
+        {"keys", Json::object()},
+        {"roles", {{{"name", name}, {"keyids", Json::array()}, {"threshold", 1}}}}};
+    return TufTargets::FromJson(body).has_value();
+  };
+  EXPECT_TRUE(read("polar"));
+  EXPECT_TRUE(read("\xC3\xA9"));
+  for (const std::string& name :
+       {std::string("a\0b", 3), std::string("\0", 1), std::string("a\nb"), std::string(""),
+        std::string(".."), std::string("a/b"), std::string("a\\b"), std::string("a%2fb"),
+        std::string("root"), std::string(129, 'a')})
+    EXPECT_FALSE(read(name)) << Json(name);
+}
+
 TEST(TufMetadata, PatternsMatchPartByPart) {
   TufDelegation delegation;
   delegation.paths = {"sites/*/*", "exact", "a?c/[xy]"};
