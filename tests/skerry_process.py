@@ -38,9 +38,9 @@ def train_package(directory):
 class Served:
     """A long-running command that has said where it listens: `url`, and with grpc=True also `grpc` (ADDRESS:PORT)."""
 
-    def __init__(self, *args, grpc=False, environment=None):
+    def __init__(self, *args, grpc=False, environment=None, program=SKERRY):
         self.log = tempfile.TemporaryFile()  # a pipe that nobody reads would stop the process once it is full
-        self.process = subprocess.Popen([SKERRY, *map(str, args)], stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
+        self.process = subprocess.Popen([program, *map(str, args)], stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
         self.line = self.process.stdout.readline()
         match = re.search(r"https?://\S+", self.line)
         self.url = match.group(0) if match else ""

@@ -46,7 +46,8 @@ install_all() {
   done
   mkdir -p "$units"
   for unit in $services; do
-    sed "s|/usr/bin/skerry|$prefix/bin/skerry|; s|^Documentation=.*|Documentation=file://$prefix/lib/skerry/doc/deploy.md|" "systemd/$unit" >"$units/$unit"
+    # A site runs under the launcher, which can be told by the hub to try another release (deploy.md, "Upgrade").
+    sed "s|/usr/bin/skerry site|$prefix/lib/skerry/skerry-launcher site|; s|/usr/bin/skerry|$prefix/bin/skerry|; s|^Documentation=.*|Documentation=file://$prefix/lib/skerry/doc/deploy.md|" "systemd/$unit" >"$units/$unit"
   done
   cp -R doc "$prefix/lib/skerry/doc"
   manager daemon-reload

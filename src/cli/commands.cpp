@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/service_manager.h"
 #include "cli/command.h"
+#include "cli/release_command.h"
 #include "cli/trust_command.h"
 #include "hub/retrain_run.h"
 #include "hub/segment_trial.h"
@@ -29,9 +30,9 @@ constexpr std::array kCommands{
             &DeclareCompact},
     Command{"pack", "make an OCI artifact (ModelPack) of a model package, as an image layout",
             "skerry pack milling --name milling --version 1 --out milling.oci", &DeclarePack},
-    Command{"sign", "sign the packed model in a layout (a cosign bundle v0.3)",
+    Command{"sign", "sign the packed model or release in a layout (a cosign bundle v0.3)",
             "skerry sign milling.oci --key model.key", &DeclareSign},
-    Command{"verify", "verify the signatures of a packed model in a layout",
+    Command{"verify", "verify the signatures of a packed model or release in a layout",
             "skerry verify milling.oci --key model.pub", &DeclareVerify},
     Command{"push", "push a layout's artifacts to an OCI registry",
             "skerry push milling.oci --hub hub-data", &DeclarePush},
@@ -52,6 +53,9 @@ constexpr std::array kCommands{
     Command{"deploy", "say which model and policy sites should run",
             "skerry deploy milling:1 --policy milling:1 --sites north,south --hub hub-data",
             &DeclareDeploy},
+    Command{"release", "pack releases of skerry itself, and say which one sites should run",
+            "skerry release deploy skerry-linux-amd64:0.2.0 --sites north --hub hub-data",
+            &DeclareRelease},
     Command{"trust", "show and turn the keys by which sites believe their hub",
             "skerry trust rotate timestamp --hub hub-data", &DeclareTrust},
     Command{"bundle", "export, import, inspect and verify what a courier carries",

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "cli/command.h"
 #include "cli/health.h"
+#include "cli/release_command.h"
 #include "cli/terminal.h"
 #include "storage/file.h"
 #include "tabular/engine.h"
@@ -31,6 +32,7 @@ Status HasSpace(const fs::path& data) {
 }
 
 constexpr std::chrono::seconds kPatience{10};
+constexpr std::chrono::seconds kScoringPatience{45};  // of a site that has just started
 
 std::vector<Finding> Examine(const fs::path& data) {
   std::vector<Finding> findings;
@@ -73,14 +75,20 @@ CommandRun DeclareDoctor(CLI::App& app) {
 CommandRun DeclareHealth(CLI::App& app) {
   struct Arguments {
     std::string url, data, ca;
+    bool scores = false;
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("url", args->url, "of serve or site: ready when its models are loaded");
   app.add_option("--data", args->data, "instead: data directory of a hub or site on this machine");
+  app.add_flag("--scores", args->scores,
+               "with the data directory of a site: whether it scores rows with the model in use");
   app.add_option("--ca", args->ca, "with an https URL: the authority to trust (PEM)");
   return [args]() -> Status {
     if (args->url.empty() == args->data.empty())
       return Fail(ErrorCode::kInvalidArgument, "name a URL or a data directory (--data)");
+    if (args->scores && args->data.empty())
+      return Fail(ErrorCode::kInvalidArgument, "--scores goes with a site's data directory");
+    if (args->scores) return ScoresAt(args->data, kScoringPatience);
     if (!args->data.empty()) return AnswersFor(args->data, kPatience);
     std::string ca_pem;
     if (!args->ca.empty()) {
@@ -90,9 +98,17 @@ CommandRun DeclareHealth(CLI::App& app) {
   };
 }
 
-CommandRun DeclareVersion(CLI::App&) {
-  return []() -> Status {
+CommandRun DeclareVersion(CLI::App& app) {
+  auto json = std::make_shared<bool>(false);
+  app.add_flag("--json", *json, "print what this release is, as in a release.json");
+  return [json]() -> Status {
+    const ReleaseFacts release = ThisRelease();
+    if (*json) {
+      std::printf("%s\n", release.ToJson().c_str());
+      return {};
+    }
     std::printf("skerry %s\n", SKERRY_VERSION);
+    if (release.version != release.build) std::printf("release %s\n", release.version.c_str());
     return {};
   };
 }

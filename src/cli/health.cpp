@@ -13,6 +13,12 @@ Status AnswersFor(const std::filesystem::path& data, std::chrono::milliseconds p
   return {};
 }
 
+Status ScoresAt(const std::filesystem::path& data, std::chrono::milliseconds patience) {
+  SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(data, patience));
+  SKERRY_RETURN_IF_ERROR(control.Post("/v1/site/check", Json::object()), control.url());
+  return {};
+}
+
 Status IsReady(const std::string& url, const std::string& ca_pem,
                std::chrono::milliseconds patience) {
   HttpClientOptions options;

@@ -14,6 +14,10 @@ namespace skerry {
 // takes the question and does not answer for `patience`.
 Status AnswersFor(const std::filesystem::path& data, std::chrono::milliseconds patience);
 
+// The same of a site, and that it scores rows with the model that it has; kFailedPrecondition with
+// its own words when it does not.
+Status ScoresAt(const std::filesystem::path& data, std::chrono::milliseconds patience);
+
 // The scoring server at this URL: kUnavailable with its own words until its models are loaded.
 // `ca_pem` is whom to trust with https; empty: the system's store.
 Status IsReady(const std::string& url, const std::string& ca_pem,

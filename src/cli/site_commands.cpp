@@ -1,21 +1,27 @@
 // site, hub, token, deploy, acknowledge, revoke, label, retrain, lineage, status: the two
 // long-running sides and what a person asks of them. Everything but `site` and `hub` talks to the
 // running process by its API.
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <thread>
 
+#include "base/environment.h"
 #include "cli/access_command.h"
 #include "cli/command.h"
 #include "cli/control_client.h"
 #include "cli/health.h"
+#include "cli/release_command.h"
 #include "cli/report_text.h"
 #include "cli/run_call.h"
 #include "cli/terminal.h"
 #include "codec/text.h"
 #include "http/url.h"
 #include "hub/hub.h"
+#include "launcher/slots.h"
 #include "site/site.h"
 #include "storage/file.h"
 #include "tabular/engine.h"
@@ -66,6 +72,9 @@ Status PrintStatus(ControlClient& control, bool as_json) {
   std::fputs(as_json ? DumpJsonPretty(Json(reconciliations)).c_str()
                      : ReconciliationText(reconciliations).c_str(),
              stdout);
+  if (as_json) return {};
+  SKERRY_ASSIGN_OR_RETURN(const std::string releases, ReleasesText(control));
+  if (!releases.empty()) std::printf("\n%s", releases.c_str());
   return {};
 }
 
@@ -179,6 +188,10 @@ CommandRun DeclareSite(CLI::App& app) {
     if (!args->scorer_keys.empty()) options.scorer_keys = args->scorer_keys;
     if (!args->local_policy.empty()) options.local_policy = args->local_policy;
     OverrideAccess(args->access, options.access);
+    options.build = SKERRY_VERSION;
+    options.slot = FromEnvironment(kSlotVariable);
+    // As by hand: what is under way is finished first.
+    options.on_release_staged = [] { kill(getpid(), SIGTERM); };
     SKERRY_ASSIGN_OR_RETURN(const auto site, Site::Start(options));
     std::printf("site: %s\n", site->url().c_str());
     if (site->grpc_port() != 0)

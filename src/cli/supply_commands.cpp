@@ -1,4 +1,4 @@
-// pack, sign, verify, push, pull: a model package as an OCI artifact.
+// pack, sign, verify, push, pull: a model package, or a release of skerry, as an OCI artifact.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -21,6 +21,7 @@
 #include "oci/modelpack.h"
 #include "oci/reference.h"
 #include "oci/registry_client.h"
+#include "oci/release.h"
 #include "storage/file.h"
 #include "train/import_model.h"
 
@@ -34,10 +35,12 @@ bool SpeaksOf(const Artifact& artifact, const Digest& subject) {
   return manifest && manifest->subject && manifest->subject->digest == subject;
 }
 
-// What a layout made by pack holds: one model, and the signatures and attestations about it.
+// What a layout made by pack holds: one model or release, and the signatures and attestations about
+// it.
 struct PackedModel {
   Artifact model;
   ModelPackFacts facts;
+  bool is_release = false;
   std::vector<Artifact> referrers;
   std::vector<Artifact> legacy;  // signatures in cosign's form before version 3
 };
@@ -48,17 +51,27 @@ Result<PackedModel> ReadPackedModel(const fs::path& layout) {
   std::vector<Artifact> others;
   for (const Descriptor& entry : reader.entries()) {
     SKERRY_ASSIGN_OR_RETURN(Artifact artifact, reader.Read(entry), layout.string());
-    if (artifact.manifest.artifact_type == media_types::kModelArtifact)
+    packed.is_release =
+        packed.is_release || artifact.manifest.artifact_type == media_types::kReleaseArtifact;
+    if (artifact.manifest.artifact_type == media_types::kModelArtifact ||
+        artifact.manifest.artifact_type == media_types::kReleaseArtifact)
       packed.model = std::move(artifact);
     else
       others.push_back(std::move(artifact));
   }
   if (packed.model.manifest_bytes.empty())
     return Fail(ErrorCode::kInvalidArgument,
-                "{} holds no packed model; make one with 'skerry pack'", layout.string());
+                "{} holds no packed model or release; make one with 'skerry pack' or "
+                "'skerry release pack'",
+                layout.string());
   SKERRY_ASSIGN_OR_RETURN(const std::string config,
                           packed.model.blobs.front().Read(limits::kManifestBytes));
-  SKERRY_ASSIGN_OR_RETURN(packed.facts, ReadModelPackFacts(config), layout.string());
+  if (packed.is_release) {
+    SKERRY_ASSIGN_OR_RETURN(ReleaseFacts release, ReleaseFacts::FromJson(config), layout.string());
+    packed.facts = {std::move(release.name), std::move(release.version)};
+  } else {
+    SKERRY_ASSIGN_OR_RETURN(packed.facts, ReadModelPackFacts(config), layout.string());
+  }
   for (Artifact& artifact : others) {
     const bool legacy = artifact.manifest.artifact_type == media_types::kLegacySignature;
     if (legacy)
@@ -69,11 +82,15 @@ Result<PackedModel> ReadPackedModel(const fs::path& layout) {
   return packed;
 }
 
+std::string RepositoryOf(const PackedModel& packed) {
+  return (packed.is_release ? "releases/" : "models/") + packed.facts.name;
+}
+
 Status WriteLayout(const fs::path& directory, const PackedModel& packed) {
   SKERRY_ASSIGN_OR_RETURN(LayoutWriter writer, LayoutWriter::Create(directory));
-  SKERRY_RETURN_IF_ERROR(
-      writer.AddArtifact(packed.model, {{std::string(annotations::kRefName), packed.facts.version},
-                                        {std::string(annotations::kKind), "model"}}));
+  SKERRY_RETURN_IF_ERROR(writer.AddArtifact(
+      packed.model, {{std::string(annotations::kRefName), packed.facts.version},
+                     {std::string(annotations::kKind), packed.is_release ? "release" : "model"}}));
   for (const Artifact& referrer : packed.referrers)
     SKERRY_RETURN_IF_ERROR(writer.AddArtifact(
         referrer, {{std::string(annotations::kKind),
@@ -157,7 +174,7 @@ Json AttestedBy(const PublicKey& key, const Digest& digest, std::string_view typ
 Json ChainOfTrust(const PackedModel& packed, const PublicKey& key,
                   const std::vector<std::string>& bundles) {
   const Digest& digest = packed.model.manifest.digest;
-  return {{"model", packed.facts.name + ":" + packed.facts.version},
+  return {{packed.is_release ? "release" : "model", packed.facts.name + ":" + packed.facts.version},
           {"digest", digest.ToString()},
           {"blobs", packed.model.blobs.size()},
           {"signed_by", key.key_id()},
@@ -167,11 +184,13 @@ Json ChainOfTrust(const PackedModel& packed, const PublicKey& key,
 
 void PrintChain(const Json& chain) {
   const std::string key = chain.at("signed_by").get<std::string>().substr(0, 16);
-  std::printf("%s %s\n", chain.at("model").get<std::string>().c_str(),
+  const char* const what = chain.contains("release") ? "release" : "model";
+  std::printf("%s %s\n", chain.at(what).get<std::string>().c_str(),
               chain.at("digest").get<std::string>().c_str());
   std::printf("1. every one of %zu blobs has the digest that the manifest names\n",
               chain.at("blobs").get<std::size_t>());
   std::printf("2. the manifest is signed by key %s\n", key.c_str());
+  if (chain.contains("release")) return;
   const Json& provenance = chain.at("provenance");
   if (provenance.is_null()) {
     std::puts("3. that key attests no provenance");
@@ -310,7 +329,7 @@ Result<PushTarget> OpenTarget(const PushArguments& args) {
 
 Status PushModel(const PushArguments& args, PushTarget& target) {
   SKERRY_ASSIGN_OR_RETURN(const PackedModel packed, ReadPackedModel(args.layout));
-  if (target.repository.empty()) target.repository = "models/" + packed.facts.name;
+  if (target.repository.empty()) target.repository = RepositoryOf(packed);
   if (target.tag.empty()) target.tag = packed.facts.version;
   RegistryClient registry(target.url, *target.http);
   SKERRY_RETURN_IF_ERROR(registry.PushArtifact(target.repository, target.tag, packed.model));
@@ -397,20 +416,23 @@ CommandRun DeclareSign(CLI::App& app) {
     bool legacy = false;
   };
   auto args = std::make_shared<Arguments>();
-  app.add_option("layout", args->layout, "a layout made by 'skerry pack'")->required();
+  app.add_option("layout", args->layout, "a layout made by 'skerry pack' or 'skerry release pack'")
+      ->required();
   app.add_option("--key", args->key, "a P-256 private key (PEM, mode 0600)")->required();
   app.add_flag("--legacy", args->legacy, "also in the form of cosign before version 3, as a tag");
   return [args]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::Load(args->key), args->key);
     SKERRY_ASSIGN_OR_RETURN(PackedModel packed, ReadPackedModel(args->layout));
     SKERRY_ASSIGN_OR_RETURN(Artifact signature, MakeCosignBundle(packed.model.manifest, key));
-    SKERRY_ASSIGN_OR_RETURN(std::vector<Artifact> attested, AttestModel(packed.model, key));
+    std::vector<Artifact> attested;
+    if (!packed.is_release) {
+      SKERRY_ASSIGN_OR_RETURN(attested, AttestModel(packed.model, key));
+    }
     packed.referrers.push_back(std::move(signature));
     for (Artifact& attestation : attested) packed.referrers.push_back(std::move(attestation));
     if (args->legacy) {
       SKERRY_ASSIGN_OR_RETURN(
-          Artifact image,
-          MakeLegacySignature(packed.model.manifest, "models/" + packed.facts.name, key));
+          Artifact image, MakeLegacySignature(packed.model.manifest, RepositoryOf(packed), key));
       packed.legacy.push_back(std::move(image));
     }
     SKERRY_RETURN_IF_ERROR(ReplaceLayout(args->layout, packed));
@@ -427,7 +449,7 @@ CommandRun DeclareVerify(CLI::App& app) {
     bool json = false;
   };
   auto args = std::make_shared<Arguments>();
-  app.add_option("layout", args->layout, "a layout with a packed model")->required();
+  app.add_option("layout", args->layout, "a layout with a packed model or release")->required();
   app.add_option("--key", args->key, "the public key (PEM) that must have signed it")->required();
   app.add_flag("--json", args->json, "print what is known as JSON, with the attestations");
   return [args]() -> Status {
@@ -447,7 +469,8 @@ CommandRun DeclareVerify(CLI::App& app) {
 
 CommandRun DeclarePush(CLI::App& app) {
   auto args = std::make_shared<PushArguments>();
-  app.add_option("layout", args->layout, "a layout made by 'skerry pack' or 'skerry image'")
+  app.add_option("layout", args->layout,
+                 "a layout made by 'skerry pack', 'skerry release pack' or 'skerry image'")
       ->required();
   app.add_option("--hub", args->hub, "data directory of the running hub: into its registry");
   app.add_option("--to", args->to, "instead: REGISTRY/REPOSITORY:TAG of any OCI registry");

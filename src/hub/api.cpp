@@ -32,6 +32,7 @@ const HubApi::ApiRoute HubApi::kRoutes[] = {
     {"GET", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::GetReceipt},
     {"POST", "/v1/sites/{site}/receipt", Access::kSite, &HubApi::PostReceipt},
     {"PUT", "/v1/sites/{site}/desired", Access::kAdmin, &HubApi::PutDesired},
+    {"PUT", "/v1/sites/{site}/release", Access::kAdmin, &HubApi::PutRelease},
     {"POST", "/v1/sites/{site}/deltas", Access::kSite, &HubApi::FindDelta},
 
     {"GET", "/tuf/metadata/{file}", Access::kAnySite, &HubApi::GetTufMetadata},
@@ -174,7 +175,8 @@ Status HubApi::AuthorizeRegistry(const HttpRequest& request, std::string_view re
   const std::string own = fmt::format("sites/{}/", site);
   const bool pull = action == RegistryAction::kPull;
   const bool shared = repository.empty() || repository.starts_with("models/") ||
-                      repository.starts_with("policies/") || repository == kDeltaRepository;
+                      repository.starts_with("policies/") || repository.starts_with("releases/") ||
+                      repository == kDeltaRepository;
   if (pull && (shared || repository.starts_with(own))) return {};
   if (action == RegistryAction::kPush && repository == own + "outbox") return {};
   return Fail(ErrorCode::kPermissionDenied, "the site {} may not do this in {}", site,

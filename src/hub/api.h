@@ -73,8 +73,8 @@ class HubApi {
   // By which sites reach this hub; goes into join tokens.
   void SetUrl(std::string url);
 
-  // For the registry's hook: the admin may do everything, a site may read models, policies and
-  // patches and use its own outbox and receipts.
+  // For the registry's hook: the admin may do everything, a site may read models, policies,
+  // releases and patches and use its own outbox and receipts.
   Status AuthorizeRegistry(const HttpRequest& request, std::string_view repository,
                            RegistryAction action);
   // What a 401 of the registry asks for.
@@ -118,6 +118,7 @@ class HubApi {
   Result<HttpResponse> GetReceipt(const HttpRequest& request);
   Result<HttpResponse> PostReceipt(const HttpRequest& request);
   Result<HttpResponse> PutDesired(const HttpRequest& request);
+  Result<HttpResponse> PutRelease(const HttpRequest& request);
   Result<HttpResponse> FindDelta(const HttpRequest& request);
   Result<HttpResponse> ListBundles(const HttpRequest& request);
   Result<HttpResponse> ImportBundle(const HttpRequest& request);

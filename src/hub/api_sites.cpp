@@ -276,6 +276,17 @@ Result<HttpResponse> HubApi::PutDesired(const HttpRequest& request) {
   return HttpResponse::JsonText(200, state.ToJson());
 }
 
+Result<HttpResponse> HubApi::PutRelease(const HttpRequest& request) {
+  SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body, limits::kDesiredStateBytes));
+  const JsonObject object(body, "release");
+  SKERRY_RETURN_IF_ERROR(object.ForbidOthers({"release", "may_be_older"}));
+  ReleaseRequest wanted{.site = request.Param("site"), .release = {}, .may_be_older = false};
+  SKERRY_ASSIGN_OR_RETURN(wanted.release, object.StringOr("release", ""));
+  SKERRY_ASSIGN_OR_RETURN(wanted.may_be_older, object.BoolOr("may_be_older", false));
+  SKERRY_ASSIGN_OR_RETURN(const DesiredState state, parts_.desired->SetRelease(wanted));
+  return HttpResponse::JsonText(200, state.ToJson());
+}
+
 // Of what the site's desired state names alone: it can make this hub work for nothing else.
 Result<HttpResponse> HubApi::FindDelta(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body, limits::kDeltaRequestBytes));

@@ -234,7 +234,7 @@ Status BundleDesk::AddSupply(std::string_view site, std::span<const std::string>
   return {};
 }
 
-Result<std::vector<Digest>> BundleDesk::HeldBy(std::string_view site) {
+Result<std::optional<SiteStatus>> BundleDesk::StatusOf(std::string_view site) {
   std::string text;
   const Status read = parts_.store->Read([&](Database& db) -> Status {
     SiteDirectory sites(db);
@@ -244,9 +244,30 @@ Result<std::vector<Digest>> BundleDesk::HeldBy(std::string_view site) {
     return {};
   });
   if (!read) return tl::make_unexpected(read.error());
-  if (text.empty()) return std::vector<Digest>();
+  if (text.empty()) return std::optional<SiteStatus>();
   SKERRY_ASSIGN_OR_RETURN(SiteStatus status, SiteStatus::FromJson(text));
-  return std::move(status.packages);
+  return std::optional(std::move(status));
+}
+
+Result<std::vector<Digest>> BundleDesk::HeldBy(std::string_view site) {
+  SKERRY_ASSIGN_OR_RETURN(std::optional<SiteStatus> status, StatusOf(site));
+  return status ? std::move(status->packages) : std::vector<Digest>();
+}
+
+Status BundleDesk::AddRelease(std::string_view site, const ReleaseRef& release,
+                              CarriedLayers layers, BundleWriter& writer) {
+  SKERRY_ASSIGN_OR_RETURN(const std::optional<SiteStatus> status, StatusOf(site));
+  if (status && status->release && layers == CarriedLayers::kWhatIsMissing) {
+    const ReportedRelease& runs = *status->release;
+    if (runs.digest ? *runs.digest == release.digest : runs.version == release.version) return {};
+  }
+  SKERRY_ASSIGN_OR_RETURN(const Artifact artifact, parts_.shelf->ReleaseArtifact(release));
+  SKERRY_RETURN_IF_ERROR(writer.AddArtifact(BundleKind::kRelease, release.ToString(), artifact));
+  SKERRY_ASSIGN_OR_RETURN(const auto signatures, parts_.shelf->Signatures(release));
+  for (const Artifact& signature : signatures)
+    SKERRY_RETURN_IF_ERROR(
+        writer.AddArtifact(BundleKind::kSignature, release.ToString(), signature));
+  return {};
 }
 
 Status BundleDesk::AddDesired(std::string_view site, CarriedLayers layers, BundleWriter& writer,
@@ -263,6 +284,7 @@ Status BundleDesk::AddDesired(std::string_view site, CarriedLayers layers, Bundl
     SKERRY_RETURN_IF_ERROR(
         writer.AddArtifact(BundleKind::kPolicy, desired->policy->ToString(), policy));
   }
+  if (desired->release) SKERRY_RETURN_IF_ERROR(AddRelease(site, *desired->release, layers, writer));
   std::vector<Digest> holds;
   if (layers == CarriedLayers::kWhatIsMissing) {
     SKERRY_ASSIGN_OR_RETURN(holds, HeldBy(site));

@@ -25,6 +25,7 @@
 #include "hub/receipt_shelf.h"
 #include "hub/store.h"
 #include "oci/registry.h"
+#include "outbox/site_status.h"
 #include "sync/bundle.h"
 #include "sync/custody.h"
 #include "sync/supply.h"
@@ -88,6 +89,9 @@ class BundleDesk {
   using Remarks = std::map<std::string, std::string>;
   Status AddDesired(std::string_view site, CarriedLayers layers, BundleWriter& writer,
                     Remarks& remarks);
+  // Nothing where the site runs it, as its newest status says, unless everything is to be carried.
+  Status AddRelease(std::string_view site, const ReleaseRef& release, CarriedLayers layers,
+                    BundleWriter& writer);
   Status AddModel(const ModelRef& model, const std::vector<Digest>& holds, BundleWriter& writer,
                   Remarks& remarks);
   // None when it would carry all the same.
@@ -96,6 +100,8 @@ class BundleDesk {
   // The packages that the site holds, as its newest status says; none of a site that has joined
   // anew since, since its disk may be another.
   Result<std::vector<Digest>> HeldBy(std::string_view site);
+  // The newest status, of a site that has not joined anew since.
+  Result<std::optional<SiteStatus>> StatusOf(std::string_view site);
   Status Note(std::string_view action, const BundleReport& report);
 
   BundleDeskParts parts_;

@@ -19,6 +19,52 @@ Result<std::optional<DesiredState>> Load(Database& db, std::string_view site) {
 
 }  // namespace
 
+Result<std::uint64_t> DesiredDesk::NextVersion(Database& db, std::uint64_t before) {
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t floor, TrustDesk::VersionFloor(db));
+  return std::max(before, floor) + 1;
+}
+
+Status DesiredDesk::Put(Database& db, DesiredState& state) {
+  state.issued_at_us = clock_->UtcMicros();
+  SKERRY_ASSIGN_OR_RETURN(
+      SqlStatement put,
+      db.Prepare("INSERT OR REPLACE INTO desired(site, version, json) VALUES(?, ?, ?)"));
+  put.Bind(1, state.site).Bind(2, state.version).Bind(3, state.ToJson());
+  SKERRY_RETURN_IF_ERROR(put.Run());
+  return trust_->Publish(db, DesiredStatePath(state.site), state.ToJson());
+}
+
+Result<DesiredState> DesiredDesk::SetRelease(const ReleaseRequest& request) {
+  std::optional<ReleaseRef> release;
+  if (!request.release.empty()) {
+    SKERRY_ASSIGN_OR_RETURN(release, shelf_->FindRelease(request.release));
+    release->may_be_older = request.may_be_older;
+  }
+  DesiredState state;
+  Status written = store_->Write([&](Database& db) -> Status {
+    SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const SiteRecord known,
+                            SiteDirectory(db).Find(request.site));
+    SKERRY_ASSIGN_OR_RETURN(auto before, Load(db, request.site));
+    if (!before)
+      return Fail(ErrorCode::kFailedPrecondition,
+                  "the site {} has no desired state yet: name its model and policy first "
+                  "(skerry deploy)",
+                  request.site);
+    state = *std::move(before);
+    SKERRY_ASSIGN_OR_RETURN(state.version, NextVersion(db, state.version));
+    state.release = release;
+    if (state.release) state.release->since = state.version;
+    state.model_key_pems = {model_key_->public_key().ToPem()};
+    SKERRY_RETURN_IF_ERROR(Put(db, state));
+    return AuditLog(db).Append(state.issued_at_us, "admin", "release.set", request.site,
+                               {{"version", state.version},
+                                {"release", request.release},
+                                {"may_be_older", request.may_be_older}});
+  });
+  SKERRY_RETURN_IF_ERROR(std::move(written));
+  return state;
+}
+
 Result<DesiredState> DesiredDesk::Set(const DesiredRequest& request) {
   DesiredState state;
   state.site = request.site;
@@ -34,15 +80,9 @@ Result<DesiredState> DesiredDesk::Set(const DesiredRequest& request) {
     SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const SiteRecord known,
                             SiteDirectory(db).Find(request.site));
     SKERRY_ASSIGN_OR_RETURN(const auto before, Load(db, request.site));
-    SKERRY_ASSIGN_OR_RETURN(const std::uint64_t floor, TrustDesk::VersionFloor(db));
-    state.version = std::max(before ? before->version : 0, floor) + 1;
-    state.issued_at_us = clock_->UtcMicros();
-    SKERRY_ASSIGN_OR_RETURN(
-        SqlStatement put,
-        db.Prepare("INSERT OR REPLACE INTO desired(site, version, json) VALUES(?, ?, ?)"));
-    put.Bind(1, request.site).Bind(2, state.version).Bind(3, state.ToJson());
-    SKERRY_RETURN_IF_ERROR(put.Run());
-    SKERRY_RETURN_IF_ERROR(trust_->Publish(db, DesiredStatePath(request.site), state.ToJson()));
+    if (before) state.release = before->release;
+    SKERRY_ASSIGN_OR_RETURN(state.version, NextVersion(db, before ? before->version : 0));
+    SKERRY_RETURN_IF_ERROR(Put(db, state));
     return AuditLog(db).Append(state.issued_at_us, "admin", "desired.set", request.site,
                                {{"version", state.version},
                                 {"model", request.model},

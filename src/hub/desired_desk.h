@@ -24,18 +24,31 @@ struct DesiredRequest {
   std::string policy;    // empty: none
 };
 
+struct ReleaseRequest {
+  std::string site;
+  std::string release;  // "skerry-linux-amd64:0.2.0"; empty: that which runs
+  bool may_be_older = false;
+};
+
 class DesiredDesk {
  public:
   DesiredDesk(HubStore& store, ModelShelf& shelf, TrustDesk& trust, const PrivateKey& model_key,
               const Clock& clock)
       : store_(&store), shelf_(&shelf), trust_(&trust), model_key_(&model_key), clock_(&clock) {}
 
-  // kNotFound for an unknown site, model or policy.
+  // kNotFound for an unknown site, model or policy. The release stays.
   Result<DesiredState> Set(const DesiredRequest& request);
+  // The same desired state with another release of skerry, or none; kFailedPrecondition before the
+  // first Set.
+  Result<DesiredState> SetRelease(const ReleaseRequest& request);
   // Nothing until Set.
   Result<std::optional<DesiredState>> Current(std::string_view site);
 
  private:
+  static Result<std::uint64_t> NextVersion(Database& db, std::uint64_t before);
+  // Keeps the state under its version, and publishes it.
+  Status Put(Database& db, DesiredState& state);
+
   HubStore* store_;
   ModelShelf* shelf_;
   TrustDesk* trust_;

@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 std::string ModelRepository(std::string_view name) { return fmt::format("models/{}", name); }
 std::string PolicyRepository(std::string_view name) { return fmt::format("policies/{}", name); }
 
+std::string ReleaseRepository(std::string_view name) { return fmt::format("releases/{}", name); }
+
 }  // namespace
 
 Result<std::pair<std::string, std::string>> ParseNameAndVersion(std::string_view what,
@@ -46,6 +48,13 @@ Result<PolicyRef> ModelShelf::FindPolicy(std::string_view text) {
   SKERRY_ASSIGN_OR_RETURN(Digest digest,
                           registry_->Resolve(PolicyRepository(parts.first), parts.second));
   return PolicyRef{std::move(parts.first), std::move(parts.second), std::move(digest)};
+}
+
+Result<ReleaseRef> ModelShelf::FindRelease(std::string_view text) {
+  SKERRY_ASSIGN_OR_RETURN(auto parts, ParseNameAndVersion("release", text));
+  SKERRY_ASSIGN_OR_RETURN(Digest digest,
+                          registry_->Resolve(ReleaseRepository(parts.first), parts.second));
+  return ReleaseRef{std::move(parts.first), std::move(parts.second), std::move(digest), false, 0};
 }
 
 Result<std::vector<ShelvedModel>> ModelShelf::List() {
@@ -188,9 +197,21 @@ Result<Artifact> ModelShelf::ModelArtifact(const ModelRef& model) {
 }
 
 Result<std::vector<Artifact>> ModelShelf::Signatures(const ModelRef& model) {
-  const std::string repository = ModelRepository(model.name);
-  SKERRY_ASSIGN_OR_RETURN(const auto referrers, registry_->Referrers(repository, model.digest,
-                                                                     media_types::kSigstoreBundle));
+  return SignaturesIn(ModelRepository(model.name), model.digest);
+}
+
+Result<std::vector<Artifact>> ModelShelf::Signatures(const ReleaseRef& release) {
+  return SignaturesIn(ReleaseRepository(release.name), release.digest);
+}
+
+Result<Artifact> ModelShelf::ReleaseArtifact(const ReleaseRef& release) {
+  return registry_->GetArtifact(ReleaseRepository(release.name), release.digest.ToString());
+}
+
+Result<std::vector<Artifact>> ModelShelf::SignaturesIn(const std::string& repository,
+                                                       const Digest& subject) {
+  SKERRY_ASSIGN_OR_RETURN(const auto referrers,
+                          registry_->Referrers(repository, subject, media_types::kSigstoreBundle));
   std::vector<Artifact> signatures;
   for (const Descriptor& referrer : referrers) {
     if (!MayBeSignature(referrer)) continue;

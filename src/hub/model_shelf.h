@@ -1,5 +1,6 @@
-// Models and policies that the hub holds, in its own registry: models/<name>:<version> with their
-// signatures as referrers, policies/<name>:<version>.
+// Models, policies and releases of skerry that the hub holds, in its own registry:
+// models/<name>:<version> and releases/<name>:<version> with their signatures as referrers,
+// policies/<name>:<version>.
 //
 // Borrows the registry and the keys; thread-safe. What Put* stored is durable on return.
 #pragma once
@@ -36,6 +37,7 @@ class ModelShelf {
   // "milling:1". kInvalidArgument against the grammar, kNotFound when the registry has no such tag.
   Result<ModelRef> FindModel(std::string_view text);
   Result<PolicyRef> FindPolicy(std::string_view text);
+  Result<ReleaseRef> FindRelease(std::string_view text);
   Result<std::vector<ShelvedModel>> List();
 
   // kAlreadyExists when the version is taken.
@@ -64,10 +66,13 @@ class ModelShelf {
   Result<Artifact> ModelArtifact(const ModelRef& model);
   Result<std::vector<Artifact>> Signatures(const ModelRef& model);
   Result<Artifact> PolicyArtifact(const PolicyRef& policy);
+  Result<Artifact> ReleaseArtifact(const ReleaseRef& release);
+  Result<std::vector<Artifact>> Signatures(const ReleaseRef& release);
 
  private:
   Status CheckVersionIsFree(std::string_view repository, std::string_view version,
                             const Artifact& artifact);
+  Result<std::vector<Artifact>> SignaturesIn(const std::string& repository, const Digest& subject);
   Result<Json> ReadDocumentOf(const ModelRef& model, std::string_view file);
 
   Registry* registry_;

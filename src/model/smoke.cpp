@@ -131,7 +131,18 @@ Status Verdict(int status, bool killed, std::string reason, const SmokeLimits& l
               reason.empty() ? fmt::format("exit status {}", WEXITSTATUS(status)) : reason);
 }
 
-Status ScoreManyRows(std::shared_ptr<const ModelPackage> package) {
+Status LoadAndScore(const std::filesystem::path& path) {
+  if (!std::filesystem::is_directory(path)) {
+    SKERRY_ASSIGN_OR_RETURN(const auto bare, LoadBareOnnx(path, "smoke"));
+    return {};
+  }
+  SKERRY_ASSIGN_OR_RETURN(auto package, LoadPackage(path, {}));
+  return ScoreSampleRows(std::move(package));
+}
+
+}  // namespace
+
+Status ScoreSampleRows(std::shared_ptr<const ModelPackage> package) {
   RowBatch batch;
   batch.rows = kSmokeRows;
   for (std::size_t row = 0; row < kSmokeRows; ++row)
@@ -140,17 +151,6 @@ Status ScoreManyRows(std::shared_ptr<const ModelPackage> package) {
   batch.package = std::move(package);
   return ScoreRows(batch);
 }
-
-Status LoadAndScore(const std::filesystem::path& path) {
-  if (!std::filesystem::is_directory(path)) {
-    SKERRY_ASSIGN_OR_RETURN(const auto bare, LoadBareOnnx(path, "smoke"));
-    return {};
-  }
-  SKERRY_ASSIGN_OR_RETURN(auto package, LoadPackage(path, {}));
-  return ScoreManyRows(std::move(package));
-}
-
-}  // namespace
 
 Status SmokeRunInChild(const std::filesystem::path& self_executable,
                        const std::filesystem::path& package, const SmokeLimits& limits) {

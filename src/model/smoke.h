@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 
 #include "base/error.h"
 #include "base/limits.h"
@@ -23,6 +24,10 @@ struct SmokeLimits {
 // CPU, memory or wall limit); kInternal when no child could be started. Blocks; thread-safe.
 Status SmokeRunInChild(const std::filesystem::path& self_executable,
                        const std::filesystem::path& package, const SmokeLimits& limits = {});
+
+struct ModelPackage;
+// Scores rows at the edges of the package's reference, here; nobody is told of them.
+Status ScoreSampleRows(std::shared_ptr<const ModelPackage> package);
 
 // What the child runs: the exit status, 0 or 1, the reason on stderr.
 int SmokeMain(const std::filesystem::path& package);

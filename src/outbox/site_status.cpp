@@ -39,6 +39,17 @@ Status ReadPackages(const JsonObject& object, std::vector<Digest>& into) {
   return {};
 }
 
+Result<std::optional<ReportedRelease>> ReadRelease(const JsonObject& object) {
+  if (!object.Has("release")) return std::optional<ReportedRelease>();
+  SKERRY_ASSIGN_OR_RETURN(const JsonObject inner, object.Object("release"));
+  ReportedRelease release;
+  SKERRY_ASSIGN_OR_RETURN(release.version, inner.String("version"));
+  SKERRY_RETURN_IF_ERROR(CheckVersion("release version", release.version), "status.release");
+  SKERRY_ASSIGN_OR_RETURN(release.standing, inner.String("standing"));
+  SKERRY_ASSIGN_OR_RETURN(release.digest, OptionalDigestFromJson(inner, "digest"));
+  return std::optional(std::move(release));
+}
+
 }  // namespace
 
 std::string SiteStatus::ToJson() const {
@@ -68,6 +79,10 @@ std::string SiteStatus::ToJson() const {
     for (const Digest& package : packages) digests.push_back(package.ToString());
     document["packages"] = std::move(digests);
   }
+  if (release) {
+    document["release"] = Json{{"version", release->version}, {"standing", release->standing}};
+    if (release->digest) document["release"]["digest"] = release->digest->ToString();
+  }
   if (!certificate_request.empty()) document["certificate_request"] = certificate_request;
   return DumpJson(document);
 }
@@ -90,6 +105,7 @@ Result<SiteStatus> SiteStatus::FromJson(std::string_view json) {
   SKERRY_ASSIGN_OR_RETURN(status.active_model, object.StringOr("active_model", ""));
   SKERRY_ASSIGN_OR_RETURN(status.active_digest, OptionalDigestFromJson(object, "active_digest"));
   SKERRY_RETURN_IF_ERROR(ReadPackages(object, status.packages));
+  SKERRY_ASSIGN_OR_RETURN(status.release, ReadRelease(object));
   SKERRY_ASSIGN_OR_RETURN(status.desired_version, object.UintOr("desired_version", 0));
   SKERRY_ASSIGN_OR_RETURN(status.alarms, object.Strings("alarms"));
   if (status.alarms.size() > limits::kStatusAlarms)

@@ -34,6 +34,15 @@ struct PendingSegment {
   bool operator==(const PendingSegment&) const = default;
 };
 
+// Which skerry the site runs, and how it was put there: "unmanaged" (a package manager, a
+// container), "installed", "slot", "trial".
+struct ReportedRelease {
+  std::string version;
+  std::string standing;
+  std::optional<Digest> digest;  // of a release in a slot
+  bool operator==(const ReportedRelease&) const = default;
+};
+
 // Counters, `pending`, `unsealed_primary_rows` and `backlog_bytes` are of one moment: scored =
 // withheld + not_selected + shed + recalled + not_captured + (pending and unsealed primary rows)
 // + the primary rows that receipts have covered.
@@ -52,6 +61,7 @@ struct SiteStatus {
   // (oci/delta_artifact.h); at most limits::kDeltaHolds.
   std::vector<Digest> packages;
   std::uint64_t desired_version = 0;  // the one applied last; 0 before the first
+  std::optional<ReportedRelease> release;
   std::vector<std::string> alarms;
   std::uint64_t backlog_bytes = 0;
   std::string certificate_request;  // PEM, when the certificate is to be renewed; else ""

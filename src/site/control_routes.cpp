@@ -6,6 +6,7 @@
 #include "crypto/digest.h"
 #include "http/status.h"
 #include "model/scorer.h"
+#include "model/smoke.h"
 #include "policy/pseudonyms.h"
 #include "serve/batch_builder.h"
 #include "site/policy_replay.h"
@@ -71,6 +72,20 @@ Json DesiredJson(const ControlParts& parts) {
               {"root_version", parts.identity->root_version()}};
 }
 
+Json ReleaseJson(const ControlParts& parts) {
+  const RunningRelease release = parts.releases->running();
+  const std::optional<DesiredState> desired = parts.identity->desired();
+  Json json{{"version", release.facts.version},
+            {"build", release.facts.build},
+            {"architecture", release.facts.architecture},
+            {"data_format", release.facts.data.writes},
+            {"standing", ReleaseStandingName(release.standing)},
+            {"digest", release.digest ? Json(release.digest->ToString()) : Json(nullptr)},
+            {"wanted", nullptr}};
+  if (desired && desired->release) json["wanted"] = RefJson(desired->release);
+  return json;
+}
+
 Json LayersJson(const ControlParts& parts) {
   const LayerTraffic layers = parts.deployer->facts().layers;
   return Json{{"whole_bytes", layers.whole_bytes},         {"patch_bytes", layers.patch_bytes},
@@ -121,6 +136,7 @@ Result<Json> GetSite(const ControlParts& parts, const Json& /*body*/) {
               {"capture", parts.capture},
               {"clock", ClockQualityName(parts.clock->quality())},
               {"identity", IdentityJson(parts)},
+              {"release", ReleaseJson(parts)},
               {"model", RefJson(deployed.running)},
               {"policy", RefJson(deployed.policy)},
               {"desired", DesiredJson(parts)},
@@ -130,6 +146,15 @@ Result<Json> GetSite(const ControlParts& parts, const Json& /*body*/) {
               {"pending_primary_rows", outbox.unsealed_primary_rows + outbox.sealed_primary_rows},
               {"backlog_bytes", outbox.segment_bytes},
               {"alarms", parts.alarms()}};
+}
+
+// That this process scores: the trial of a release asks it.
+Result<Json> CheckScoring(const ControlParts& parts, const Json& /*body*/) {
+  std::shared_ptr<const ModelPackage> package = parts.active->package();
+  if (package == nullptr) return Json{{"model", nullptr}};
+  const std::string name = package->schema.model;
+  SKERRY_RETURN_IF_ERROR(ScoreSampleRows(std::move(package)), "scoring with " + name);
+  return Json{{"model", name}};
 }
 
 Json RatesJson(const OutboxRates& rates) {
@@ -444,6 +469,7 @@ Result<Json> RefusePolicy(const ControlParts& parts, const Json& body) {
 
 std::vector<Route> ControlRoutes(const ControlParts& parts) {
   return {MakeRoute(parts, "GET", "/v1/site", GetSite),
+          MakeRoute(parts, "POST", "/v1/site/check", CheckScoring),
           MakeRoute(parts, "GET", "/v1/outbox", GetOutbox),
           MakeRoute(parts, "POST", "/v1/rows/lookup", LookUpRows),
           MakeRoute(parts, "GET", "/v1/bundles", ListBundles),

@@ -1,9 +1,11 @@
 // The site's control API: what a person at the site, or `skerry` with --data, asks a running site.
 //
-//   GET  /v1/site            identity, model, desired state, policy, exchange, counters, alarms
-//   GET  /v1/outbox          backlog by stream, sizes, counters, withheld by rule
-//   POST /v1/rows/lookup     {"rows":["<row id>",...]} -> {"found","missing":[...],"fates":[...]}
-//   GET  /v1/bundles         which bundle was exported and imported by whom, when (sync/custody.h);
+//   GET  /v1/site            identity, release, model, desired state, policy, exchange, counters,
+//                            alarms
+//   POST /v1/site/check      scores rows with the model in use, of which nobody is told ->
+//   {"model"} GET  /v1/outbox          backlog by stream, sizes, counters, withheld by rule POST
+//   /v1/rows/lookup     {"rows":["<row id>",...]} -> {"found","missing":[...],"fates":[...]} GET
+//   /v1/bundles         which bundle was exported and imported by whom, when (sync/custody.h);
 //                            "receiver": to whom bundles for this site may be encrypted
 //   POST /v1/bundles/export  {"path","receiver"?} -> what was written (sync/bundle.h BundleReport)
 //   POST /v1/bundles/import  {"path"} -> what came of each part
@@ -51,6 +53,7 @@ struct ControlParts {
   PolicyDesk* desk = nullptr;
   const Journal* journal = nullptr;  // null when it is off
   Deployer* deployer = nullptr;
+  ReleaseInstaller* releases = nullptr;
   // Set once before the server starts; null without a hub URL.
   Exchange* exchange = nullptr;
   BundleProgress* bundle_progress = nullptr;

@@ -23,6 +23,7 @@
 #include "site/active_model.h"
 #include "site/capture_routes.h"
 #include "site/control_routes.h"
+#include "site/data_format.h"
 #include "site/policy_desk.h"
 #include "storage/claimed_directory.h"
 #include "storage/file.h"
@@ -77,6 +78,7 @@ struct Site::Parts {
   Status OpenData();
   Status OpenIdentity();
   Status OpenOutbox();
+  Status OpenReleases();
   Status OpenDeployer();
   Status MakeExchange();
   ControlParts MakeControl();
@@ -105,6 +107,7 @@ struct Site::Parts {
   std::unique_ptr<ActiveModel> active;
   std::unique_ptr<Journal> journal;  // null when it is off
   std::unique_ptr<OutboxCapture> capture;
+  std::unique_ptr<ReleaseInstaller> releases;
   std::unique_ptr<Deployer> deployer;
   std::atomic<std::uint64_t> applied_desired_version{0};
   std::unique_ptr<Exchange> exchange;
@@ -153,6 +156,7 @@ Status Site::Parts::OpenData() {
   options.data = std::filesystem::absolute(options.data);
   SKERRY_ASSIGN_OR_RETURN(DirectoryLock held, DirectoryLock::Acquire(options.data));
   lock.emplace(std::move(held));
+  SKERRY_RETURN_IF_ERROR(ClaimDataFormat(options.data));
   RemoveUnclaimed(kBundleStream, options.data);
   // One left behind by a process that was killed points nowhere.
   SKERRY_RETURN_IF_ERROR(RemoveFile(options.data / "endpoint.json"));
@@ -196,6 +200,21 @@ Status Site::Parts::OpenOutbox() {
   return {};
 }
 
+Status Site::Parts::OpenReleases() {
+  ReleaseInstallerOptions release_options;
+  release_options.data = options.data;
+  release_options.program = SelfExecutable();
+  release_options.own.build = release_options.own.version =
+      options.build.empty() ? "0" : options.build;
+  release_options.own.os = "linux";
+  release_options.own.architecture = OwnArchitecture();
+  release_options.own.data = kDataFormats;
+  release_options.slot = options.slot;
+  release_options.on_staged = options.on_release_staged;
+  SKERRY_ASSIGN_OR_RETURN(releases, ReleaseInstaller::Open(std::move(release_options)), "releases");
+  return {};
+}
+
 Status Site::Parts::OpenDeployer() {
   SKERRY_RETURN_IF_ERROR(repository.windows().KeepIn(options.data / "windows"));
   SKERRY_ASSIGN_OR_RETURN(
@@ -215,7 +234,9 @@ Status Site::Parts::OpenDeployer() {
         "journal");
   }
   capture = std::make_unique<OutboxCapture>(*outbox, *active, journal.get());
+  SKERRY_RETURN_IF_ERROR(OpenReleases());
   DeployerOptions deployer_options;
+  deployer_options.releases = releases.get();
   deployer_options.data = options.data;
   deployer_options.metrics = &metrics;
   deployer_options.gate.smoke_program =
@@ -260,6 +281,7 @@ ControlParts Site::Parts::MakeControl() {
   control_parts.outbox = outbox.get();
   control_parts.active = active.get();
   control_parts.deployer = deployer.get();
+  control_parts.releases = releases.get();
   control_parts.exchange = exchange.get();
   control_parts.bundle_progress = &bundle_progress;
   control_parts.custody = custody.get();
@@ -371,6 +393,8 @@ Status Site::Parts::WriteEndpoint() {
 
 std::vector<std::string> Site::Parts::Alarms() const {
   std::vector<std::string> alarms = deployer->facts().alarms;
+  for (std::string& alarm : releases->Alarms(identity->desired()))
+    alarms.push_back(std::move(alarm));
   if (const auto held = identity->certificate(); held) {
     std::string alarm = ExpiryAlarm("this site", held->not_after_us, identity->Now(*clock));
     if (!alarm.empty()) alarms.push_back(std::move(alarm));
@@ -406,6 +430,9 @@ Result<std::string> Site::Parts::MakeStatus() {
       status.active_digest = facts.running->digest;
     }
     status.packages = facts.packages;
+    const RunningRelease release = releases->running();
+    status.release = ReportedRelease{
+        release.facts.version, std::string(ReleaseStandingName(release.standing)), release.digest};
     status.alarms = Alarms();
   }
   return SignStatus(status, identity->key());

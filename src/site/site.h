@@ -8,7 +8,8 @@
 //   std::puts((*site)->url().c_str());  ...  (*site)->Stop();
 //
 // Data directory: identity/ (trust/identity.h), outbox/ (outbox/outbox.h),
-// packages/<algorithm>-<hex>/ (unpacked model packages), policy/ (site/policy_desk.h),
+// packages/<algorithm>-<hex>/ (unpacked model packages), format.json (site/data_format.h),
+// releases/ (sync/release_installer.h), policy/ (site/policy_desk.h),
 // journal/ (site/journal.h), registry/ (sync/supply.h), sync/
 // (upload states, policies, package metadata), bundle.key (0600; opens bundles that are encrypted
 // to this site), control.token (0600), custody.jsonl (sync/custody.h), endpoint.json (0600;
@@ -24,6 +25,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -80,6 +82,10 @@ struct SiteOptions {
   // Of the child that tries a new package; 0: no limit.
   std::uint64_t smoke_memory_bytes = limits::kSmokeMemoryBytes;
   std::filesystem::path smoke_program;  // runs `__smoke DIR`; empty: this executable
+  std::string build;                    // this program's version; empty: "0"
+  std::string slot;  // in which the launcher has started it ($SKERRY_SLOT); empty: no launcher
+  // Another release was put into the free slot: end, so that the launcher starts it.
+  std::function<void()> on_release_staged{};
 
   // Applies a YAML file (`site.yaml`) on top. Unknown keys are refused with their line.
   Status LoadConfig(const std::filesystem::path& file);

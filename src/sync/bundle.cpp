@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "oci/manifest.h"
 #include "oci/media_types.h"
+#include "oci/release.h"
 
 namespace skerry {
 namespace {
@@ -25,7 +26,7 @@ struct KindFacts {
 };
 
 // In the order of the enum.
-constexpr std::array<KindFacts, 13> kKinds{{
+constexpr std::array<KindFacts, 14> kKinds{{
     {BundleKind::kJoinRequest, "join-request", BundleDirection::kToHub,
      media_types::kJoinRequestArtifact, media_types::kJoinRequestLayer},
     {BundleKind::kStatus, "status", BundleDirection::kToHub, media_types::kStatusArtifact,
@@ -47,6 +48,7 @@ constexpr std::array<KindFacts, 13> kKinds{{
     {BundleKind::kDelta, "delta", BundleDirection::kToSite, media_types::kDeltaArtifact, ""},
     {BundleKind::kSupply, "supply", BundleDirection::kToSite, kSupplyArtifact, kSupplyLayer},
     {BundleKind::kArtifact, "artifact", BundleDirection::kToSite, "", ""},
+    {BundleKind::kRelease, "release", BundleDirection::kToSite, media_types::kReleaseArtifact, ""},
 }};
 
 const KindFacts& FactsOf(BundleKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }

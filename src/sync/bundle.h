@@ -51,6 +51,7 @@ enum class BundleKind : std::uint8_t {
   kDelta,         // artifact: a model in terms of one that the site holds (oci/delta_artifact.h)
   kSupply,        // document (DSSE), to the site: the list of what follows (sync/supply.h)
   kArtifact,      // artifact or image index of the hub's registry, to the site
+  kRelease,       // artifact: a release of skerry (oci/release.h), to the site
 };
 std::string_view BundleKindName(BundleKind kind);  // "join-request", ...
 Result<BundleKind> ParseBundleKind(std::string_view name);

@@ -19,13 +19,6 @@ std::string WhatOf(const PolicyRef& ref) { return "policy " + ref.ToString(); }
 std::string RepositoryOf(const ModelRef& ref) { return "models/" + ref.name; }
 std::string RepositoryOf(const PolicyRef& ref) { return "policies/" + ref.name; }
 
-// Whether another try, or another source, may bring what this one could not.
-bool MayComeLater(ErrorCode code) {
-  return code == ErrorCode::kNotFound || code == ErrorCode::kDataLoss ||
-         code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded ||
-         code == ErrorCode::kResourceExhausted || code == ErrorCode::kInternal;
-}
-
 template <typename Ref>
 Json RefToJson(const Ref& ref) {
   return Json{{"name", ref.name}, {"version", ref.version}, {"digest", ref.digest.ToString()}};
@@ -101,9 +94,9 @@ void Deployer::RestorePolicy(const std::optional<DesiredState>& desired) {
   Note(last_policy_->digest, WhatOf(*last_policy_), used, DeployResult::kHeld);
 }
 
-std::vector<DeployOutcome> Deployer::Reconcile(ArtifactSource& source) {
-  const std::optional<DesiredState> desired = identity_->desired();
-  if (!desired) return {};
+std::vector<DeployOutcome> Deployer::ReconcilePackages(const DesiredState& desired_state,
+                                                       ArtifactSource& source) {
+  const DesiredState* const desired = &desired_state;
   std::vector<DeployOutcome> outcomes;
   if (std::optional<DeployOutcome> policy = ReconcilePolicy(*desired, source))
     outcomes.push_back(std::move(*policy));
@@ -135,6 +128,16 @@ std::vector<DeployOutcome> Deployer::Reconcile(ArtifactSource& source) {
   });
   CleanUp(*desired);
   Publish();
+  return outcomes;
+}
+
+std::vector<DeployOutcome> Deployer::Reconcile(ArtifactSource& source) {
+  const std::optional<DesiredState> desired = identity_->desired();
+  if (!desired) return {};
+  std::vector<DeployOutcome> outcomes = ReconcilePackages(*desired, source);
+  if (options_.releases == nullptr) return outcomes;
+  if (auto release = options_.releases->Reconcile(*desired, source))
+    outcomes.push_back(*std::move(release));
   return outcomes;
 }
 

@@ -8,8 +8,9 @@
 // lock, so a bundle never waits for a slow link.
 //
 // Order of a change: policy first, then the active package, then the fallback (so that it is at
-// hand). When the active one cannot be had or is refused, the site stays on what it runs; only when
-// it runs nothing does it take the fallback (invariant 5).
+// hand), then the release of skerry (release_installer.h). When the active one cannot be had or is
+// refused, the site stays on what it runs; only when it runs nothing does it take the fallback
+// (invariant 5).
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,10 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "sync/artifact_source.h"
+#include "sync/deploy_outcome.h"
 #include "sync/layer_fetcher.h"
 #include "sync/package_store.h"
+#include "sync/release_installer.h"
 #include "trust/identity.h"
 #include "trust/package_gate.h"
 
@@ -45,20 +48,6 @@ class DeploymentTarget {
   virtual bool MayTellPackages() const = 0;
 };
 
-enum class DeployResult : std::uint8_t {
-  kApplied,  // it is here now (the active one: in use)
-  kHeld,     // it was already
-  kNotHere,  // this source does not have it, or not whole, or the link is away
-  kRefused,  // it may not be used
-};
-
-struct DeployOutcome {
-  Digest digest;     // of the manifest that the desired state names
-  std::string what;  // "model milling:2", "policy milling:1"
-  DeployResult result = DeployResult::kHeld;
-  std::string reason;  // of kNotHere and kRefused; of kApplied, by which bytes it came
-};
-
 // For people and the status.
 struct DeploymentFacts {
   std::optional<ModelRef> running;
@@ -71,7 +60,8 @@ struct DeploymentFacts {
 struct DeployerOptions {
   std::filesystem::path data;
   PackageGateOptions gate;
-  MetricRegistry* metrics = nullptr;  // borrowed; null: nothing is counted there
+  MetricRegistry* metrics = nullptr;     // borrowed; null: nothing is counted there
+  ReleaseInstaller* releases = nullptr;  // borrowed; null: releases are not followed
 };
 
 class Deployer {
@@ -104,6 +94,7 @@ class Deployer {
   Deployer(DeployerOptions options, PackageStore store, SiteIdentity& identity,
            DeploymentTarget& target, const Clock& clock);
 
+  std::vector<DeployOutcome> ReconcilePackages(const DesiredState& desired, ArtifactSource& source);
   std::optional<DeployOutcome> ReconcilePolicy(const DesiredState& desired, ArtifactSource& source);
   Status FetchPolicy(const PolicyRef& ref, ArtifactSource& source);
   DeployOutcome Obtain(const ModelRef& ref, const DesiredState& desired, ArtifactSource& source);

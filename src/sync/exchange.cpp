@@ -335,6 +335,9 @@ Status Exchange::FollowDesired() {
   deploying_ = false;
   for (const DeployOutcome& outcome : outcomes) {
     if (outcome.result == DeployResult::kApplied || outcome.result == DeployResult::kHeld) continue;
+    // A release that is refused is settled, stands among the alarms, and is no reason to come
+    // later.
+    if (outcome.result == DeployResult::kRefused && outcome.what.starts_with("release ")) continue;
     if (accepted)
       accepted = Fail(ErrorCode::kFailedPrecondition, "{}: {}", outcome.what, outcome.reason);
   }

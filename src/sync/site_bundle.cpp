@@ -234,7 +234,8 @@ Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
   report.header = reader.header();
   const auto is_artifact = [](const BundlePart& part) {
     return part.kind == BundleKind::kPolicy || part.kind == BundleKind::kModel ||
-           part.kind == BundleKind::kSignature || part.kind == BundleKind::kDelta;
+           part.kind == BundleKind::kSignature || part.kind == BundleKind::kDelta ||
+           part.kind == BundleKind::kRelease;
   };
   for (const BundlePart& part : reader.parts())
     if (!is_artifact(part) && !IsSupply(part)) {

@@ -41,9 +41,9 @@ Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
                                       const std::optional<AgeRecipient>& receiver = std::nullopt);
 
 // Applies, in this order: join grant, receipts, desired state, then the policy and the packages
-// that it names, and then what the hub supplies for the site's registry. Each part is applied or
-// refused by itself. kPermissionDenied for another site's bundle, kInvalidArgument for one to the
-// hub; nothing is applied then.
+// that it names, the release of skerry, and then what the hub supplies for the site's registry.
+// Each part is applied or refused by itself. kPermissionDenied for another site's bundle,
+// kInvalidArgument for one to the hub; nothing is applied then.
 Result<BundleReport> ImportSiteBundle(const SiteBundleParts& parts,
                                       const std::filesystem::path& path);
 

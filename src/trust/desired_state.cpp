@@ -33,6 +33,16 @@ Result<std::optional<Ref>> OptionalRef(const JsonObject& object, const char* mem
   return std::optional<Ref>(std::move(ref));
 }
 
+Result<std::optional<ReleaseRef>> ReleaseOf(const JsonObject& object) {
+  if (!object.Has("release")) return std::optional<ReleaseRef>();
+  SKERRY_ASSIGN_OR_RETURN(const JsonObject inner, object.Object("release"));
+  SKERRY_ASSIGN_OR_RETURN(ModelRef ref, RefFromJson<ModelRef>(inner));
+  SKERRY_ASSIGN_OR_RETURN(const bool may_be_older, inner.BoolOr("may_be_older", false));
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t since, inner.UintOr("since", 0));
+  return std::optional<ReleaseRef>(ReleaseRef{std::move(ref.name), std::move(ref.version),
+                                              std::move(ref.digest), may_be_older, since});
+}
+
 bool IsDigit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
 
 // Takes a run of digits off the front of `text`, without its leading zeros.
@@ -53,6 +63,7 @@ std::string DesiredStatePath(std::string_view site) {
 
 std::string ModelRef::ToString() const { return name + ":" + version; }
 std::string PolicyRef::ToString() const { return name + ":" + version; }
+std::string ReleaseRef::ToString() const { return name + ":" + version; }
 
 std::string DesiredState::ToJson() const {
   Json json{{"site", site},
@@ -62,6 +73,11 @@ std::string DesiredState::ToJson() const {
             {"model_key_pems", model_key_pems}};
   if (fallback) json["fallback"] = RefToJson(*fallback);
   if (policy) json["policy"] = RefToJson(*policy);
+  if (release) {
+    json["release"] = RefToJson(*release);
+    json["release"]["since"] = release->since;
+    if (release->may_be_older) json["release"]["may_be_older"] = true;
+  }
   return DumpJson(json);
 }
 
@@ -73,6 +89,7 @@ Result<DesiredState> DesiredState::FromJson(std::string_view text) {
   SKERRY_ASSIGN_OR_RETURN(ModelRef active, RefFromJson<ModelRef>(active_object));
   SKERRY_ASSIGN_OR_RETURN(auto fallback, OptionalRef<ModelRef>(object, "fallback"));
   SKERRY_ASSIGN_OR_RETURN(auto policy, OptionalRef<PolicyRef>(object, "policy"));
+  SKERRY_ASSIGN_OR_RETURN(auto release, ReleaseOf(object));
   SKERRY_ASSIGN_OR_RETURN(std::string site, object.String("site"));
   SKERRY_ASSIGN_OR_RETURN(const std::uint64_t version, object.Uint("version"));
   SKERRY_ASSIGN_OR_RETURN(const std::int64_t issued_at_us, object.Int("issued_at_us"));
@@ -83,8 +100,8 @@ Result<DesiredState> DesiredState::FromJson(std::string_view text) {
   if (keys.size() > limits::kTrustedKeys)
     return Fail(ErrorCode::kTooLarge, "desired_state.model_key_pems: {} keys, the limit is {}",
                 keys.size(), limits::kTrustedKeys);
-  DesiredState state{std::move(site),     version,           issued_at_us,   std::move(active),
-                     std::move(fallback), std::move(policy), std::move(keys)};
+  DesiredState state{std::move(site),     version,           issued_at_us,       std::move(active),
+                     std::move(fallback), std::move(policy), std::move(release), std::move(keys)};
   SKERRY_RETURN_IF_ERROR(state.ModelKeys());
   return state;
 }

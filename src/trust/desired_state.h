@@ -44,14 +44,29 @@ struct PolicyRef {
   bool operator==(const PolicyRef&) const = default;
 };
 
+// A release of skerry itself: repository releases/<name>, tag <version>, manifest `digest`.
+struct ReleaseRef {
+  std::string name;
+  std::string version;
+  Digest digest;
+  bool may_be_older = false;  // the hub means to go back
+  // The version of the desired state that asked for it; asking again is another try.
+  std::uint64_t since = 0;
+
+  std::string ToString() const;
+  bool operator==(const ReleaseRef&) const = default;
+};
+
 struct DesiredState {
   std::string site;
   std::uint64_t version = 0;  // for people and refusals: grows with every change; 0 is none
   std::int64_t issued_at_us = 0;
   ModelRef active;
-  std::optional<ModelRef> fallback;         // the only older package that the site may return to
-  std::optional<PolicyRef> policy;          // none: nothing but counts leaves the site
-  std::vector<std::string> model_key_pems;  // whose signatures make a package acceptable
+  std::optional<ModelRef> fallback;   // the only older package that the site may return to
+  std::optional<PolicyRef> policy;    // none: nothing but counts leaves the site
+  std::optional<ReleaseRef> release;  // none: that which runs
+  // Whose signatures make a package, or a release, acceptable.
+  std::vector<std::string> model_key_pems;
 
   std::string ToJson() const;
   // kInvalidArgument names the member. Names and versions obey their grammar (base/ids.h).

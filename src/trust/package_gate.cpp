@@ -19,28 +19,6 @@ tl::unexpected<Error> Refuse(GateCheck check, const ModelRef& package, Error err
       fmt::format("{} check of {}", GateCheckName(check), package.ToString())));
 }
 
-Status CheckSignature(const ModelRef& package, std::string_view manifest_bytes,
-                      std::span<const std::string> bundles, const DesiredState& state) {
-  DigestHasher hasher(package.digest.algorithm());
-  hasher.Update(manifest_bytes);
-  const Digest digest = hasher.Finish();
-  if (digest != package.digest)
-    return Fail(ErrorCode::kDataLoss, "the manifest is {}, the desired state names {}",
-                digest.ToString(), package.digest.ToString());
-  if (bundles.empty()) return Fail(ErrorCode::kPermissionDenied, "it has no signature");
-  if (bundles.size() > limits::kSignaturesPerPackage)
-    return Fail(ErrorCode::kTooLarge, "it has {} signatures, the limit is {}", bundles.size(),
-                limits::kSignaturesPerPackage);
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<PublicKey> keys, state.ModelKeys());
-  Error last(ErrorCode::kPermissionDenied, "it has no signature");
-  for (const std::string& bundle : bundles) {
-    Status verified = VerifyCosignBundle(bundle, package.digest, keys);
-    if (verified) return {};
-    last = std::move(verified).error();
-  }
-  return tl::make_unexpected(std::move(last));
-}
-
 // What the manifest says it weighs, so that too large a package is not even fetched.
 Status CheckDeclaredSize(std::string_view manifest_bytes, std::uint64_t max_bytes) {
   SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(manifest_bytes));
@@ -84,6 +62,28 @@ Status CheckSize(const std::filesystem::path& directory, std::uint64_t max_bytes
 
 }  // namespace
 
+Status CheckSignedManifest(const Digest& expected, std::string_view manifest_bytes,
+                           std::span<const std::string> bundles, const DesiredState& state) {
+  DigestHasher hasher(expected.algorithm());
+  hasher.Update(manifest_bytes);
+  const Digest digest = hasher.Finish();
+  if (digest != expected)
+    return Fail(ErrorCode::kDataLoss, "the manifest is {}, the desired state names {}",
+                digest.ToString(), expected.ToString());
+  if (bundles.empty()) return Fail(ErrorCode::kPermissionDenied, "it has no signature");
+  if (bundles.size() > limits::kSignaturesPerPackage)
+    return Fail(ErrorCode::kTooLarge, "it has {} signatures, the limit is {}", bundles.size(),
+                limits::kSignaturesPerPackage);
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<PublicKey> keys, state.ModelKeys());
+  Error last(ErrorCode::kPermissionDenied, "it has no signature");
+  for (const std::string& bundle : bundles) {
+    Status verified = VerifyCosignBundle(bundle, expected, keys);
+    if (verified) return {};
+    last = std::move(verified).error();
+  }
+  return tl::make_unexpected(std::move(last));
+}
+
 std::string_view GateCheckName(GateCheck check) {
   switch (check) {
     case GateCheck::kSignature: return "signature";
@@ -98,7 +98,7 @@ std::string_view GateCheckName(GateCheck check) {
 Status PackageGate::CheckManifest(const ModelRef& package, std::string_view manifest_bytes,
                                   std::span<const std::string> bundles,
                                   const DesiredState& state) const {
-  if (Status status = CheckSignature(package, manifest_bytes, bundles, state); !status)
+  if (Status status = CheckSignedManifest(package.digest, manifest_bytes, bundles, state); !status)
     return Refuse(GateCheck::kSignature, package, std::move(status).error());
   if (Status status = identity_->CheckFloor(package, state); !status)
     return Refuse(GateCheck::kVersionOrder, package, std::move(status).error());

@@ -38,6 +38,11 @@ struct PackageGateOptions {
   SmokeLimits smoke_limits = {};
 };
 
+// That `manifest_bytes` are `digest`'s, and one of `bundles` is a signature of it by one of the
+// desired state's keys: check 1, for whatever a desired state names.
+Status CheckSignedManifest(const Digest& digest, std::string_view manifest_bytes,
+                           std::span<const std::string> bundles, const DesiredState& state);
+
 class PackageGate {
  public:
   PackageGate(SiteIdentity& identity, PackageGateOptions options)

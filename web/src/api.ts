@@ -2,6 +2,7 @@
 
 export interface SiteStatus {
   active_model: string;
+  release?: { version: string; standing: string };
   backlog_bytes: number;
   clock: string;
   alarms: string[];

@@ -20,6 +20,7 @@ export function FleetSection(props: { picture: Picture }) {
                 <th scope="col">Last by link</th>
                 <th scope="col">Last by media</th>
                 <th scope="col">Model</th>
+                <th scope="col">Release</th>
                 <th scope="col" class="number">
                   Backlog
                 </th>
@@ -40,6 +41,9 @@ export function FleetSection(props: { picture: Picture }) {
                     <td>{ago(site.last_media_us, taken_ms)}</td>
                     <td>
                       {site.status?.active_model || "–"}
+                    </td>
+                    <td>
+                      {site.status?.release ? `${site.status.release.version}${site.status.release.standing === "trial" ? " (trial)" : ""}` : "–"}
                     </td>
                     <td class="number">{site.status ? bytes(site.status.backlog_bytes) : "–"}</td>
                     <td>{site.status?.clock || "–"}</td>
