@@ -1,18 +1,16 @@
 // A client for S3 and for servers that speak its API: lists and downloads. One thread at a time.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "http/client.h"
 #include "s3/place.h"
-#include "s3/signature.h"
+#include "s3/sender.h"
 
 namespace skerry {
 
@@ -20,13 +18,6 @@ struct S3Object {
   S3Name name{};
   std::uint64_t bytes = 0;
   std::string etag{};  // of this content, quotes and all
-};
-
-struct S3Options {
-  S3Place place = S3Place::FromEnvironment();
-  const Clock* clock = nullptr;                // of the signatures; null: the system's
-  std::function<bool()> cancelled{};           // may be empty; ends with kUnavailable "interrupted"
-  std::chrono::milliseconds first_pause{250};  // before a second attempt; twice as long each time
 };
 
 // What the keys of the objects may have behind the prefix.
@@ -51,22 +42,10 @@ class S3Client {
                   const std::function<void(std::uint64_t bytes)>& on_bytes);
 
  private:
-  // The signed request, once.
-  Result<HttpReply> SendOnce(const S3Name& name, const S3Request& request, HttpCall call);
-  // Until there is an answer that will do no better another time.
-  Result<HttpReply> Send(const S3Name& name, const S3Request& request);
   Status AppendPage(const S3Name& prefix, const HttpReply& reply, std::vector<S3Object>& objects,
                     std::string& next) const;
-  // False: enough of them. `failures` in a row there were.
-  bool PauseAfter(int failures) const;
-  bool Cancelled() const { return options_.cancelled && options_.cancelled(); }
-  Error ErrorOf(const HttpReply& reply, const S3Name& name) const;
-  Error Refusal(const std::string& code, const std::string& message, const S3Name& name) const;
-  Error Unreachable(Error error, const S3Name& name) const;
 
-  S3Options options_;
-  SystemClock system_clock_{};
-  HttpClient http_;
+  S3Sender sender_;
 };
 
 }  // namespace skerry

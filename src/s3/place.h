@@ -14,13 +14,14 @@ struct S3Keys {  // never to be logged
 };
 
 struct S3Place {
-  std::string endpoint{};  // "http://HOST:PORT"; empty: AWS itself
-  std::string region{};    // empty: not told
+  std::string endpoint{};   // "http://HOST:PORT"; empty: AWS itself
+  std::string region{};     // empty: not told
+  bool host_style = false;  // the endpoint is asked as BUCKET.HOST, not as HOST/BUCKET
   S3Keys keys{};
 
   // By the variables that other programs go by, too: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL,
-  // AWS_REGION or AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN.
-  // What is not set stays empty.
+  // AWS_REGION or AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
+  // AWS_VIRTUAL_HOSTED_STYLE_REQUEST (true or 1). What is not set stays empty.
   static S3Place FromEnvironment();
 
   // As it is signed and asked for: what is told, else us-east-1, S3's own default.
@@ -29,9 +30,15 @@ struct S3Place {
   std::string Words() const;
 };
 
+// Those of a section of a file as other programs have it, too ("[default]", "aws_access_key_id =
+// ..."), `profile` or, where that is empty, default. kNotFound: no file, no section, no keys in it;
+// kPermissionDenied: others may read it.
+Result<S3Keys> ReadKeysFile(const std::string& path, const std::string& profile);
+
 // The bucket's URL without a / at its end. A server of one's own is asked by path
-// (http://HOST:PORT/BUCKET), AWS by host name (https://BUCKET.s3.REGION.amazonaws.com) unless the
-// bucket's name has dots, which its certificate does not cover.
+// (http://HOST:PORT/BUCKET) unless it wants host names, AWS by host name
+// (https://BUCKET.s3.REGION.amazonaws.com) unless the bucket's name has dots, which its certificate
+// does not cover.
 Result<std::string> UrlOfBucket(const S3Place& place, std::string_view bucket);
 
 struct S3Name {

@@ -64,7 +64,8 @@ std::string CanonicalQuery(std::vector<std::pair<std::string, std::string>> quer
 HeaderList SignedHeaders(const S3Request& request, const S3Keys& keys, std::string_view region,
                          std::int64_t utc_us) {
   const std::string time = TimeStamp(utc_us);
-  const std::string payload = Hashed(request.payload);
+  const std::string payload =
+      request.payload_sha256.empty() ? Hashed(request.payload) : request.payload_sha256;
   HeaderList headers = request.headers;
   headers.emplace_back("x-amz-content-sha256", payload);
   headers.emplace_back("x-amz-date", time);

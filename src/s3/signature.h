@@ -20,6 +20,7 @@ struct S3Request {
   std::vector<std::pair<std::string, std::string>> query{};  // not encoded
   HeaderList headers{};                                      // Host among them; all are signed
   std::string payload{};
+  std::string payload_sha256{};  // in hexadecimal, of a body that comes from a file; else empty
 };
 
 // Names in their order and percent-encoded, "a=1&b=": what is signed and what has to be sent.
