@@ -22,10 +22,11 @@ NOT_ASKED = {"1.1": SPARSE | {"Blob upload cancel", "Manifest put with tag param
 
 @unittest.skipUnless(SUITE, "conformance is not installed (scripts/deps --test)")
 class Conformance(unittest.TestCase):
-    def judge(self, version):
+    def judge(self, version, *options, environment=None):
         with tempfile.TemporaryDirectory(prefix="skerry-oci-") as made:
             directory = pathlib.Path(made)
-            with Served("hub", "--data", directory / "hub", "--listen", "127.0.0.1:0", "--plain-http", "--open-registry") as hub:
+            with Served("hub", "--data", directory / "hub", "--listen", "127.0.0.1:0", "--plain-http", "--open-registry", *options,
+                        environment=environment) as hub:
                 asked = {"OCI_VERSION": version, "OCI_REGISTRY": re.search(r"//([^/]+)", hub.url)[1], "OCI_TLS": "disabled",
                          "OCI_REPO1": "conformance/repo1", "OCI_REPO2": "conformance/repo2", "OCI_RESULTS_DIR": directory / "results"}
                 clean = {name: value for name, value in os.environ.items() if not name.startswith("OCI_")}

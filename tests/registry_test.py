@@ -17,8 +17,8 @@ from registry_client import Registry, basic, call, digest_of, manifest_of
 from skerry_process import Served, run, run_tests
 
 
-def serve(directory, *options):
-    return Served("hub", "--data", directory / "hub", "--listen", "127.0.0.1:0", "--plain-http", *options)
+def serve(directory, *options, environment=None):
+    return Served("hub", "--data", directory / "hub", "--listen", "127.0.0.1:0", "--plain-http", *options, environment=environment)
 
 
 def registry_command(directory, *args):
@@ -32,9 +32,14 @@ class HubTest(unittest.TestCase):
     def setUpClass(cls):
         cls.temporary = tempfile.TemporaryDirectory(prefix="skerry-registry-")
         cls.dir = pathlib.Path(cls.temporary.name)
-        cls.hub = serve(cls.dir)
+        cls.hub = cls.serve(cls.dir)
         cls.url = re.search(r"http://[^/]+", cls.hub.url)[0]
         cls.host = cls.url.removeprefix("http://")
+
+    @classmethod
+    def serve(cls, directory, *options):
+        """A hub; registry_s3_test.py has it keep the registry elsewhere."""
+        return serve(directory, *options)
 
     @classmethod
     def tearDownClass(cls):
@@ -323,13 +328,21 @@ class Clients(HubTest):
 
 class Collection(unittest.TestCase):
     """Pushes, deletions and collections go on at the same time, and the hub is killed in between."""
+    rounds, kept = 4, 20
+
+    def serve(self, directory, *options):
+        return serve(directory, *options)
+
+    def links(self, directory):
+        """The files whose time tells how old a blob's link is."""
+        return (directory / "hub/registry/repositories").glob("gone*/_blobs/sha256/*")
 
     def test_what_was_acknowledged_is_whole_after_every_kill(self):
         with tempfile.TemporaryDirectory(prefix="skerry-registry-") as made:
             directory, rng = pathlib.Path(made), random.Random(7)
             acknowledged, refused, collected = {}, [], 0
-            for rounds in range(1, 5):
-                hub = serve(directory, "--open-registry")
+            for rounds in range(1, self.rounds + 1):
+                hub = self.serve(directory, "--open-registry")
                 registry = Registry(re.search(r"http://[^/]+", hub.url)[0])
                 admin = {"Authorization": f"Bearer {(directory / 'hub' / 'admin.token').read_text().strip()}"}
                 self.verify(registry, acknowledged)
@@ -339,7 +352,7 @@ class Collection(unittest.TestCase):
                 for pusher in pushers:
                     pusher.start()
                 until, longest = time.monotonic() + 0.7 + rng.random(), time.monotonic() + 60
-                enough = lambda: len(acknowledged) > 6 * rounds and (collected or rounds < 4)  # also on a slow machine
+                enough = lambda: len(acknowledged) > 6 * rounds and (collected or rounds < self.rounds)  # also on a slow machine
                 while time.monotonic() < (until if enough() else longest):
                     # An hour's grace: what the pushers rely on is younger, what age() has aged is not.
                     self.age(directory, rng)
@@ -352,15 +365,14 @@ class Collection(unittest.TestCase):
                 hub.process.stdout.close()
                 hub.log.close()
             self.assertEqual(refused, [])
-            self.assertGreater(len(acknowledged), 20)
+            self.assertGreater(len(acknowledged), self.kept)
             self.assertGreater(collected, 0)
-            with serve(directory, "--open-registry") as hub:
+            with self.serve(directory, "--open-registry") as hub:
                 self.verify(Registry(re.search(r"http://[^/]+", hub.url)[0]), acknowledged)
 
-    @staticmethod
-    def age(directory, rng):
+    def age(self, directory, rng):
         """Blobs that nobody has asked for in two hours: at most those of deleted manifests are garbage."""
-        links = list((directory / "hub/registry/repositories").glob("gone*/_blobs/sha256/*"))
+        links = list(self.links(directory))
         for link in rng.sample(links, min(len(links), 50)):
             try:
                 os.utime(link, (time.time() - 7200,) * 2)

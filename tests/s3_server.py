@@ -1,10 +1,16 @@
-"""A server of S3 on loopback (moto) that asks for signatures and rights, and a link to it that can be cut or held."""
+"""Servers of S3 on loopback that ask for signatures (moto, with rights too; versitygw, on files), and links to one that can be cut, held or faulty."""
+import http.client
+import http.server
 import json
 import os
 import pathlib
+import random
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
+import time
 import urllib.request
 
 from spark_cluster import Followed
@@ -108,3 +114,121 @@ class Link:
 
     def end(self):
         self.listener.close()
+
+
+class Versity:
+    """versitygw on the files of a directory: a bucket is a directory of it, an object a file, whose time is the object's."""
+
+    def __init__(self, *options, scheme="http", directory=None):
+        self.temporary = tempfile.TemporaryDirectory(prefix="skerry-versitygw-", dir=directory)
+        self.dir, self.id, self.secret = pathlib.Path(self.temporary.name), "owner", "owner-secret"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.url = f"{scheme}://127.0.0.1:{port}"
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(["versitygw", "--quiet", "--keep-alive", "--port", f"127.0.0.1:{port}", *map(str, options), "posix", self.dir],
+                                        env={**os.environ, "ROOT_ACCESS_KEY": self.id, "ROOT_SECRET_KEY": self.secret}, stdout=self.log, stderr=self.log)
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+
+    @staticmethod
+    def why_not():
+        return "" if shutil.which("versitygw") else "versitygw is not installed (scripts/deps --test)"
+
+    def bucket(self, name):
+        (self.dir / name).mkdir()
+
+    def keys(self, bucket):
+        """Of the objects that can be seen."""
+        below = self.dir / bucket
+        return sorted(str(path.relative_to(below)) for path in below.rglob("*") if path.is_file() and not str(path.relative_to(below)).startswith(".sgwtmp"))
+
+    def environment(self, **more):
+        return {"AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": self.id, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_REGION": "us-east-1", **more}
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(20)
+        self.log.close()
+        self.temporary.cleanup()
+
+
+class FaultyServer:
+    """In front of a server of S3: of so many of a hundred requests each, answers 503 SlowDown, does what it is asked and loses the answer, or cuts the
+    answer off in its middle. `broken`: every request ends so ("slow", "lost" or None)."""
+
+    def __init__(self, url, slow=0, lost=0, cut=0, seed=1):
+        self.target, self.shares, self.rng, self.lock = url.rpartition("//")[2], (slow, lost, cut), random.Random(seed), threading.Lock()
+        self.broken, self.done = None, {"slow": 0, "lost": 0, "cut": 0, "passed": 0}
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def forward(self):
+                outer.forward(self)
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = forward
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def choose(self):
+        with self.lock:
+            fault = self.broken
+            if not fault:
+                drawn, fault = self.rng.randrange(100), "passed"
+                for name, share in zip(("slow", "lost", "cut"), self.shares):
+                    if drawn < share:
+                        fault = name
+                        break
+                    drawn -= share
+            self.done[fault] += 1
+            return fault
+
+    def forward(self, handler):
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        fault = self.choose()
+        if fault == "slow":
+            words = b"<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+            handler.send_response(503)
+            handler.send_header("Content-Length", str(len(words)))
+            handler.end_headers()
+            if handler.command != "HEAD":
+                handler.wfile.write(words)
+            return
+        there = http.client.HTTPConnection(self.target, timeout=60)
+        there.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in handler.headers.items():
+            there.putheader(name, value)
+        there.endheaders(body)
+        answer = there.getresponse()
+        content = answer.read()
+        there.close()
+        if fault == "lost":
+            handler.close_connection = True
+            return
+        handler.send_response_only(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                handler.send_header(name, value)
+        length = answer.getheader("Content-Length") if handler.command == "HEAD" else None
+        handler.send_header("Content-Length", length or str(len(content)))
+        handler.end_headers()
+        if fault == "cut":
+            content, handler.close_connection = content[:len(content) // 2], True
+        if handler.command != "HEAD":
+            handler.wfile.write(content)
+
+    def end(self):
+        self.server.shutdown()
+        self.server.server_close()

@@ -109,6 +109,10 @@ CommandRun DeclareHub(CLI::App& app) {
   app.add_option("--public-url", args->options.public_url,
                  "https://HOST:PORT as sites reach it, where that is not this machine's name: for "
                  "their tokens and the certificate");
+  app.add_option("--registry", args->options.registry,
+                 "s3://BUCKET/PREFIX, where the registry's content is to stand; keys and server "
+                 "come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and "
+                 "AWS_REGION (docs/registry.md). Files of the data directory without it");
   app.add_flag("--plain-http", args->options.plain_http, "no TLS; on loopback only");
   app.add_flag("--open-registry", args->options.open_registry,
                "anyone may push and pull; on loopback only, for tests of tools");

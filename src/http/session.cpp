@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <exception>
 
 #include "base/log.h"
@@ -28,6 +29,13 @@ constexpr std::size_t kBodyReadBytes = 64U << 10U;  // of a request that does no
 constexpr std::size_t kJoinedBytes = 16U << 10U;    // of a body that is copied behind its header
 constexpr int kUnsentBytes = 128 << 10;
 constexpr std::size_t kKeptBufferBytes = 64U << 10U;
+
+std::uint64_t LengthToldBy(const HttpResponse& response) {
+  const std::string_view text = FindHeader(response.headers, "Content-Length");
+  std::uint64_t length = kUnknownLength;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), length);
+  return parsed.ec == std::errc() ? length : kUnknownLength;
+}
 
 using PlainStream = beast::tcp_stream;
 using TlsStream = asio::ssl::stream<beast::tcp_stream>;
@@ -477,18 +485,21 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     if (body_open_) keep_alive_ = false;
   }
 
-  // The head of an answer that is written as it is made; it goes out with the first piece.
+  // The head of an answer that is written as it is made; it goes out with the first piece. A length
+  // that the handler tells is its promise; without one the answer is chunked.
   void OnStart(HttpResponse response) {
+    const std::uint64_t length = LengthToldBy(response);
     AllowOrigin(shared_->options.allowed_origins, origin_, response);
     if (version_10_ || shared_->draining.load(std::memory_order_relaxed)) keep_alive_ = false;
     status_ = response.status;
-    WriteResponseHead(response, {kUnknownLength, keep_alive_, head_, version_10_}, out_head_);
+    WriteResponseHead(response, {length, keep_alive_, head_, version_10_}, out_head_);
+    chunked_ = length == kUnknownLength && !version_10_;
   }
 
   void OnAnswerPiece(std::string piece) {
     if (piece.empty() || head_) return gate_.Done({});
     out_body_ = std::move(piece);
-    if (!version_10_) {  // RFC 9112 7.1
+    if (chunked_) {  // RFC 9112 7.1
       out_head_ += fmt::format("{:x}\r\n", out_body_.size());
       out_body_ += "\r\n";
     }
@@ -520,7 +531,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
     NoteOpenBody();
     writing_ = true;
     out_body_.clear();
-    if (!version_10_ && !head_) out_head_ += "0\r\n\r\n";
+    if (chunked_ && !head_) out_head_ += "0\r\n\r\n";
     if (WriteAtOnce()) return Finish();
     WriteParts(
         OutParts(std::array{asio::const_buffer(asio::buffer(out_head_)), asio::const_buffer()}));
@@ -650,6 +661,7 @@ class Session final : public SessionBase, public std::enable_shared_from_this<Se
   RouteKind kind_ = RouteKind::kInline;  // of this request
   AnswerGate gate_;
   bool keep_alive_ = false, head_ = false, version_10_ = false, waiting_ = false, late_ = false;
+  bool chunked_ = false;          // an answer that is written as it is made
   bool handler_running_ = false;  // on a pool; the request is not to be touched
   bool answered_ = false;         // but the handler still runs
   bool writing_ = false;

@@ -52,6 +52,9 @@ constexpr std::size_t kAdminTokenBytes = 32;
 constexpr std::size_t kAdminTokenFileBytes = 1'024;
 constexpr unsigned kSecretMode = 0600;
 constexpr unsigned kPrivateDirectoryMode = 0700;
+// Of a registry whose handlers wait for another machine: threads that mostly sleep.
+constexpr int kRemoteWorkers = 16;
+constexpr int kRemoteStreamWorkers = 64;
 constexpr std::string_view kSitesPrefix = "sites/";
 constexpr std::string_view kOutboxSuffix = "/outbox";
 
@@ -235,7 +238,10 @@ Status Hub::Parts::OpenRegistry() {
                              std::string_view bytes) {
     return OnManifest(repository, manifest, bytes);
   };
-  SKERRY_ASSIGN_OR_RETURN(registry, Registry::Open(At("registry"), std::move(hooks)));
+  RegistryOptions registry_options;
+  registry_options.place = options.registry;
+  SKERRY_ASSIGN_OR_RETURN(registry,
+                          Registry::Open(At("registry"), std::move(hooks), registry_options));
   deltas = std::make_unique<DeltaDesk>(*registry, *clock, metrics);
   keeper = std::make_unique<RegistryKeeper>(*registry, *deltas, metrics);
   SKERRY_ASSIGN_OR_RETURN(accounts, RegistryAccounts::Open(*store, *clock));
@@ -331,6 +337,10 @@ Status Hub::Parts::Listen() {
                          .loops = options.http_loops,
                          .workers = options.http_workers,
                          .tls = std::nullopt};
+  if (registry->is_remote()) {
+    http.workers = std::max(http.workers, kRemoteWorkers);
+    http.stream_workers = kRemoteStreamWorkers;
+  }
   if (!options.plain_http) {
     SKERRY_ASSIGN_OR_RETURN(
         certificate, ServerCertificate::Open(At("keys"), ServerNames(options), *authority, *clock));

@@ -15,7 +15,7 @@
 //   keys/server.key        0600; of the TLS server
 //   keys/server.pem        its certificate (server_certificate.h)
 //   ca/ca.key 0600, ca.pem the hub's own CA: server and site certificates
-//   registry/              the OCI registry (oci/registry.h)
+//   registry/              the OCI registry (oci/registry.h), or what of one in S3 is under way
 //   lake/                  released records as Parquet (lake.h, docs/formats/lake.md)
 //   corrections/clock/     what is known of times that sites got wrong (clock_corrector.h)
 //   quarantine/            segments that were set aside, by digest
@@ -50,6 +50,7 @@ struct HubOptions {
   // As sites reach it, where that is another host or port than it listens on: in their tokens, and
   // the certificate names the host. Empty: this machine's name, or the address that it listens on.
   std::string public_url{};
+  std::string registry{};      // "s3://BUCKET/PREFIX" (oci/registry_storage.h); empty: files
   bool plain_http = false;     // no TLS; on loopback only
   bool open_registry = false;  // anyone may use /v2; on loopback only, for tests of tools
   bool restored = false;       // the directory is a back-up's: another incarnation begins

@@ -174,6 +174,7 @@ Status Ingest::PlanSegment(const ArrivedShipment& shipment, const SegmentEntry& 
       SKERRY_RETURN_IF_ERROR(parts_.blobs->Remove(entry.digest));
     return whole;
   }
+  SKERRY_ASSIGN_OR_RETURN(const LocalBlob segment, parts_.blobs->Local(entry.digest));
   std::uint64_t deaths = 0;
   Status marked = parts_.store->Write([&](Database& db) -> Status {
     SKERRY_ASSIGN_OR_RETURN(deaths, Ledger(db).BeginReading(entry.digest));
@@ -184,7 +185,7 @@ Status Ingest::PlanSegment(const ArrivedShipment& shipment, const SegmentEntry& 
   if (deaths < limits::kReadAttempts) return PlanRows(shipment, entry, plan);
   const Status tried =
       TryReading(parts_.trial_program.empty() ? SelfExecutable() : parts_.trial_program,
-                 parts_.quarantine / ".trial", entry.cls, parts_.blobs->PathOf(entry.digest));
+                 parts_.quarantine / ".trial", entry.cls, segment.path);
   if (tried) return PlanRows(shipment, entry, plan);
   if (tried.error().code() != ErrorCode::kDataLoss) return tried;
   return Quarantine(shipment, entry,
@@ -194,7 +195,8 @@ Status Ingest::PlanSegment(const ArrivedShipment& shipment, const SegmentEntry& 
 }
 
 Status Ingest::PlanRows(const ArrivedShipment& shipment, const SegmentEntry& entry, Plan& plan) {
-  const fs::path file = parts_.blobs->PathOf(entry.digest);
+  SKERRY_ASSIGN_OR_RETURN(const LocalBlob segment, parts_.blobs->Local(entry.digest));
+  const fs::path& file = segment.path;
   const auto facts = parts_.lake->Inspect(entry.cls, file);
   if (!facts && facts.error().code() != ErrorCode::kDataLoss)
     return tl::make_unexpected(facts.error());
@@ -264,9 +266,10 @@ Status Ingest::KeepInQuarantine(std::string_view site, const SegmentEntry& entry
   const fs::path target =
       parts_.quarantine / fmt::format("{}-{}.parquet", site, entry.digest.hex());
   const fs::path temporary = parts_.quarantine / fmt::format(".{}.tmp", RandomHex(8));
+  SKERRY_ASSIGN_OR_RETURN(const LocalBlob segment, parts_.blobs->Local(entry.digest));
   std::error_code error;
-  fs::create_hard_link(parts_.blobs->PathOf(entry.digest), temporary, error);
-  if (error) fs::copy_file(parts_.blobs->PathOf(entry.digest), temporary, error);
+  fs::create_hard_link(segment.path, temporary, error);
+  if (error) fs::copy_file(segment.path, temporary, error);
   if (error)
     return Fail(ErrorCode::kInternal, "keeping {} in quarantine: {}", entry.digest.ToString(),
                 error.message());

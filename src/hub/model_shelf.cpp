@@ -106,10 +106,13 @@ Result<fs::path> ModelShelf::PackageDirectory(const ModelRef& model) {
       const std::string bytes,
       registry_->ManifestBytes(ModelRepository(model.name), model.digest.ToString()));
   SKERRY_ASSIGN_OR_RETURN(const Manifest manifest, Manifest::Parse(bytes));
+  std::vector<LocalBlob> held;
   return UnpackModel(
       manifest,
-      [this](const Descriptor& blob) -> Result<fs::path> {
-        return registry_->blobs().PathOf(blob.digest);
+      [&](const Descriptor& blob) -> Result<fs::path> {
+        SKERRY_ASSIGN_OR_RETURN(LocalBlob local, registry_->blobs().Local(blob.digest));
+        held.push_back(local);
+        return std::move(local.path);
       },
       directory);
 }

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@ namespace skerry {
 struct BlobSource {
   Descriptor descriptor;
   std::variant<std::string, std::filesystem::path, Extents> content;
+  std::shared_ptr<const void> held{};  // what keeps a file there while it is in use; often empty
 
   static BlobSource OfBytes(std::string media_type, std::string bytes,
                             Annotations annotations = {});

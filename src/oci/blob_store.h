@@ -1,13 +1,17 @@
-// Content by digest, in files: <directory>/blobs/<algorithm>/<first two hex digits>/<hex>.
-// Owned by Registry (or used alone); thread-safe; one process a directory. Durability: Put and
-// Adopt have synced content and directory when they return, and a blob is either whole or absent,
-// since files are written under a temporary name and renamed. Content is shared by all
-// repositories; who may see what is repository_store.h's business.
+// Content by digest. Where it stands is the storage's affair: files (file_blob_store.h) or a bucket
+// of S3 (s3_blob_store.h).
+// Owned by Registry (or used alone); thread-safe. Durability: what has been put is durable when the
+// call returns, and a blob is either whole or absent. Content is shared by all repositories; who
+// may see what is repository_store.h's business.
+// Errors of all calls, beside those that are named: kUnavailable and kInternal of the storage.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -17,43 +21,48 @@
 
 namespace skerry {
 
+// A blob as a file of this machine, to be read and never written. It stays where it is while `held`
+// lives.
+struct LocalBlob {
+  std::filesystem::path path{};
+  std::shared_ptr<const void> held{};
+};
+
 class BlobStore {
  public:
-  // Makes the directory if need be.
-  static Result<BlobStore> Open(std::filesystem::path directory);
+  virtual ~BlobStore() = default;
 
-  // Whether the blob is here, without reading it.
-  bool Has(const Digest& digest) const;
-  // Its size; kNotFound when absent.
-  Result<std::uint64_t> Size(const Digest& digest) const;
-  // Where it is (or would be). Read it, never write it.
-  std::filesystem::path PathOf(const Digest& digest) const;
+  // Its size, without reading it; kNotFound when absent.
+  virtual Result<std::uint64_t> Size(const Digest& digest) const = 0;
+  // kNotFound when absent.
+  Status Has(const Digest& digest) const;
+  // Of those that are here, together.
+  virtual Result<std::uint64_t> BytesOf(std::span<const Digest> digests) const = 0;
+  // Where the blob is, or would be, where blobs stand as files anyway.
+  virtual std::optional<std::filesystem::path> FileOf(const Digest& digest) const = 0;
+  // Fetched, where it does not stand as a file; its digest is verified on the way. kNotFound.
+  virtual Result<LocalBlob> Local(const Digest& digest) = 0;
   // The content, its digest verified: kDataLoss when damaged, kTooLarge over `max_bytes`.
-  Result<std::string> Read(const Digest& digest, std::uint64_t max_bytes) const;
+  virtual Result<std::string> Read(const Digest& digest, std::uint64_t max_bytes) = 0;
+  // A part of the content, in pieces and not verified; `sink`'s error ends it.
+  virtual Status ReadRange(const Digest& digest, std::uint64_t offset, std::uint64_t bytes,
+                           const std::function<Status(std::string_view)>& sink) const = 0;
   // Reads all of it and compares: kDataLoss when damaged, kNotFound when absent.
-  Status Verify(const Digest& digest) const;
+  virtual Status Verify(const Digest& digest) = 0;
 
   // Stores bytes under their sha256. Present already is fine.
   Result<Digest> Put(std::string_view bytes);
   // Stores bytes under a given digest of either algorithm; kDataLoss when they do not match.
-  Status Put(std::string_view bytes, const Digest& digest);
-  // Moves a finished file of the same file system in; the caller has verified that its digest is
-  // `digest`. The file is gone afterwards also when the blob was here before.
-  Status Adopt(const std::filesystem::path& file, const Digest& digest);
+  virtual Status Put(std::string_view bytes, const Digest& digest) = 0;
   // Copies the content in (the source stays); kDataLoss when it does not have the digest. A blob
   // that is here whole is not written again.
-  Status PutBlob(const BlobSource& blob);
+  virtual Status PutBlob(const BlobSource& blob) = 0;
   // Everything that is here, in no order; stops at `each`'s error. What comes or goes meanwhile
   // may be among it or not.
-  Status ForEach(const std::function<Status(const Digest&, std::uint64_t bytes)>& each) const;
+  virtual Status ForEach(
+      const std::function<Status(const Digest&, std::uint64_t bytes)>& each) const = 0;
   // Removes the content whoever may still point at it; absent is fine.
-  Status Remove(const Digest& digest);
-
- private:
-  explicit BlobStore(std::filesystem::path directory) : directory_(std::move(directory)) {}
-  std::filesystem::path NewIncoming() const;
-
-  std::filesystem::path directory_;
+  virtual Status Remove(const Digest& digest) = 0;
 };
 
 }  // namespace skerry

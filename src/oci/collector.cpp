@@ -48,6 +48,7 @@ class Collection {
       : parts_(parts), options_(options), sweep_(*parts.leases) {}
 
   Result<CollectReport> Run() {
+    SKERRY_RETURN_IF_ERROR(CheckOurs());
     SKERRY_ASSIGN_OR_RETURN(report_.uploads, parts_.uploads->RemoveAbandoned(options_.upload_age));
     SKERRY_ASSIGN_OR_RETURN(const std::vector<std::string> repositories,
                             parts_.repositories->Repositories());
@@ -72,7 +73,8 @@ class Collection {
           bytes ? Manifest::Parse(*bytes) : Result<Manifest>(tl::make_unexpected(bytes.error()));
       if (!manifest) {
         // Deleted since it was listed: it names nothing any more.
-        if (!parts_.repositories->FindManifest(repository, digest)) continue;
+        const auto there = parts_.repositories->FindManifest(repository, digest);
+        if (!there && there.error().code() == ErrorCode::kNotFound) continue;
         LogWarning("collection keeps every blob of a repository repository={} reason=\"{}: {}\"",
                    repository, digest.ToString(), manifest.error().message());
         ++report_.unread;
@@ -85,6 +87,7 @@ class Collection {
     return named;
   }
 
+  Status CheckOurs() const { return parts_.still_ours ? parts_.still_ours() : Status(); }
   Status CheckStopped() const {
     if (options_.stopped && options_.stopped())
       return Fail(ErrorCode::kUnavailable, "the collection was stopped; the next one goes on");
@@ -101,7 +104,8 @@ class Collection {
         live_.Add(link.digest);
         continue;
       }
-      SKERRY_ASSIGN_OR_RETURN(const bool removed, sweep_.Remove(link.digest, [&] {
+      SKERRY_ASSIGN_OR_RETURN(const bool removed, sweep_.Remove(link.digest, [&]() -> Status {
+        SKERRY_RETURN_IF_ERROR(CheckOurs());
         return parts_.repositories->UnlinkBlob(repository, link.digest);
       }));
       ++(removed ? report_.links : report_.leased);
@@ -118,8 +122,10 @@ class Collection {
       SKERRY_RETURN_IF_ERROR(CheckStopped());
       bool removed = false;
       if (!live_.Has(digest)) {
-        SKERRY_ASSIGN_OR_RETURN(
-            removed, sweep_.Remove(digest, [&] { return parts_.blobs->Remove(digest); }));
+        SKERRY_ASSIGN_OR_RETURN(removed, sweep_.Remove(digest, [&]() -> Status {
+          SKERRY_RETURN_IF_ERROR(CheckOurs());
+          return parts_.blobs->Remove(digest);
+        }));
         if (!removed) ++report_.leased;
       }
       ++(removed ? report_.blobs : report_.kept_blobs);

@@ -51,6 +51,8 @@ struct CollectorParts {
   RepositoryStore* repositories = nullptr;
   ContentLeases* leases = nullptr;
   std::uint64_t max_manifest_bytes = 0;
+  // Asked before each removal: an error ends the sweep, since another process has taken over.
+  std::function<Status()> still_ours{};
 };
 
 // One sweep; one at a time. An error ends it early: what it has removed is gone whole, and the next

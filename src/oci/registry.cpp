@@ -37,24 +37,29 @@ Status Registry::State::Authorize(const HttpRequest& request, std::string_view r
   return hooks.authorize(request, repository, action);
 }
 
+std::optional<HttpResponse> Registry::State::Refusal(const HttpRequest& request,
+                                                     RegistryAction action) const {
+  const std::string& repository = request.Param("name");
+  if (!repository.empty()) {
+    if (const Status name = CheckRepository(repository); !name)
+      return RegistryError(name.error(), "NAME_INVALID");
+  }
+  const Status allowed = Authorize(request, repository, action);
+  if (allowed) return std::nullopt;
+  const bool unknown = allowed.error().code() == ErrorCode::kUnauthenticated;
+  HttpResponse response = RegistryError(unknown ? 401 : 403, unknown ? "UNAUTHORIZED" : "DENIED",
+                                        allowed.error().message());
+  if (unknown)
+    response.SetHeader("WWW-Authenticate", hooks.challenge
+                                               ? hooks.challenge(request, repository, action)
+                                               : "Basic realm=\"skerry\"");
+  return response;
+}
+
 Handler Registry::State::Guarded(RegistryAction action, Endpoint endpoint) {
   return [this, action, endpoint](HttpRequest& request, Responder responder) {
-    const std::string& repository = request.Param("name");
-    if (!repository.empty()) {
-      if (const Status name = CheckRepository(repository); !name)
-        return responder.Send(RegistryError(name.error(), "NAME_INVALID"));
-    }
-    if (const Status allowed = Authorize(request, repository, action); !allowed) {
-      const bool unknown = allowed.error().code() == ErrorCode::kUnauthenticated;
-      HttpResponse response = RegistryError(
-          unknown ? 401 : 403, unknown ? "UNAUTHORIZED" : "DENIED", allowed.error().message());
-      if (unknown)
-        response.SetHeader("WWW-Authenticate", hooks.challenge
-                                                   ? hooks.challenge(request, repository, action)
-                                                   : "Basic realm=\"skerry\"");
-      return responder.Send(std::move(response));
-    }
-    responder.Send((this->*endpoint)(request, repository));
+    if (auto refused = Refusal(request, action)) return responder.Send(std::move(*refused));
+    responder.Send((this->*endpoint)(request, request.Param("name")));
   };
 }
 
@@ -71,13 +76,12 @@ Result<std::unique_ptr<Registry>> Registry::Open(const std::filesystem::path& di
                                                  RegistryHooks hooks, RegistryOptions options) {
   SKERRY_RETURN_IF_ERROR(CreateDirectories(directory));
   SKERRY_ASSIGN_OR_RETURN(DirectoryLock lock, DirectoryLock::Acquire(directory));
-  SKERRY_ASSIGN_OR_RETURN(BlobStore blobs, BlobStore::Open(directory));
-  SKERRY_ASSIGN_OR_RETURN(auto uploads,
-                          UploadStore::Open(directory, {options.max_blob_bytes, options.max_uploads,
-                                                        limits::kAbandonedUploadAge}));
-  SKERRY_ASSIGN_OR_RETURN(auto repositories, RepositoryStore::Open(directory));
-  std::unique_ptr<State> state(new State{std::move(lock), std::move(blobs), std::move(uploads),
-                                         std::move(repositories), std::move(hooks), options});
+  SKERRY_ASSIGN_OR_RETURN(RegistryStorage storage,
+                          RegistryStorage::Open(directory, options.place,
+                                                {options.max_blob_bytes, options.max_uploads,
+                                                 limits::kAbandonedUploadAge}));
+  std::unique_ptr<State> state(
+      new State{std::move(lock), std::move(storage), std::move(hooks), options});
   return std::unique_ptr<Registry>(new Registry(std::move(state)));
 }
 
@@ -90,6 +94,7 @@ std::vector<Route> Registry::Routes() {
   const auto streaming = [this](const char* method, const char* pattern, State::Endpoint endpoint) {
     return Route{method, pattern, RouteKind::kStreaming, state_->Guarded(kPush, endpoint)};
   };
+  // Content that has to come from elsewhere first may take long: the stream workers wait for it.
   // HEAD is answered by the GET routes. Uploads stand before blobs, whose pattern they match too.
   return {
       pooled("GET", "/v2", kPull, &State::Ping),
@@ -100,7 +105,11 @@ std::vector<Route> Registry::Routes() {
       streaming("PUT", "/v2/{name...}/blobs/uploads/{id}", &State::FinishUpload),
       pooled("GET", "/v2/{name...}/blobs/uploads/{id}", kPush, &State::GetUpload),
       pooled("DELETE", "/v2/{name...}/blobs/uploads/{id}", kPush, &State::CancelUpload),
-      pooled("GET", "/v2/{name...}/blobs/{digest}", kPull, &State::GetBlob),
+      {"GET", "/v2/{name...}/blobs/{digest}",
+       state_->storage.bucket ? RouteKind::kStreaming : RouteKind::kPooled,
+       [state = state_.get()](HttpRequest& request, Responder responder) {
+         state->GetBlob(request, std::move(responder));
+       }},
       pooled("DELETE", "/v2/{name...}/blobs/{digest}", kDelete, &State::DeleteBlob),
       pooled("GET", "/v2/{name...}/manifests/{reference}", kPull, &State::GetManifest),
       pooled("PUT", "/v2/{name...}/manifests/{reference}", kPush, &State::PutManifest),
@@ -109,6 +118,8 @@ std::vector<Route> Registry::Routes() {
       pooled("GET", "/v2/{name...}/referrers/{digest}", kPull, &State::ListReferrers),
   };
 }
+
+bool Registry::is_remote() const { return state_->storage.bucket != nullptr; }
 
 BlobStore& Registry::blobs() { return state_->blobs; }
 
@@ -163,11 +174,19 @@ Result<Artifact> Registry::GetArtifact(std::string_view repository, std::string_
   artifact.manifest.size = artifact.manifest_bytes.size();
   artifact.manifest.artifact_type = manifest.EffectiveArtifactType();
   artifact.manifest.annotations = manifest.annotations;
-  if (manifest.config)
-    artifact.blobs.push_back({*manifest.config, state_->blobs.PathOf(manifest.config->digest)});
-  for (const Descriptor& layer : manifest.layers)
-    if (artifact.FindBlob(layer.digest) == nullptr)
-      artifact.blobs.push_back({layer, state_->blobs.PathOf(layer.digest)});
+  const auto add = [&](const Descriptor& blob) -> Status {
+    if (artifact.FindBlob(blob.digest) != nullptr) return {};
+    // What is not there is noticed by whoever reads it.
+    if (auto file = state_->blobs.FileOf(blob.digest)) {
+      artifact.blobs.push_back({blob, std::move(*file)});
+      return {};
+    }
+    SKERRY_ASSIGN_OR_RETURN(LocalBlob local, state_->blobs.Local(blob.digest));
+    artifact.blobs.push_back({blob, std::move(local.path), std::move(local.held)});
+    return {};
+  };
+  if (manifest.config) SKERRY_RETURN_IF_ERROR(add(*manifest.config));
+  for (const Descriptor& layer : manifest.layers) SKERRY_RETURN_IF_ERROR(add(layer));
   return artifact;
 }
 
@@ -198,10 +217,11 @@ Result<std::vector<std::string>> Registry::Repositories() {
 Result<CollectReport> Registry::Collect(const CollectOptions& options) {
   const std::scoped_lock lock(state_->collecting);
   auto report = CollectGarbage({.blobs = &state_->blobs,
-                                .uploads = state_->uploads.get(),
-                                .repositories = state_->repositories.get(),
+                                .uploads = state_->uploads,
+                                .repositories = state_->repositories,
                                 .leases = &state_->leases,
-                                .max_manifest_bytes = state_->options.max_manifest_bytes},
+                                .max_manifest_bytes = state_->options.max_manifest_bytes,
+                                .still_ours = [this] { return state_->storage.Check(); }},
                                options);
   state_->usage.ForgetAll();
   return report;

@@ -1,5 +1,6 @@
 // The embedded OCI registry: distribution-spec 1.1, end-1 to end-13, as routes for HttpServer,
-// over BlobStore, UploadStore and RepositoryStore in one directory.
+// over BlobStore, UploadStore and RepositoryStore in one directory, or in a bucket of S3 and one
+// directory (registry_storage.h).
 //
 // Owned by the hub, which must keep it alive until the HttpServer is drained. Thread-safe: routes
 // run on the server's pool, the other functions on any thread. One process a directory: Open
@@ -70,6 +71,8 @@ struct RegistryOptions {
   std::uint64_t max_blob_bytes = limits::kBlobBytes;
   std::size_t max_manifest_bytes = limits::kManifestBytes;
   std::size_t max_uploads = limits::kOpenUploads;
+  // "s3://BUCKET/PREFIX"; empty: as the directory remembers, files at first.
+  std::string place{};
 };
 
 class Registry {
@@ -82,6 +85,9 @@ class Registry {
   // The routes below /v2/; they refer to this object.
   std::vector<Route> Routes();
 
+  // Whether handlers wait for another machine, so that more of them are under way at once.
+  bool is_remote() const;
+
   // All content, whatever repository it is in.
   BlobStore& blobs();
 
@@ -93,7 +99,8 @@ class Registry {
                              const Artifact& artifact);
   // The manifest with its tags; what it named goes with the next collection. kNotFound.
   Status DeleteManifest(std::string_view repository, const Digest& digest);
-  // The artifact with its blobs as files in the store (not to be written); not verified here.
+  // The artifact with its blobs as files (not to be written): those of the store, not verified
+  // here, or fetched and verified, and kept while the artifact or a copy of their BlobSource lives.
   Result<Artifact> GetArtifact(std::string_view repository, std::string_view reference);
   Result<Digest> Resolve(std::string_view repository, std::string_view tag);
   // An empty `artifact_type` takes all.

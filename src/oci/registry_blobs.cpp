@@ -1,9 +1,13 @@
 #include <charconv>
 
+#include "base/log.h"
+#include "oci/registry_limits.h"
 #include "oci/registry_state.h"
 
 namespace skerry {
 namespace {
+
+constexpr std::size_t kPieceBytes = 256U << 10U;
 
 struct ByteRange {
   std::uint64_t first;
@@ -46,15 +50,21 @@ RangeVerdict ParseRange(std::string_view header, std::uint64_t size, ByteRange& 
 
 }  // namespace
 
-HttpResponse Registry::State::GetBlob(HttpRequest& request, const std::string& repository) {
+void Registry::State::GetBlob(HttpRequest& request, Responder responder) {
+  if (auto refused = Refusal(request, RegistryAction::kPull))
+    return responder.Send(std::move(*refused));
+  const std::string& repository = request.Param("name");
   const auto digest = Digest::Parse(request.Param("digest"));
-  if (!digest) return RegistryError(digest.error(), "DIGEST_INVALID");
+  if (!digest) return responder.Send(RegistryError(digest.error(), "DIGEST_INVALID"));
   // Who asks may leave its push out: what is found stays for a while.
   const ContentLeases::Lease lease = leases.Take({*digest});
   const auto size = blobs.Size(*digest);
-  if (!size || !repositories->UseBlob(repository, *digest))
-    return RegistryError(404, "BLOB_UNKNOWN",
-                         fmt::format("{} has no blob {}", repository, digest->ToString()));
+  const Status used =
+      size ? repositories->UseBlob(repository, *digest) : Status(tl::make_unexpected(size.error()));
+  if (!used && used.error().code() == ErrorCode::kNotFound)
+    return responder.Send(RegistryError(
+        404, "BLOB_UNKNOWN", fmt::format("{} has no blob {}", repository, digest->ToString())));
+  if (!used) return responder.Send(RegistryError(used.error(), "BLOB_UNKNOWN"));
   ByteRange range{0, *size};
   HttpResponse response = HttpResponse::Empty(200);
   switch (ParseRange(request.Header("Range"), *size, range)) {
@@ -68,13 +78,51 @@ HttpResponse Registry::State::GetBlob(HttpRequest& request, const std::string& r
       response = RegistryError(416, "SIZE_INVALID",
                                fmt::format("the range does not fit a blob of {} bytes", *size));
       response.SetHeader("Content-Range", fmt::format("bytes */{}", *size));
-      return response;
+      return responder.Send(std::move(response));
   }
   response.SetHeader("Content-Type", "application/octet-stream");
   response.SetHeader("Docker-Content-Digest", digest->ToString());
   response.SetHeader("Accept-Ranges", "bytes");
-  response.file = FileBody{blobs.PathOf(*digest), range.first, range.length};
-  return response;
+  if (auto file = blobs.FileOf(*digest)) {
+    response.file = FileBody{std::move(*file), range.first, range.length};
+    return responder.Send(std::move(response));
+  }
+  SendBlob(request, std::move(response), *digest, {{}, range.first, range.length},
+           std::move(responder));
+}
+
+// Content that stands elsewhere. What is small is fetched and verified before it is sent, and the
+// next who asks gets it from here; the rest is passed on as it comes.
+void Registry::State::SendBlob(HttpRequest& request, HttpResponse head, const Digest& digest,
+                               FileBody part, Responder responder) {
+  const bool fetched = part.offset + part.length <= limits::kFetchedBlobBytes;
+  if (request.method == "HEAD" || !fetched)
+    head.SetHeader("Content-Length", std::to_string(part.length));
+  if (request.method == "HEAD") return responder.Send(std::move(head));
+  if (fetched) {
+    auto local = blobs.Local(digest);
+    if (!local) return responder.Send(RegistryError(local.error(), "BLOB_UNKNOWN"));
+    // The server opens it at once, long before the cache drops what was just used.
+    head.file = FileBody{std::move(local->path), part.offset, part.length};
+    return responder.Send(std::move(head));
+  }
+  responder.Start(std::move(head));
+  std::string piece;
+  const auto pass = [&]() -> Status {
+    std::string full;
+    full.reserve(kPieceBytes);
+    full.swap(piece);
+    return full.empty() ? Status() : responder.Write(std::move(full));
+  };
+  Status passed = blobs.ReadRange(digest, part.offset, part.length, [&](std::string_view bytes) {
+    piece += bytes;
+    return piece.size() >= kPieceBytes ? pass() : Status();
+  });
+  if (passed) passed = pass();
+  if (passed) return responder.Finish();
+  // Without Finish the answer breaks off, and the peer knows that it is not whole.
+  LogWarning("a blob was not sent whole digest={} reason={}", digest.ToString(),
+             passed.error().message());
 }
 
 HttpResponse Registry::State::DeleteBlob(HttpRequest& request, const std::string& repository) {

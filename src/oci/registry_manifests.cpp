@@ -70,6 +70,9 @@ HttpResponse Registry::State::GetManifest(HttpRequest& request, const std::strin
   if (!digest) {
     const bool unknown = digest.error().code() == ErrorCode::kNotFound;
     if (!unknown && IsDigest(reference)) return RegistryError(digest.error(), "DIGEST_INVALID");
+    const ErrorCode code = digest.error().code();
+    if (code == ErrorCode::kUnavailable || code == ErrorCode::kInternal)
+      return ManifestError(digest.error());
     return RegistryError(404, "MANIFEST_UNKNOWN", digest.error().message());
   }
   const auto descriptor = repositories->FindManifest(repository, *digest);
@@ -101,11 +104,16 @@ Result<std::optional<Digest>> Registry::State::FindMissing(std::string_view repo
       SKERRY_RETURN_IF_ERROR(blobs.Put(*blob.data, blob.digest));
       SKERRY_RETURN_IF_ERROR(repositories->LinkBlob(repository, blob.digest));
     }
-    if (!repositories->HasBlob(repository, blob.digest) || !blobs.Has(blob.digest))
-      return blob.digest;
+    Status held = repositories->HasBlob(repository, blob.digest);
+    if (held) held = blobs.Has(blob.digest);
+    if (!held && held.error().code() == ErrorCode::kNotFound) return blob.digest;
+    if (!held) return tl::make_unexpected(held.error());
   }
-  for (const Descriptor& child : manifest.manifests)
-    if (!repositories->FindManifest(repository, child.digest)) return child.digest;
+  for (const Descriptor& child : manifest.manifests) {
+    const auto held = repositories->FindManifest(repository, child.digest);
+    if (!held && held.error().code() == ErrorCode::kNotFound) return child.digest;
+    if (!held) return tl::make_unexpected(held.error());
+  }
   return std::nullopt;
 }
 
@@ -122,6 +130,7 @@ Status Registry::State::Publish(std::string_view repository, std::span<const std
     subject = manifest.subject->digest;
     descriptor.annotations = manifest.annotations;  // referrers lists show them
   }
+  SKERRY_RETURN_IF_ERROR(storage.Check());
   SKERRY_RETURN_IF_ERROR(repositories->PutManifest(repository, descriptor, subject));
   for (const std::string& tag : tags)
     SKERRY_RETURN_IF_ERROR(repositories->PutTag(repository, tag, digest, tag_change));
@@ -143,7 +152,9 @@ HttpResponse Registry::State::PutManifest(HttpRequest& request, const std::strin
   if (!manifest) return ManifestError(manifest.error());
   const ContentLeases::Lease lease = LeaseAll(*manifest, address->digest);
   const auto missing = FindMissing(repository, *manifest);
-  if (!missing) return RegistryError(400, "MANIFEST_INVALID", missing.error().message());
+  if (!missing && missing.error().code() == ErrorCode::kDataLoss)  // of what is embedded in it
+    return RegistryError(400, "MANIFEST_INVALID", missing.error().message());
+  if (!missing) return RegistryError(missing.error(), "MANIFEST_INVALID");
   if (*missing)
     return RegistryError(
         404, "MANIFEST_BLOB_UNKNOWN",

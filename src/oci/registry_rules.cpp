@@ -42,8 +42,10 @@ Result<Registry::State::Allowance> Registry::State::AllowanceOf(const std::strin
       options.max_blob_bytes,
       Error(ErrorCode::kTooLarge, fmt::format("the blob is over the limit of {} bytes (kBlobBytes)",
                                               options.max_blob_bytes))};
+  const RepositoryRules rules = RulesOf(repository);
+  if (rules.quotas.empty()) return allowance;
   if (digest != nullptr && repositories->HasBlob(repository, *digest)) return allowance;
-  for (const RepositoryRules::Quota& quota : RulesOf(repository).quotas) {
+  for (const RepositoryRules::Quota& quota : rules.quotas) {
     SKERRY_ASSIGN_OR_RETURN(const std::uint64_t used, usage.BytesBelow(quota.prefix));
     const std::uint64_t left = quota.bytes - std::min(quota.bytes, used);
     if (left < allowance.bytes) allowance = {left, OverQuota(quota, used)};
@@ -52,7 +54,9 @@ Result<Registry::State::Allowance> Registry::State::AllowanceOf(const std::strin
 }
 
 Status Registry::State::LinkWithinQuotas(const std::string& repository, const Digest& digest) {
-  const bool fresh = !repositories->HasBlob(repository, digest);
+  // A storage that does not answer takes it for fresh: that asks for more room, not for less.
+  const bool counts = !RulesOf(repository).quotas.empty();
+  const bool fresh = counts && !repositories->HasBlob(repository, digest);
   return WithinQuotas(repository, fresh ? blobs.Size(digest).value_or(0) : 0,
                       [&] { return repositories->LinkBlob(repository, digest); });
 }

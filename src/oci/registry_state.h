@@ -13,6 +13,7 @@
 
 #include "oci/content_leases.h"
 #include "oci/registry.h"
+#include "oci/registry_storage.h"
 #include "oci/repository_usage.h"
 #include "storage/file.h"
 
@@ -20,11 +21,12 @@ namespace skerry {
 
 struct Registry::State {
   DirectoryLock lock;
-  BlobStore blobs;
-  std::unique_ptr<UploadStore> uploads;
-  std::unique_ptr<RepositoryStore> repositories;
+  RegistryStorage storage;
   RegistryHooks hooks;
   RegistryOptions options;
+  BlobStore& blobs = *storage.blobs;
+  UploadStore* uploads = storage.uploads.get();
+  RepositoryStore* repositories = storage.repositories.get();
   RepositoryUsage usage{blobs, *repositories};
   ContentLeases leases{};
   std::mutex collecting{};
@@ -33,13 +35,17 @@ struct Registry::State {
   using Endpoint = HttpResponse (State::*)(HttpRequest&, const std::string& repository);
   // Checks name and rights, then runs the endpoint.
   Handler Guarded(RegistryAction action, Endpoint endpoint);
+  // What is said to a peer that may not, or of a repository that cannot be; nullopt: go on.
+  std::optional<HttpResponse> Refusal(const HttpRequest& request, RegistryAction action) const;
   Status Authorize(const HttpRequest& request, std::string_view repository,
                    RegistryAction action) const;
 
   HttpResponse Ping(HttpRequest& request, const std::string& repository);  // end-1
 
   // registry_blobs.cpp
-  HttpResponse GetBlob(HttpRequest& request, const std::string& repository);     // end-2, ranges
+  void GetBlob(HttpRequest& request, Responder responder);  // end-2, ranges
+  void SendBlob(HttpRequest& request, HttpResponse head, const Digest& digest, FileBody part,
+                Responder responder);
   HttpResponse DeleteBlob(HttpRequest& request, const std::string& repository);  // end-10
 
   // registry_uploads.cpp

@@ -124,7 +124,7 @@ HttpResponse Registry::State::StartUpload(HttpRequest& request, const std::strin
 HttpResponse Registry::State::Complete(UploadStore::Writer writer, const std::string& id,
                                        const std::string& repository, const Digest& digest) {
   const ContentLeases::Lease lease = leases.Take({digest});
-  const Status finished = uploads->Finish(std::move(writer), id, digest, blobs);
+  const Status finished = uploads->Finish(std::move(writer), id, digest);
   if (!finished) return RegistryError(finished.error(), "DIGEST_INVALID");
   if (const Status linked = LinkWithinQuotas(repository, digest); !linked)
     return RegistryError(linked.error(), "UNKNOWN");

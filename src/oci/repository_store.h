@@ -1,18 +1,17 @@
-// What each repository holds, as small files, so that every change is one durable rename and any
-// tool can look at it:
-//   <directory>/repositories/<name>/_blobs/<algorithm>/<hex>            empty: "this blob is here"
-//                                  /_manifests/<algorithm>/<hex>        its descriptor as JSON
-//                                  /_referrers/<algorithm>/<hex of subject>/<algorithm>-<hex>
-//                                  /_tags/<tag>                         a digest
-// Owned by Registry; thread-safe. Names are checked here once more, so no path is ever built from
-// an unchecked one (kInvalidArgument). A manifest counts as present when its own file is there:
-// the referrer's entry is written before it, the tag after it, and listings ignore entries whose
-// manifest is not present; so a push that is killed anywhere leaves nothing half-visible.
+// What each repository holds, as small records (record_store.h), so that every change is one that
+// happens whole, and any tool can look at it:
+//   <name>/_blobs/<algorithm>/<hex>            empty: "this blob is here"
+//         /_manifests/<algorithm>/<hex>        its descriptor as JSON
+//         /_referrers/<algorithm>/<hex of subject>/<algorithm>-<hex>
+//         /_tags/<tag>                         a digest
+// Owned by Registry; thread-safe. Names are checked here once more, so no path or key is ever built
+// from an unchecked one (kInvalidArgument). A manifest counts as present when its own record is
+// there: the referrer's entry is written before it, the tag after it, and listings ignore entries
+// whose manifest is not present; so a push that is killed anywhere leaves nothing half-visible.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,8 +21,8 @@
 
 #include "base/error.h"
 #include "crypto/digest.h"
-#include "oci/file_age.h"
 #include "oci/manifest.h"
+#include "oci/record_store.h"
 
 namespace skerry {
 
@@ -38,17 +37,17 @@ enum class TagChange : std::uint8_t { kAny, kOnlyNew };
 
 class RepositoryStore {
  public:
-  static Result<std::unique_ptr<RepositoryStore>> Open(const std::filesystem::path& directory);
+  explicit RepositoryStore(std::unique_ptr<RecordStore> records) : records_(std::move(records)) {}
 
   // Sorted. A repository exists once something was stored in it.
   Result<std::vector<std::string>> Repositories() const;
-  bool Exists(std::string_view repository) const;
+  Status Exists(std::string_view repository) const;  // kNotFound
 
   // Blobs. LinkBlob of one that is there makes it young again.
   Status LinkBlob(std::string_view repository, const Digest& digest);
-  bool HasBlob(std::string_view repository, const Digest& digest) const;
+  Status HasBlob(std::string_view repository, const Digest& digest) const;  // kNotFound
   // The same for somebody who may rely on the answer: makes it young again.
-  bool UseBlob(std::string_view repository, const Digest& digest) const;
+  Status UseBlob(std::string_view repository, const Digest& digest) const;
   Status UnlinkBlob(std::string_view repository, const Digest& digest);  // kNotFound
 
   // Manifests. `descriptor` has media type, size, artifact type, annotations.
@@ -77,12 +76,9 @@ class RepositoryStore {
   Result<std::uint64_t> RemoveDeadReferrers(std::string_view repository);
 
  private:
-  explicit RepositoryStore(std::filesystem::path directory) : directory_(std::move(directory)) {}
-  Result<std::filesystem::path> PathOf(std::string_view repository) const;
-  Status RemoveTagsOf(const std::filesystem::path& repository, const Digest& digest) const;
+  Status RemoveTagsOf(const std::string& repository, const Digest& digest) const;
 
-  const std::filesystem::path directory_;
-  const FileAge age_;
+  const std::unique_ptr<RecordStore> records_;
   std::mutex mutex_;  // orders changes of tags and manifests against each other
 };
 

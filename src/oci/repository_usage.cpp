@@ -1,5 +1,7 @@
 #include "oci/repository_usage.h"
 
+#include <vector>
+
 namespace skerry {
 
 bool IsAtOrBelow(std::string_view repository, std::string_view prefix) {
@@ -8,12 +10,12 @@ bool IsAtOrBelow(std::string_view repository, std::string_view prefix) {
 }
 
 Result<std::uint64_t> RepositoryUsage::Count(std::string_view repository) const {
-  std::uint64_t bytes = 0;
+  std::vector<Digest> digests;
   SKERRY_ASSIGN_OR_RETURN(const auto links, repositories_->BlobLinks(repository));
-  for (const BlobLink& link : links) bytes += blobs_->Size(link.digest).value_or(0);
+  for (const BlobLink& link : links) digests.push_back(link.digest);
   SKERRY_ASSIGN_OR_RETURN(const auto manifests, repositories_->Manifests(repository));
-  for (const Digest& manifest : manifests) bytes += blobs_->Size(manifest).value_or(0);
-  return bytes;
+  digests.insert(digests.end(), manifests.begin(), manifests.end());
+  return blobs_->BytesOf(digests);
 }
 
 Result<std::uint64_t> RepositoryUsage::BytesBelow(std::string_view prefix) {

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "oci/digest_file.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -36,9 +35,9 @@ bool IsStale(const fs::path& upload, std::chrono::hours abandoned_age) {
 }
 
 // `repository` last: an upload without it does not count.
-Status MakeUpload(const fs::path& upload, std::string_view repository) {
+Status MakeUpload(const fs::path& upload, std::string_view repository, UploadMedium& medium) {
   SKERRY_RETURN_IF_ERROR(CreateDirectories(upload));
-  SKERRY_RETURN_IF_ERROR(WriteFileDurably(upload / "data", ""));
+  SKERRY_RETURN_IF_ERROR(medium.Make(upload));
   return WriteFileDurably(upload / "repository", repository);
 }
 
@@ -48,20 +47,22 @@ Status UploadStore::Writer::Write(std::string_view bytes) {
   const std::scoped_lock lock(session_->mutex);
   if (session_->generation != generation_)
     return Fail(ErrorCode::kConflict, "another request has taken over this upload");
-  if (file_.size() + bytes.size() > max_bytes_)
+  if (bytes_->size() + bytes.size() > max_bytes_)
     return Fail(ErrorCode::kTooLarge, "the upload is over the limit of {} bytes (kBlobBytes)",
                 max_bytes_);
-  if (session_->hasher && session_->hashed_bytes == file_.size()) {
+  if (session_->hasher && session_->hashed_bytes == bytes_->size()) {
     session_->hasher->Update(bytes);
     session_->hashed_bytes += bytes.size();
   }
-  return file_.Write(bytes);
+  return bytes_->Write(bytes);
 }
 
-Status UploadStore::Writer::Sync() { return file_.Sync(); }
+Status UploadStore::Writer::Sync() { return bytes_->Sync(); }
 
-Result<std::unique_ptr<UploadStore>> UploadStore::Open(const fs::path& directory, Limits limits) {
-  std::unique_ptr<UploadStore> store(new UploadStore(directory / "uploads", limits));
+Result<std::unique_ptr<UploadStore>> UploadStore::Open(const fs::path& directory, Limits limits,
+                                                       std::unique_ptr<UploadMedium> medium) {
+  std::unique_ptr<UploadStore> store(
+      new UploadStore(directory / "uploads", limits, std::move(medium)));
   SKERRY_RETURN_IF_ERROR(CreateDirectories(store->directory_));
   SKERRY_RETURN_IF_ERROR(store->RemoveStale());
   return store;
@@ -78,7 +79,10 @@ Status UploadStore::RemoveStale() {
   }
   if (error)
     return Fail(ErrorCode::kInternal, "listing {}: {}", directory_.string(), error.message());
-  for (const fs::path& upload : stale) SKERRY_RETURN_IF_ERROR(RemoveTree(upload));
+  for (const fs::path& upload : stale) {
+    medium_->Drop(upload);
+    SKERRY_RETURN_IF_ERROR(RemoveTree(upload));
+  }
   return {};
 }
 
@@ -92,7 +96,7 @@ Result<std::string> UploadStore::Start(std::string_view repository) {
     ++open_uploads_;
   }
   std::string id = RandomHex(kIdBytes);
-  if (Status made = MakeUpload(directory_ / id, repository); !made) {
+  if (Status made = MakeUpload(directory_ / id, repository, *medium_); !made) {
     const std::scoped_lock lock(mutex_);
     --open_uploads_;
     return Propagate(std::move(made));
@@ -103,7 +107,7 @@ Result<std::string> UploadStore::Start(std::string_view repository) {
 Result<fs::path> UploadStore::Find(std::string_view id, std::string_view repository) const {
   if (IsUploadId(id)) {
     const auto owner = ReadFile(directory_ / id / "repository", kRepositoryFileBytes);
-    if (owner && *owner == repository) return directory_ / id / "data";
+    if (owner && *owner == repository) return directory_ / id;
   }
   return Fail(ErrorCode::kNotFound, "{} has no upload {}", repository, id);
 }
@@ -116,63 +120,57 @@ std::shared_ptr<UploadStore::Session> UploadStore::SessionOf(std::string_view id
 }
 
 Result<std::uint64_t> UploadStore::Offset(std::string_view id, std::string_view repository) {
-  SKERRY_ASSIGN_OR_RETURN(const fs::path data, Find(id, repository));
+  SKERRY_ASSIGN_OR_RETURN(const fs::path upload, Find(id, repository));
   const std::shared_ptr<Session> session = SessionOf(id);
   const std::scoped_lock lock(session->mutex);
   ++session->generation;  // what is still on its way must not move the offset that is answered
-  SKERRY_RETURN_IF_ERROR(SyncFile(data));
-  std::error_code error;
-  const std::uintmax_t size = fs::file_size(data, error);
-  if (error) return Fail(ErrorCode::kNotFound, "{} has no upload {}", repository, id);
-  return size;
+  return medium_->SyncedSize(upload);
 }
 
 Result<UploadStore::Writer> UploadStore::Resume(std::string_view id, std::string_view repository,
                                                 std::optional<std::uint64_t> offset) {
-  SKERRY_ASSIGN_OR_RETURN(const fs::path data, Find(id, repository));
+  SKERRY_ASSIGN_OR_RETURN(const fs::path upload, Find(id, repository));
   std::shared_ptr<Session> session = SessionOf(id);
   const std::scoped_lock lock(session->mutex);
-  SKERRY_ASSIGN_OR_RETURN(AppendFile file, AppendFile::Open(data, AppendFile::Mode::kExisting));
-  if (offset && *offset != file.size())
-    return Fail(ErrorCode::kOutOfRange, "the upload stands at byte {}, not {}", file.size(),
+  SKERRY_ASSIGN_OR_RETURN(std::unique_ptr<UploadBytes> bytes, medium_->Open(upload));
+  if (offset && *offset != bytes->size())
+    return Fail(ErrorCode::kOutOfRange, "the upload stands at byte {}, not {}", bytes->size(),
                 *offset);
-  if (file.size() == 0) {
+  if (bytes->size() == 0) {
     session->hasher.emplace("sha256");
     session->hashed_bytes = 0;
   }
-  Writer writer(std::move(file), session, limits_.max_bytes);
+  Writer writer(std::move(bytes), session, limits_.max_bytes);
   writer.generation_ = ++session->generation;
   return writer;
 }
 
 // Hashed while it came in, unless a part came to an earlier process.
-Result<Digest> UploadStore::DigestOfUpload(Session& session, const fs::path& data,
-                                           std::uint64_t size, std::string_view algorithm) const {
-  if (algorithm == "sha256" && session.hasher && session.hashed_bytes == size) {
+Result<Digest> UploadStore::DigestOfUpload(Session& session, const fs::path& upload,
+                                           UploadBytes& bytes, std::string_view algorithm) const {
+  if (algorithm == "sha256" && session.hasher && session.hashed_bytes == bytes.size()) {
     const Digest digest = session.hasher->Finish();
     session.hasher.reset();
     return digest;
   }
-  SKERRY_ASSIGN_OR_RETURN(const FileDigest facts, DigestFile(data, algorithm));
-  return facts.digest;
+  return medium_->DigestOf(upload, bytes, algorithm);
 }
 
-Status UploadStore::Finish(Writer writer, std::string_view id, const Digest& digest,
-                           BlobStore& blobs) {
-  const fs::path data = directory_ / id / "data";
+Status UploadStore::Finish(Writer writer, std::string_view id, const Digest& digest) {
+  const fs::path upload = directory_ / id;
   {
     const std::scoped_lock lock(writer.session_->mutex);
     if (writer.session_->generation != writer.generation_)
       return Fail(ErrorCode::kConflict, "another request has taken over this upload");
     ++writer.session_->generation;  // nothing may be appended to what becomes a blob
-    SKERRY_ASSIGN_OR_RETURN(const Digest have, DigestOfUpload(*writer.session_, data,
-                                                              writer.offset(), digest.algorithm()));
+    SKERRY_ASSIGN_OR_RETURN(const Digest have, DigestOfUpload(*writer.session_, upload,
+                                                              *writer.bytes_, digest.algorithm()));
     if (have != digest) {
       SKERRY_RETURN_IF_ERROR(Discard(id));
       return Fail(ErrorCode::kInvalidArgument, "the content has the digest {}, not {}",
                   have.ToString(), digest.ToString());
     }
-    SKERRY_RETURN_IF_ERROR(blobs.Adopt(data, digest));
+    SKERRY_RETURN_IF_ERROR(medium_->Publish(upload, *writer.bytes_, digest));
   }
   return Discard(id);
 }
@@ -215,10 +213,12 @@ Result<std::uint64_t> UploadStore::RemoveAbandoned(std::chrono::seconds age) {
     SKERRY_ASSIGN_OR_RETURN(const bool gone, RemoveIfAbandoned(id, age));
     removed += gone ? 1 : 0;
   }
-  return removed;
+  SKERRY_ASSIGN_OR_RETURN(const std::uint64_t orphans, medium_->Sweep(directory_, age));
+  return removed + orphans;
 }
 
 Status UploadStore::Discard(std::string_view id) {
+  medium_->Drop(directory_ / id);
   SKERRY_RETURN_IF_ERROR(RemoveTree(directory_ / id));
   const std::scoped_lock lock(mutex_);
   if (const auto found = sessions_.find(id); found != sessions_.end()) sessions_.erase(found);

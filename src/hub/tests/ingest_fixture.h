@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "hub/ingest.h"
 #include "hub/tests/fake_site.h"
+#include "oci/file_blob_store.h"
 #include "outbox/receipt.h"
 #include "storage/file.h"
 
@@ -90,7 +91,7 @@ class IngestTest : public testing::Test {
   std::filesystem::path quarantine_ = directory_.path() / "quarantine";
   std::unique_ptr<HubStore> store_ = Must(HubStore::Open(directory_.path() / "hub.db"));
   std::unique_ptr<LakeWriter> lake_ = Must(LakeWriter::Open(directory_.path() / "lake"));
-  BlobStore blobs_ = Must(BlobStore::Open(directory_.path() / "registry"));
+  FileBlobStore blobs_ = Must(FileBlobStore::Open(directory_.path() / "registry"));
   std::unique_ptr<Ingest> ingest_;
   FakeSite site_{"north", directory_.path() / "site"};
 };

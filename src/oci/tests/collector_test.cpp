@@ -97,7 +97,7 @@ TEST_F(CollectorTest, LookingForABlobKeepsIt) {
 TEST_F(CollectorTest, DamagedManifestKeepsWhatItMayName) {
   const Digest manifest = registry_->PutArtifact("a", "1", Document("text")).value();
   const Digest blob = PushOldBlob("a", "perhaps named");
-  ASSERT_TRUE(WriteFileDurably(registry_->blobs().PathOf(manifest), "{"));
+  ASSERT_TRUE(WriteFileDurably(*registry_->blobs().FileOf(manifest), "{"));
   const CollectReport report = Collect();
   EXPECT_EQ(report.unread, 1U);
   EXPECT_EQ(report.links + report.blobs, 0U);

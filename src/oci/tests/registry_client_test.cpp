@@ -160,7 +160,7 @@ TEST_F(RegistryClientTest, DamagedBlobIsRefused) {
   ASSERT_TRUE(Client().PushBlob("a", blob));
   std::string damaged = Pattern(5000);
   damaged[1234] = static_cast<char>(damaged[1234] ^ 4);
-  ASSERT_TRUE(WriteFileDurably(registry_->blobs().PathOf(blob.descriptor.digest), damaged));
+  ASSERT_TRUE(WriteFileDurably(*registry_->blobs().FileOf(blob.descriptor.digest), damaged));
   const auto target = data_.path() / "pulled";
   EXPECT_EQ(Client().PullBlob("a", blob.descriptor, target).error().code(), ErrorCode::kDataLoss);
   EXPECT_FALSE(std::filesystem::exists(target));

@@ -444,7 +444,7 @@ TEST_F(RegistryTest, DamagedManifestIsNotHandedOut) {
   ASSERT_TRUE(registry_->PutArtifact("a", "1", artifact));
   std::string damaged = artifact.manifest_bytes;
   damaged[10] = static_cast<char>(damaged[10] ^ 1);
-  ASSERT_TRUE(WriteFileDurably(registry_->blobs().PathOf(artifact.manifest.digest), damaged));
+  ASSERT_TRUE(WriteFileDurably(*registry_->blobs().FileOf(artifact.manifest.digest), damaged));
   EXPECT_EQ(Send("GET", "/v2/a/manifests/1").status, 500);
   ASSERT_TRUE(registry_->PutArtifact("a", "1", artifact));  // a new push heals it
   EXPECT_EQ(Send("GET", "/v2/a/manifests/1").status, 200);

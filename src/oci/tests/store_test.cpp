@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "base/limits.h"
-#include "oci/blob_store.h"
+#include "oci/file_blob_store.h"
+#include "oci/file_records.h"
+#include "oci/file_uploads.h"
 #include "oci/repository_store.h"
 #include "oci/upload_store.h"
 #include "storage/file.h"
@@ -13,7 +15,16 @@ namespace {
 class StoreTest : public testing::Test {
  protected:
   TemporaryDirectory directory_ = TemporaryDirectory::Create("skerry-store").value();
-  BlobStore blobs_ = BlobStore::Open(directory_.path()).value();
+  std::unique_ptr<UploadStore> OpenUploads() {
+    return UploadStore::Open(directory_.path(), {1000, 10, std::chrono::hours(1)},
+                             std::make_unique<FileUploads>(blobs_))
+        .value();
+  }
+  RepositoryStore OpenRepositories() const {
+    return RepositoryStore(FileRecords::Open(directory_.path()).value());
+  }
+
+  FileBlobStore blobs_ = FileBlobStore::Open(directory_.path()).value();
 };
 
 TEST_F(StoreTest, DamageIsFoundAndHealedByANewPut) {
@@ -40,7 +51,7 @@ TEST_F(StoreTest, ContentUnderAnotherDigestIsRefusedAndLeavesNothing) {
 
 TEST_F(StoreTest, LeftoversOfAKilledWriterGoAway) {
   ASSERT_TRUE(WriteFileDurably(directory_.path() / "incoming/1234", "half"));
-  ASSERT_TRUE(BlobStore::Open(directory_.path()));
+  ASSERT_TRUE(FileBlobStore::Open(directory_.path()));
   EXPECT_TRUE(std::filesystem::is_empty(directory_.path() / "incoming"));
 }
 
@@ -52,23 +63,21 @@ TEST_F(StoreTest, RemovedBlobIsAbsent) {
 }
 
 TEST_F(StoreTest, NewerWriterTakesAnUploadOver) {
-  const auto uploads =
-      UploadStore::Open(directory_.path(), {1000, 10, std::chrono::hours(1)}).value();
+  const auto uploads = OpenUploads();
   const std::string id = uploads->Start("a").value();
   auto older = uploads->Resume(id, "a", 0).value();
   ASSERT_TRUE(older.Write("hel"));
   auto newer = uploads->Resume(id, "a", 3).value();
   EXPECT_EQ(older.Write("XXX").error().code(), ErrorCode::kConflict);
   ASSERT_TRUE(newer.Write("lo"));
-  EXPECT_EQ(uploads->Finish(std::move(older), id, Digest::Sha256("hello"), blobs_).error().code(),
+  EXPECT_EQ(uploads->Finish(std::move(older), id, Digest::Sha256("hello")).error().code(),
             ErrorCode::kConflict);
-  ASSERT_TRUE(uploads->Finish(std::move(newer), id, Digest::Sha256("hello"), blobs_));
+  ASSERT_TRUE(uploads->Finish(std::move(newer), id, Digest::Sha256("hello")));
   EXPECT_EQ(blobs_.Read(Digest::Sha256("hello"), 10).value(), "hello");
 }
 
 TEST_F(StoreTest, AnsweredOffsetStays) {
-  const auto uploads =
-      UploadStore::Open(directory_.path(), {1000, 10, std::chrono::hours(1)}).value();
+  const auto uploads = OpenUploads();
   const std::string id = uploads->Start("a").value();
   auto late = uploads->Resume(id, "a", 0).value();
   ASSERT_TRUE(late.Write("hel"));
@@ -78,8 +87,7 @@ TEST_F(StoreTest, AnsweredOffsetStays) {
 }
 
 TEST_F(StoreTest, FinishedUploadTakesNoMoreBytes) {
-  const auto uploads =
-      UploadStore::Open(directory_.path(), {1000, 10, std::chrono::hours(1)}).value();
+  const auto uploads = OpenUploads();
   const std::string id = uploads->Start("a").value();
   auto writer = uploads->Resume(id, "a", 0).value();
   auto cancelled = uploads->Resume(id, "a", std::nullopt).value();
@@ -90,26 +98,26 @@ TEST_F(StoreTest, FinishedUploadTakesNoMoreBytes) {
 }
 
 TEST_F(StoreTest, RepositoryNamesAreCheckedBeforeTheyBecomePaths) {
-  const auto repositories = RepositoryStore::Open(directory_.path()).value();
+  RepositoryStore repositories = OpenRepositories();
   for (const char* name : {"../x", "a/../../x", "_blobs", "", "/etc"}) {
-    EXPECT_FALSE(repositories->LinkBlob(name, Digest::Sha256("x"))) << name;
-    EXPECT_FALSE(repositories->FindTag(name, "1")) << name;
+    EXPECT_FALSE(repositories.LinkBlob(name, Digest::Sha256("x"))) << name;
+    EXPECT_FALSE(repositories.FindTag(name, "1")) << name;
   }
-  EXPECT_FALSE(repositories->FindTag("a", "../_blobs/x"));
-  EXPECT_TRUE(repositories->Repositories().value().empty());
+  EXPECT_FALSE(repositories.FindTag("a", "../_blobs/x"));
+  EXPECT_TRUE(repositories.Repositories().value().empty());
 }
 
 TEST_F(StoreTest, RepositoriesAreListedWhereverTheyNest) {
-  const auto repositories = RepositoryStore::Open(directory_.path()).value();
+  RepositoryStore repositories = OpenRepositories();
   for (const char* name : {"b/c", "a", "b", "b/c/d"})
-    ASSERT_TRUE(repositories->LinkBlob(name, Digest::Sha256("x")));
-  EXPECT_EQ(repositories->Repositories().value(),
+    ASSERT_TRUE(repositories.LinkBlob(name, Digest::Sha256("x")));
+  EXPECT_EQ(repositories.Repositories().value(),
             (std::vector<std::string>{"a", "b", "b/c", "b/c/d"}));
 }
 
 TEST_F(StoreTest, TagOfAnAbsentManifestIsRefused) {
-  const auto repositories = RepositoryStore::Open(directory_.path()).value();
-  EXPECT_EQ(repositories->PutTag("a", "1", Digest::Sha256("x")).error().code(),
+  RepositoryStore repositories = OpenRepositories();
+  EXPECT_EQ(repositories.PutTag("a", "1", Digest::Sha256("x")).error().code(),
             ErrorCode::kNotFound);
 }
 

@@ -168,7 +168,7 @@ Result<std::optional<std::string>> TestHub::Take(std::string_view repository,
   if (!repository.starts_with("sites/")) return std::optional<std::string>();
   SKERRY_ASSIGN_OR_RETURN(
       const std::string envelope,
-      ReadFile(registry_->blobs().PathOf(manifest.config->digest), limits::kStatementBytes));
+      ReadFile(*registry_->blobs().FileOf(manifest.config->digest), limits::kStatementBytes));
   std::string receipt;
   {
     const std::lock_guard lock(mutex_);
