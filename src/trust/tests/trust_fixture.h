@@ -62,6 +62,7 @@ class TrustTest : public testing::Test {
             .active = Model("1", "one"),
             .fallback = std::nullopt,
             .policy = std::nullopt,
+            .release = std::nullopt,
             .model_key_pems = {model_key_.public_key().ToPem()}};
   }
 
