@@ -13,10 +13,11 @@ demo: build  ## run the whole loop; DATA=mine.csv LABEL=column [IGNORE=a,b] for 
 test:   ## run every test
 	scripts/deps --test
 	cmake --preset release >/dev/null && cmake --build --preset release && scripts/test release
-interop:  ## run the tests beside other tools that are heavy to build or install (cosign, modctl, podman, containerd)
+interop:  ## run the tests beside other tools that are heavy to build or install (cosign, modctl, podman, containerd, versitygw)
 	scripts/deps --interop
 	cmake --preset release >/dev/null && cmake --build --preset release --target oci_tests skerry && scripts/test release oci_tests
 	PATH="$$(scripts/deps --print-peers)/bin:$$(scripts/deps --print-interop)/bin:$$PATH" python3 tests/registry_test.py Clients
+	PATH="$$(scripts/deps --print-peers)/bin:$$(scripts/deps --print-versitygw)/bin:$$PATH" SKERRY_MOTO=$$(scripts/deps --print-moto) python3 tests/registry_s3_test.py
 spark-test: build  ## train on a real Spark cluster of two workers (installs Spark: 0.9 GB)
 	scripts/deps --spark
 	for test in spark livy spark_s3 hub_train; do \

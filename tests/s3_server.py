@@ -137,7 +137,7 @@ class Versity:
 
     @staticmethod
     def why_not():
-        return "" if shutil.which("versitygw") else "versitygw is not installed (scripts/deps --test)"
+        return "" if shutil.which("versitygw") else "versitygw is not installed (scripts/deps --interop)"
 
     def bucket(self, name):
         (self.dir / name).mkdir()
