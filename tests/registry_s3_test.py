@@ -162,7 +162,9 @@ class Kills(unittest.TestCase):
                 kills += 1
             timer.cancel()
             kill(hub)
-        self.assertGreater(kills, 4)
+            if done and kills < 5:  # a fast machine: once more, with another blob
+                data = self.rng.randbytes(len(data))
+                manifest, upload, done = manifest_of(data), Upload(data), False
         with served(self.dir, self.place) as hub:
             registry = registry_of(hub)
             if not registry.has_blob("a", digest_of(data)):  # killed between its place and its link
