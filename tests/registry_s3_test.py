@@ -15,7 +15,7 @@ import oci_conformance_test
 import registry_test
 import s3_server
 from certificates import make_certificates
-from plant import build_clock_shim
+from plant import PlantCase, build_clock_shim
 from registry_client import Registry, call, digest_of, manifest_of
 from s3_server import FaultyServer, S3Server, Versity
 from skerry_process import SKERRY, Served, run_tests
@@ -282,6 +282,32 @@ class Faults(unittest.TestCase):
             self.assertGreater(time.monotonic() - begun, 7)  # it was asked again, with pauses
             server.broken = None
             self.assertEqual(registry.call(f"/v2/a/blobs/{digest_of(b'layer')}").body, b"layer")
+
+
+@needs_versity
+class Shipments(PlantCase):
+    def test_packages_go_out_and_shipments_come_in_through_the_bucket(self):
+        bucket, plant = new_bucket(), self.make_plant("")
+        plant.hub_environment = {**os.environ, **versity.environment()}
+        plant.start_hub("--registry", f"s3://{bucket}/hub")
+        plant.kill("hub")
+        plant.deploy()
+        rows = plant.score(50)
+        plant.drain()
+        self.assertEqual({fate["place"] for fate in plant.fates(rows)}, {"received"})
+        # What the hub holds outlives its process and what it had fetched.
+        plant.kill("hub")
+        subprocess.run(["rm", "-r", plant.hub_data / "registry/cache"], check=True)
+        plant.start_hub()
+        rows += plant.score(50)
+        plant.drain()
+        self.assertEqual({fate["place"] for fate in plant.fates(rows)}, {"received"})
+        counted = plant.reconciliation()
+        self.assertEqual((counted["terms"]["received"], counted["recount"]["rows"]), (100, 100), counted)
+        kinds = {"/".join(key.split("/")[2:4]) for key in versity.keys(bucket) if "/_tags/" in key}
+        self.assertIn("models/demo", kinds)
+        self.assertIn("sites/north", kinds)
+        self.assertEqual([path for path in (plant.hub_data / "registry").rglob("*") if path.parent.name == "blobs"], [])
 
 
 def refusal(directory, place, environment):
