@@ -81,7 +81,7 @@ Result<std::unique_ptr<Registry>> Registry::Open(const std::filesystem::path& di
                                                 {options.max_blob_bytes, options.max_uploads,
                                                  limits::kAbandonedUploadAge}));
   std::unique_ptr<State> state(
-      new State{std::move(lock), std::move(storage), std::move(hooks), options});
+      new State{std::move(lock), std::move(storage), std::move(hooks), std::move(options)});
   return std::unique_ptr<Registry>(new Registry(std::move(state)));
 }
 

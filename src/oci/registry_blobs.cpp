@@ -103,7 +103,8 @@ void Registry::State::SendBlob(HttpRequest& request, HttpResponse head, const Di
     auto local = blobs.Local(digest);
     if (!local) return responder.Send(RegistryError(local.error(), "BLOB_UNKNOWN"));
     // The server opens it at once, long before the cache drops what was just used.
-    head.file = FileBody{std::move(local->path), part.offset, part.length};
+    part.path = std::move(local->path);
+    head.file = std::move(part);
     return responder.Send(std::move(head));
   }
   responder.Start(std::move(head));
