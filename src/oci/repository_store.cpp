@@ -157,7 +157,7 @@ Result<std::vector<Descriptor>> RepositoryStore::Referrers(std::string_view repo
   std::vector<Descriptor> referrers;
   SKERRY_ASSIGN_OR_RETURN(const std::vector<std::string> entries, records_->Names(list));
   for (const std::string& entry : entries) {
-    const auto text = records_->Read(list + "/" + entry, 2 * limits::kManifestBytes);
+    const auto text = records_->Read(fmt::format("{}/{}", list, entry), 2 * limits::kManifestBytes);
     if (!text && IsAbsent(text.error())) continue;  // deleted since it was listed
     if (!text) return tl::make_unexpected(text.error());
     SKERRY_ASSIGN_OR_RETURN(const Json json, ParseJson(*text), list);
