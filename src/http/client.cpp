@@ -38,6 +38,7 @@ struct Transfer {
   HttpReply reply;
   Status failure;  // of the sink or the gate, or over max_reply_bytes
   std::uint64_t received = 0;
+  std::size_t reserved = 0;  // of what the gate has set aside, what is left
   int file = -1;
   std::uint64_t sent = 0;  // of the body
   std::array<char, CURL_ERROR_SIZE> message{};
@@ -68,9 +69,11 @@ std::size_t OnBody(char* data, std::size_t, std::size_t size, void* context) {
   curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
   transfer.received += size;
   if (transfer.gate != nullptr) {
-    transfer.failure = transfer.gate->Pass(size);
+    const std::size_t reserved = std::min(size, transfer.reserved);
+    transfer.reserved -= reserved;
+    transfer.failure = transfer.gate->Pass(size, reserved);
     if (!transfer.failure) {
-      transfer.gate->Charge(size);
+      transfer.gate->Charge(size, reserved);
       return 0;
     }
   }
@@ -96,7 +99,7 @@ std::size_t OnUpload(char* out, std::size_t, std::size_t size, void* context) {
       static_cast<std::size_t>(std::min<std::uint64_t>(size, length - transfer.sent));
   if (transfer.gate != nullptr && piece > 0) {
     piece = std::min(piece, std::max<std::size_t>(1, transfer.gate->piece_bytes()));
-    transfer.failure = transfer.gate->Pass(piece);
+    transfer.failure = transfer.gate->Pass(piece, 0);
     if (!transfer.failure) return CURL_READFUNC_ABORT;
   }
   if (call.file) {
@@ -283,7 +286,7 @@ void HttpClient::Impl::Count(const Transfer& transfer) {
   sent_body_bytes += static_cast<std::uint64_t>(sent);
   connections += static_cast<std::uint64_t>(opened);
   if (transfer.gate != nullptr)
-    transfer.gate->Charge(static_cast<std::size_t>(sent_head + received_head));
+    transfer.gate->Charge(static_cast<std::size_t>(sent_head + received_head), transfer.reserved);
 }
 
 HttpClient::HttpClient(HttpClientOptions options) : impl_(std::make_unique<Impl>()) {
@@ -305,12 +308,17 @@ Result<HttpReply> HttpClient::Send(const HttpCall& call) {
   Transfer transfer;
   transfer.call = &call;
   transfer.easy = easy;
-  transfer.gate = impl_->options.gate;
   if (call.file) {
     transfer.file = open(call.file->path.c_str(), O_RDONLY | O_CLOEXEC);
     if (transfer.file < 0)
       return Fail(ErrorCode::kNotFound, "opening {}: {}", call.file->path.string(),
                   std::strerror(errno));
+  }
+  if (impl_->options.gate != nullptr) {
+    if (Status begun = impl_->options.gate->Begin(); !begun)
+      return Propagate(std::move(begun), url.Origin());
+    transfer.gate = impl_->options.gate;
+    transfer.reserved = TransferGate::kReserveBytes;
   }
   curl_easy_reset(easy);  // keeps the connections
   impl_->SetConnection();

@@ -25,10 +25,15 @@ class TransferGate {
   virtual ~TransferGate() = default;
   // No more bytes of a request's body than this are handed to the network at a time.
   virtual std::size_t piece_bytes() = 0;
-  // So many bytes of a body are about to be sent, or have come. An error ends the call, as it is.
-  virtual Status Pass(std::size_t bytes) = 0;
-  // Heads of requests and answers: they have passed, and count.
-  virtual void Charge(std::size_t bytes) = 0;
+  // Of one call, for what cannot be asked about beforehand: both heads, a small answer.
+  static constexpr std::size_t kReserveBytes = 4U << 10U;
+  // A call is about to begin: sets kReserveBytes aside. An error ends it before a byte has passed.
+  virtual Status Begin() = 0;
+  // So many bytes of a body are about to be sent, or have come. `reserved` of them had been set
+  // aside. An error ends the call, as it is; what was set aside stays so.
+  virtual Status Pass(std::size_t bytes, std::size_t reserved) = 0;
+  // Bytes that have passed, and count. So many are no longer set aside.
+  virtual void Charge(std::size_t bytes, std::size_t reserved) = 0;
 };
 
 struct HttpClientOptions {

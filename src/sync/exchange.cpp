@@ -29,8 +29,13 @@ class Exchange::Gate final : public TransferGate {
  public:
   Gate(Exchange& exchange, TransferKind kind) : exchange_(&exchange), kind_(kind) {}
   std::size_t piece_bytes() override { return exchange_->PieceBytes(); }
-  Status Pass(std::size_t bytes) override { return exchange_->BeforeNextChunk(kind_, bytes); }
-  void Charge(std::size_t bytes) override { exchange_->budget_->Charge(bytes); }
+  Status Begin() override { return exchange_->BeforeCall(kind_); }
+  Status Pass(std::size_t bytes, std::size_t reserved) override {
+    return exchange_->BeforeNextChunk(kind_, bytes, reserved);
+  }
+  void Charge(std::size_t bytes, std::size_t reserved) override {
+    exchange_->budget_->Charge(bytes, reserved);
+  }
 
  private:
   Exchange* exchange_;

@@ -142,7 +142,8 @@ class Exchange {
   Status Ship(Shipper& shipper, std::span<RegistryClient* const> lanes);
 
   // The gates' side.
-  Status BeforeNextChunk(TransferKind kind, std::size_t bytes);
+  Status BeforeCall(TransferKind kind);
+  Status BeforeNextChunk(TransferKind kind, std::size_t bytes, std::size_t reserved);
   Status LetUrgentFirst(TransferKind kind);
   // Whether this lane is to talk to the hub now; when so, EndTalk ends it.
   bool BeginTalk();

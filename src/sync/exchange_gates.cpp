@@ -18,12 +18,21 @@ constexpr std::uint64_t kReportShare = 20;
 
 }  // namespace
 
-Status Exchange::BeforeNextChunk(TransferKind kind, std::size_t bytes) {
+Status Exchange::BeforeCall(TransferKind kind) {
+  Status reserved = budget_->Reserve(kind, TransferGate::kReserveBytes);
+  if (!reserved) {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  return reserved;
+}
+
+Status Exchange::BeforeNextChunk(TransferKind kind, std::size_t bytes, std::size_t reserved) {
   const auto began = std::chrono::steady_clock::now();
   while (true) {
     if (kind != TransferKind::kUrgent) SKERRY_RETURN_IF_ERROR(LetUrgentFirst(kind));
     if (kind == TransferKind::kBulk && BeginTalk()) EndTalk(TalkBetween());
-    const Result<std::int64_t> wait_us = budget_->Admit(kind, bytes);
+    const Result<std::int64_t> wait_us = budget_->Admit(kind, bytes, reserved);
     std::unique_lock lock(mutex_);
     if (stopping_) return Fail(ErrorCode::kUnavailable, "the exchange is stopping");
     if (std::chrono::steady_clock::now() - began >= kLongPause) paused_long_ = true;

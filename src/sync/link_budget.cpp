@@ -6,6 +6,7 @@
 #include "base/link_limits.h"
 #include "base/log.h"
 #include "codec/json.h"
+#include "http/client.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -81,26 +82,39 @@ std::optional<std::string> LinkBudget::Closed(TransferKind kind, std::uint64_t b
   const std::uint64_t all = options_.bytes_per_day;
   if (all == 0) return std::nullopt;
   const std::uint64_t mine = kind == TransferKind::kBulk ? all - all / kReservedShare : all;
-  if (used_today_ + bytes <= mine) return std::nullopt;
+  if (used_today_ + reserved_ + bytes <= mine) return std::nullopt;
   return fmt::format(
       "{} of the {} bytes a day that link.bytes_per_day allows are used{}; it goes on with the "
       "next day (UTC)",
       used_today_, all, kind == TransferKind::kBulk ? ", the rest is for what is urgent" : "");
 }
 
-Result<std::int64_t> LinkBudget::Admit(TransferKind kind, std::uint64_t bytes) {
+Result<std::int64_t> LinkBudget::Admit(TransferKind kind, std::uint64_t bytes,
+                                       std::uint64_t reserved) {
   const std::lock_guard lock(mutex_);
   BeginDayIfDue();
-  if (const auto closed = Closed(kind, bytes)) return Fail(ErrorCode::kUnavailable, "{}", *closed);
+  if (const auto closed = Closed(kind, bytes - reserved))
+    return Fail(ErrorCode::kUnavailable, "{}", *closed);
   const std::int64_t mono_us = clock_->MonotonicMicros();
   if (options_.bytes_per_second > 0 && free_mono_us_ > mono_us) return free_mono_us_ - mono_us;
+  reserved_ -= reserved;
   Count(bytes);
   return std::int64_t{0};
 }
 
-void LinkBudget::Charge(std::uint64_t bytes) {
+Status LinkBudget::Reserve(TransferKind kind, std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   BeginDayIfDue();
+  if (const auto closed = Closed(kind, bytes)) return Fail(ErrorCode::kUnavailable, "{}", *closed);
+  reserved_ += bytes;
+  SaveIfDue();
+  return {};
+}
+
+void LinkBudget::Charge(std::uint64_t bytes, std::uint64_t reserved) {
+  const std::lock_guard lock(mutex_);
+  BeginDayIfDue();
+  reserved_ -= reserved;
   Count(bytes);
 }
 
@@ -112,8 +126,12 @@ void LinkBudget::Count(std::uint64_t bytes) {
         static_cast<double>(bytes) / static_cast<double>(options_.bytes_per_second) * kSecondUs);
     free_mono_us_ = std::max(free_mono_us_, clock_->MonotonicMicros()) + cost_us;
   }
-  if (options_.bytes_per_day > 0 && used_today_ > saved_today_)
-    Save(used_today_ + SaveStep(options_.bytes_per_day));
+  SaveIfDue();
+}
+
+void LinkBudget::SaveIfDue() {
+  if (options_.bytes_per_day > 0 && used_today_ + reserved_ > saved_today_)
+    Save(used_today_ + reserved_ + SaveStep(options_.bytes_per_day));
 }
 
 void LinkBudget::NoteTrustedTime(std::int64_t utc_us) {
@@ -124,7 +142,7 @@ void LinkBudget::NoteTrustedTime(std::int64_t utc_us) {
 LinkFacts LinkBudget::facts() {
   const std::lock_guard lock(mutex_);
   BeginDayIfDue();
-  return {used_today_, used_, Closed(TransferKind::kTalk, 1).value_or("")};
+  return {used_today_, used_, Closed(TransferKind::kTalk, TransferGate::kReserveBytes).value_or("")};
 }
 
 void LinkBudget::Load() {

@@ -2,7 +2,9 @@
 // traffic of the exchange, in both directions.
 //
 // Role: asked before bytes pass (Admit), told of what has passed besides (Charge). Bytes are those
-// of HTTP, heads included; what TLS and TCP add to them, some percent, is not counted.
+// of HTTP, heads included; what TLS and TCP add to them, some percent, is not counted. A day's
+// bytes hold: what a call may add unasked is set aside before it begins (Reserve). Only an answer
+// that turns out not to fit has come already, which is at most what the kernel holds of it.
 //
 // The day is that of UTC. Its count is in `<data>/sync/budget.json` and is never too low after a
 // crash: what is saved runs ahead of what is used. The last tenth of a day's bytes is for what is
@@ -61,9 +63,12 @@ class LinkBudget {
 
   // 0: the bytes may pass, and are counted. Above: ask again in so many microseconds. kUnavailable:
   // not for longer, with the sentence of LinkFacts::closed.
-  Result<std::int64_t> Admit(TransferKind kind, std::uint64_t bytes);
-  // They have passed already.
-  void Charge(std::uint64_t bytes);
+  // `reserved` of the bytes were set aside; they stay so unless 0 is returned.
+  Result<std::int64_t> Admit(TransferKind kind, std::uint64_t bytes, std::uint64_t reserved = 0);
+  // Sets bytes of the day aside. kUnavailable as Admit; the link's rate does not matter.
+  Status Reserve(TransferKind kind, std::uint64_t bytes);
+  // They have passed already. `reserved` bytes are no longer set aside, used or not.
+  void Charge(std::uint64_t bytes, std::uint64_t reserved = 0);
   // A time that the hub has signed: no right clock reads earlier.
   void NoteTrustedTime(std::int64_t utc_us);
 
@@ -75,8 +80,10 @@ class LinkBudget {
              const Clock& clock);
   bool ClockIsWrong() const;
   void BeginDayIfDue();
+  // `bytes`: besides what is used and set aside.
   std::optional<std::string> Closed(TransferKind kind, std::uint64_t bytes) const;
   void Count(std::uint64_t bytes);
+  void SaveIfDue();
   void Load();
   void Save(std::uint64_t bytes);
 
@@ -90,6 +97,7 @@ class LinkBudget {
   std::int64_t day_ = 0;  // since 1970
   std::int64_t day_began_mono_us_ = 0;
   std::uint64_t used_today_ = 0;
+  std::uint64_t reserved_ = 0;
   std::uint64_t saved_today_ = 0;
   std::uint64_t used_ = 0;
   std::int64_t free_mono_us_ = 0;  // when what has passed is paid off

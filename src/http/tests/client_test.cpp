@@ -102,6 +102,55 @@ TEST_F(ClientTest, TokenAndQueryArrive) {
             "Bearer secret|a+b c|false");
 }
 
+// Keeps the account that a budget keeps.
+class CountingGate final : public TransferGate {
+ public:
+  std::size_t piece_bytes() override { return 10'000; }
+  Status Begin() override {
+    if (refuse_begin) return Fail(ErrorCode::kUnavailable, "the day is over");
+    reserved += TransferGate::kReserveBytes;
+    return {};
+  }
+  Status Pass(std::size_t bytes, std::size_t from_reserve) override {
+    if (refuse_pass) return Fail(ErrorCode::kUnavailable, "the rest is for tomorrow");
+    used += bytes;
+    reserved -= from_reserve;
+    return {};
+  }
+  void Charge(std::size_t bytes, std::size_t from_reserve) override {
+    used += bytes;
+    reserved -= from_reserve;
+  }
+  bool refuse_begin = false, refuse_pass = false;
+  std::size_t used = 0, reserved = 0;
+};
+
+TEST_F(ClientTest, GateHearsOfEveryByteAndOfNoneThatItDidNotLetBegin) {
+  CountingGate gate;
+  HttpClientOptions options;
+  options.gate = &gate;
+  HttpClient client(options);
+  const auto passed = [&] { return proxy_->bytes_to_upstream() + proxy_->bytes_from_upstream(); };
+  gate.refuse_begin = true;
+  const auto refused = client.Send(Get("/big", proxy_->port()));
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message().find("the day is over"), std::string::npos);
+  EXPECT_EQ(passed(), 0U);
+  gate.refuse_begin = false;
+  EXPECT_TRUE(client.Send(Get("/error", proxy_->port())));
+  EXPECT_TRUE(client.Send(Get("/big", proxy_->port())));
+  HttpCall put = Get("/count", proxy_->port());
+  put.method = "PUT";
+  put.body = std::string(50'000, 'b');
+  EXPECT_EQ(client.Send(put).value().body, "50000");
+  EXPECT_EQ(gate.used, passed());
+  EXPECT_EQ(gate.reserved, 0U);
+  gate.refuse_pass = true;
+  EXPECT_FALSE(client.Send(Get("/error", proxy_->port())));
+  EXPECT_EQ(gate.used, passed()) << "an answer that was not let in has come all the same";
+  EXPECT_EQ(gate.reserved, 0U);
+}
+
 TEST_F(ClientTest, NobodyThereIsUnavailable) {
   std::uint16_t port = 0;
   {

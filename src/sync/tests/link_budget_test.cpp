@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/link_limits.h"
+#include "http/client.h"
 #include "storage/file.h"
 
 namespace skerry {
@@ -94,11 +95,31 @@ TEST_F(LinkBudgetTest, BytesADayKeepTheirLastTenthForWhatIsUrgentAndBeginAnewAtM
   ASSERT_FALSE(closed);
   EXPECT_THAT(closed.error().message(), HasSubstr("link.bytes_per_day"));
   EXPECT_EQ(budget->facts().closed, "");
+  EXPECT_FALSE(budget->Reserve(TransferKind::kBulk, 1));
   EXPECT_TRUE(budget->Admit(TransferKind::kTalk, 10'000));
   EXPECT_FALSE(budget->Admit(TransferKind::kTalk, 1));
   EXPECT_NE(budget->facts().closed, "");
   clock_.SetUtc(Utc("2026-03-03T00:00:00Z"));
   EXPECT_TRUE(budget->Admit(TransferKind::kBulk, 90'000));
+}
+
+TEST_F(LinkBudgetTest, WhatIsSetAsideIsNobodyElsesAndNoCallBeginsWithoutIt) {
+  constexpr std::uint64_t kCall = TransferGate::kReserveBytes;
+  auto budget = Open({.bytes_per_day = kDayBytes});
+  ASSERT_TRUE(budget->Admit(TransferKind::kTalk, kDayBytes - 2 * kCall));
+  ASSERT_TRUE(budget->Reserve(TransferKind::kTalk, kCall));
+  ASSERT_TRUE(budget->Reserve(TransferKind::kTalk, kCall));
+  EXPECT_FALSE(budget->Reserve(TransferKind::kTalk, 1));
+  EXPECT_FALSE(budget->Admit(TransferKind::kTalk, 1));
+  // An answer's body may have what its call set aside, and no more.
+  EXPECT_FALSE(budget->Admit(TransferKind::kTalk, kCall + 1, kCall));
+  EXPECT_TRUE(budget->Admit(TransferKind::kTalk, 1'000, 1'000));
+  budget->Charge(500, kCall - 1'000);  // the first call has ended
+  EXPECT_EQ(budget->facts().bytes_today, kDayBytes - 2 * kCall + 1'500);
+  EXPECT_FALSE(budget->Reserve(TransferKind::kTalk, kCall));
+  EXPECT_TRUE(budget->Reserve(TransferKind::kTalk, kCall - 1'500));
+  // A killed process leaves what was set aside as used.
+  EXPECT_GE(Open({.bytes_per_day = kDayBytes})->facts().bytes_today, kDayBytes);
 }
 
 TEST_F(LinkBudgetTest, ACountSurvivesTheProcessAndIsNeverTooLowAfterItsDeath) {
