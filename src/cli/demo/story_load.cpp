@@ -68,6 +68,8 @@ Status Story::CutInMidUpload() {
   for (int cut = 1; cut <= kCuts; ++cut) {
     link_->SetUp();
     link_->CutAfterBytes(kCutAfterBytes);
+    // After some cuts the site's own next attempt is minutes away. That this one is cut is wanted.
+    (void)AskSite(north_, "POST", "/v1/sync");
     SKERRY_RETURN_IF_ERROR(WaitFor("the link's cut", std::chrono::seconds(30),
                                    [&]() -> Result<bool> { return link_->is_down(); }));
     if (!WaitFor("an upload half-way", std::chrono::seconds(1), half_way)) continue;
