@@ -135,7 +135,11 @@ TEST_F(WideRowsTest, TheQueueIsFullByTheirMemory) {
   EXPECT_EQ(refused.error().code(), ErrorCode::kResourceExhausted);
   EXPECT_THAT(refused.error().message(), HasSubstr("the capture queue is full"));
   go_on.set_value();
-  for (std::size_t i = 0; i < fit; ++i) EXPECT_TRUE(done[i].get_future().get()) << i;
+  for (std::size_t i = 0; i + 1 < done.size(); ++i) {
+    const Status status = done[i].get_future().get();
+    EXPECT_TRUE(status || i >= fit) << i;
+  }
+  outbox_.reset();  // its writer sets no promise after this
 }
 
 TEST_F(WideRowsTest, PartsHoldTheirRowsOfEverything) {
