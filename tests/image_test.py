@@ -177,10 +177,13 @@ class Image(unittest.TestCase):
         self.assertEqual(json.loads(done.stdout)["Layers"], [layer["digest"] for layer in self.facts["layers"]])
 
     def test_it_goes_into_a_registry_with_its_sbom(self):
-        with Served("hub", "--data", self.dir / "hub", "--listen", "127.0.0.1:0", "--plain-http", "--open-registry") as hub:
+        with Served("hub", "--data", self.dir / "hub", "--listen", "127.0.0.1:0", "--plain-http", "--open-registry",
+                    "--public-url", "http://hub.example:9443") as hub:
             url = hub.url.split("/#")[0]
             registry = url.removeprefix("http://")
-            self.assertIn(self.facts["index"], good("push", self.layout, "--hub", self.dir / "hub"))
+            said = good("push", self.layout, "--hub", self.dir / "hub")
+            self.assertIn(self.facts["index"], said)
+            self.assertIn("http://hub.example:9443/images/demo:1", said)
             good("push", self.layout, "--to", f"{registry}/other/name:v1", "--plain-http")
             for repository, tag in (("images/demo", "1"), ("other/name", "v1")):
                 ask = urllib.request.Request(f"{url}/v2/{repository}/manifests/{tag}", headers={"Accept": "application/vnd.oci.image.index.v1+json"})

@@ -30,6 +30,7 @@ Result<ControlClient> ControlClient::ForData(const std::filesystem::path& data,
   SKERRY_ASSIGN_OR_RETURN(const Json document, ParseJson(*text), file.string());
   const JsonObject object(document, "endpoint");
   SKERRY_ASSIGN_OR_RETURN(std::string url, object.String("url"));
+  SKERRY_ASSIGN_OR_RETURN(std::string public_url, object.StringOr("public_url", url));
   SKERRY_ASSIGN_OR_RETURN(const std::string token_file, object.String("token_file"));
   SKERRY_ASSIGN_OR_RETURN(const std::string ca_file, object.StringOr("ca_file", ""));
   HttpClientOptions options;
@@ -39,7 +40,8 @@ Result<ControlClient> ControlClient::ForData(const std::filesystem::path& data,
   if (!ca_file.empty()) {
     SKERRY_ASSIGN_OR_RETURN(options.ca_pem, ReadFile(ca_file, 1U << 16U));
   }
-  return ControlClient(std::move(url), std::make_unique<HttpClient>(std::move(options)));
+  return ControlClient(std::move(url), std::move(public_url),
+                       std::make_unique<HttpClient>(std::move(options)));
 }
 
 Result<std::string> ControlClient::Call(std::string_view method, std::string_view path,

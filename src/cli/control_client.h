@@ -23,6 +23,8 @@ class ControlClient {
                                        std::chrono::milliseconds patience = std::chrono::hours(24));
 
   const std::string& url() const { return url_; }
+  // By which others reach it; the same as url() where nothing else is known.
+  const std::string& public_url() const { return public_url_; }
   HttpClient& http() { return *http_; }
 
   // JSON in, JSON out; an answer over 299 is an error with the server's own words.
@@ -34,9 +36,9 @@ class ControlClient {
                            std::string_view content_type);
 
  private:
-  ControlClient(std::string url, std::unique_ptr<HttpClient> http)
-      : url_(std::move(url)), http_(std::move(http)) {}
-  std::string url_;
+  ControlClient(std::string url, std::string public_url, std::unique_ptr<HttpClient> http)
+      : url_(std::move(url)), public_url_(std::move(public_url)), http_(std::move(http)) {}
+  std::string url_, public_url_;
   std::unique_ptr<HttpClient> http_;
 };
 

@@ -292,6 +292,7 @@ struct PushArguments {
 // A registry to push to, and what things are called there; empty: by their own names.
 struct PushTarget {
   std::string url, repository, tag;
+  std::string shown_url;  // by which others reach it
   std::unique_ptr<HttpClient> http;
 };
 
@@ -302,6 +303,7 @@ Result<PushTarget> OpenTarget(const PushArguments& args) {
   if (!args.hub.empty()) {
     SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args.hub));
     target.url = control.url();
+    target.shown_url = control.public_url();
     target.http = std::make_unique<HttpClient>(std::move(control.http()));
     return target;
   }
@@ -321,6 +323,7 @@ Result<PushTarget> OpenTarget(const PushArguments& args) {
     SKERRY_ASSIGN_OR_RETURN(options.ca_pem, ReadFile(args.ca, limits::kCertificateBytes));
   }
   target.url = (args.plain_http ? "http://" : "https://") + reference.registry;
+  target.shown_url = target.url;
   target.repository = reference.repository;
   target.tag = reference.tag;
   target.http = std::make_unique<HttpClient>(std::move(options));
@@ -338,7 +341,7 @@ Status PushModel(const PushArguments& args, PushTarget& target) {
   for (const Artifact& image : packed.legacy)
     SKERRY_RETURN_IF_ERROR(registry.PushArtifact(
         target.repository, LegacySignatureTag(packed.model.manifest.digest), image));
-  std::printf("%s/%s:%s\n  %s, %zu signature(s) and attestation(s)\n", target.url.c_str(),
+  std::printf("%s/%s:%s\n  %s, %zu signature(s) and attestation(s)\n", target.shown_url.c_str(),
               target.repository.c_str(), target.tag.c_str(),
               packed.model.manifest.digest.ToString().c_str(),
               packed.referrers.size() + packed.legacy.size());
@@ -358,8 +361,8 @@ Status PushImageLayout(const LayoutReader& layout, const Descriptor& entry, Push
   RegistryClient registry(target.url, *target.http);
   SKERRY_ASSIGN_OR_RETURN(const Digest digest,
                           PushImage(layout, registry, target.repository, target.tag));
-  std::printf("%s/%s:%s\n  %s\n", target.url.c_str(), target.repository.c_str(), target.tag.c_str(),
-              digest.ToString().c_str());
+  std::printf("%s/%s:%s\n  %s\n", target.shown_url.c_str(), target.repository.c_str(),
+              target.tag.c_str(), digest.ToString().c_str());
   return {};
 }
 

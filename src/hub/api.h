@@ -72,6 +72,7 @@ class HubApi {
   std::vector<Route> Routes();
   // By which sites reach this hub; goes into join tokens.
   void SetUrl(std::string url);
+  std::string Url() const;  // by which others reach this hub
 
   // For the registry's hook: the admin may do everything, a site may read models, policies,
   // releases and patches and use its own outbox and receipts.
@@ -163,7 +164,6 @@ class HubApi {
 
   Result<Json> SiteJson(Database& db, const SiteRecord& record);
 
-  std::string Url() const;
 
   const HubApiParts parts_;
   mutable std::mutex mutex_;  // guards url_, which is known only when the server listens

@@ -360,8 +360,10 @@ Status Hub::Parts::Listen() {
 }
 
 Status Hub::Parts::WriteEndpoint() const {
-  Json endpoint = {
-      {"url", url}, {"pid", getpid()}, {"token_file", fs::absolute(At("admin.token")).string()}};
+  Json endpoint = {{"url", url},
+                   {"public_url", api->Url()},
+                   {"pid", getpid()},
+                   {"token_file", fs::absolute(At("admin.token")).string()}};
   if (!options.plain_http) endpoint["ca_file"] = fs::absolute(At("ca") / "ca.pem").string();
   return WriteFileDurably(At("endpoint.json"), DumpJsonPretty(endpoint) + "\n", kSecretMode);
 }

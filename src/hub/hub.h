@@ -23,7 +23,7 @@
 //   runs/<id>/             a run: spec, log, what it made
 //   custody.jsonl          which bundle was exported and imported by whom (sync/custody.h)
 //   admin.token            0600; the bearer token of every admin route
-//   endpoint.json          0600; {"url","pid","token_file","ca_file"}; removed by Stop
+//   endpoint.json          0600; {"url","public_url","pid","token_file","ca_file"}; removed by Stop
 //   lock                   held while the process lives
 //
 // Errors of Start: kFailedPrecondition (another process holds the directory), kUnavailable (port in
