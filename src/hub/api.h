@@ -164,7 +164,6 @@ class HubApi {
 
   Result<Json> SiteJson(Database& db, const SiteRecord& record);
 
-
   const HubApiParts parts_;
   mutable std::mutex mutex_;  // guards url_, which is known only when the server listens
   std::string url_;

@@ -142,7 +142,8 @@ void LinkBudget::NoteTrustedTime(std::int64_t utc_us) {
 LinkFacts LinkBudget::facts() {
   const std::lock_guard lock(mutex_);
   BeginDayIfDue();
-  return {used_today_, used_, Closed(TransferKind::kTalk, TransferGate::kReserveBytes).value_or("")};
+  return {used_today_, used_,
+          Closed(TransferKind::kTalk, TransferGate::kReserveBytes).value_or("")};
 }
 
 void LinkBudget::Load() {
