@@ -1,6 +1,7 @@
 #include "hub/bundle_desk.h"
 
 #include <algorithm>
+#include <future>
 #include <optional>
 #include <set>
 
@@ -52,6 +53,29 @@ tl::unexpected<Error> EveryFault(const BundleReader& reader, const BundlePart& p
 
 }  // namespace
 
+// One shipment at most: more would only fill the disk faster than it is read again.
+class BundleDesk::Ahead {
+ public:
+  Ahead(BundleDesk& desk, const BundleReader& reader) : desk_(&desk), reader_(&reader) {}
+
+  // What StoreShipment gives for the part, a shipment; begins with the one behind it.
+  Result<Stored> Next(std::size_t part) {
+    Result<Stored> stored =
+        next_.valid() ? next_.get() : desk_->StoreShipment(*reader_, reader_->parts()[part]);
+    const auto& parts = reader_->parts();
+    if (part + 1 < parts.size() && parts[part + 1].kind == BundleKind::kShipment)
+      next_ = std::async(std::launch::async, [this, &parts, part] {
+        return desk_->StoreShipment(*reader_, parts[part + 1]);
+      });
+    return stored;
+  }
+
+ private:
+  BundleDesk* desk_;
+  const BundleReader* reader_;
+  std::future<Result<Stored>> next_;  // is waited for when an import ends before it
+};
+
 Result<BundleReport> BundleDesk::Import(const std::filesystem::path& path) {
   SKERRY_ASSIGN_OR_RETURN(const BundleProgress::Work work, progress_.Begin("import"));
   SKERRY_ASSIGN_OR_RETURN(const BundleReader reader, BundleReader::Open(path, &parts_.bundle_key));
@@ -62,10 +86,20 @@ Result<BundleReport> BundleDesk::Import(const std::filesystem::path& path) {
                 report.header.site);
   SKERRY_RETURN_IF_ERROR(CheckName("site name", report.header.site));
   progress_.Expect(reader.parts().size(), 0);
-  for (const BundlePart& part : reader.parts()) {
-    SKERRY_ASSIGN_OR_RETURN(PartOutcome outcome, Apply(reader, part));
+  Ahead ahead(*this, reader);
+  for (std::size_t i = 0; i < reader.parts().size(); ++i) {
+    SKERRY_ASSIGN_OR_RETURN(PartOutcome outcome, Apply(reader, i, ahead));
     report.parts.push_back(std::move(outcome));
     progress_.AddPart();
+  }
+  // One receipt for all of them: it costs as many syncs of the disk as a shipment does.
+  const auto taken = [](const PartOutcome& part) {
+    return part.kind == BundleKindName(BundleKind::kShipment) &&
+           (part.result == PartResult::kApplied || part.result == PartResult::kRepeated);
+  };
+  if (std::ranges::any_of(report.parts, taken)) {
+    SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const std::string receipt,
+                            parts_.receipts->Newest(report.header.site));
   }
   const auto& others = reader.other_outcomes();
   report.parts.insert(report.parts.end(), others.begin(), others.end());
@@ -75,10 +109,15 @@ Result<BundleReport> BundleDesk::Import(const std::filesystem::path& path) {
   return report;
 }
 
-Result<PartOutcome> BundleDesk::Apply(const BundleReader& reader, const BundlePart& part) {
+Result<PartOutcome> BundleDesk::Apply(const BundleReader& reader, std::size_t at, Ahead& ahead) {
+  const BundlePart& part = reader.parts()[at];
   PartOutcome outcome{std::string(BundleKindName(part.kind)), part.name, PartResult::kApplied, ""};
   outcome.bytes = reader.BytesOf(part);
-  const auto changed = ApplyPart(reader, part, outcome);
+  const auto changed = part.kind == BundleKind::kShipment
+                           ? ahead.Next(at).and_then([&](Stored stored) {
+                               return TakeShipment(std::move(stored), outcome);
+                             })
+                           : ApplyPart(reader, part, outcome);
   if (changed) {
     if (!*changed) outcome.result = PartResult::kRepeated;
     return outcome;
@@ -113,7 +152,6 @@ Result<bool> BundleDesk::ApplyPart(const BundleReader& reader, const BundlePart&
                               reader.ReadDocument(part, limits::kReceiptBytes));
       return parts_.ingest->TakeReceipt(site, envelope);
     }
-    case BundleKind::kShipment: return ApplyShipment(reader, part, outcome);
     case BundleKind::kCustody: return ApplyCustody(reader, part);
     default:
       return Fail(ErrorCode::kInvalidArgument, "a {} does not go to a hub",
@@ -152,14 +190,15 @@ Result<bool> BundleDesk::ApplyCustody(const BundleReader& reader, const BundlePa
   return added > 0;
 }
 
-Result<bool> BundleDesk::ApplyShipment(const BundleReader& reader, const BundlePart& part,
-                                       PartOutcome& outcome) {
+Result<BundleDesk::Stored> BundleDesk::StoreShipment(const BundleReader& reader,
+                                                     const BundlePart& part) {
   // Not read yet: storing a blob compares it, so that the medium is read once.
   SKERRY_ASSIGN_OR_RETURN(const Artifact artifact, reader.LocateArtifact(part));
-  ArrivedShipment shipment{.site = reader.header().site,
-                           .manifest = {},
-                           .digest = artifact.manifest.digest,
-                           .road = Road::kMedia};
+  Stored result;
+  ArrivedShipment& shipment = result.shipment;
+  shipment.site = reader.header().site;
+  shipment.digest = artifact.manifest.digest;
+  shipment.road = Road::kMedia;
   SKERRY_ASSIGN_OR_RETURN(shipment.manifest, Manifest::Parse(artifact.manifest_bytes));
   const BlobSource* config =
       shipment.manifest.config ? artifact.FindBlob(shipment.manifest.config->digest) : nullptr;
@@ -175,12 +214,15 @@ Result<bool> BundleDesk::ApplyShipment(const BundleReader& reader, const BundleP
                                                    part.name, artifact);
   if (!stored && stored.error().code() == ErrorCode::kDataLoss) return EveryFault(reader, part);
   if (!stored) return tl::make_unexpected(stored.error());
-  SKERRY_ASSIGN_OR_RETURN(const IngestOutcome taken, parts_.ingest->Take(shipment));
   for (const SegmentEntry& segment : statement.segments)
     if (artifact.FindBlob(segment.digest) != nullptr)
-      outcome.rows[std::string(RecordClassName(segment.cls))] += segment.rows;
-  SKERRY_ASSIGN_OR_RETURN([[maybe_unused]] const std::string receipt,
-                          parts_.receipts->Newest(shipment.site));
+      result.rows[std::string(RecordClassName(segment.cls))] += segment.rows;
+  return result;
+}
+
+Result<bool> BundleDesk::TakeShipment(Stored stored, PartOutcome& outcome) {
+  SKERRY_ASSIGN_OR_RETURN(const IngestOutcome taken, parts_.ingest->Take(stored.shipment));
+  outcome.rows = std::move(stored.rows);
   return taken.changed;
 }
 

@@ -75,13 +75,20 @@ class BundleDesk {
   const CustodyList& custody() const { return *parts_.custody; }
 
  private:
-  Result<PartOutcome> Apply(const BundleReader& reader, const BundlePart& part);
+  // A shipment that stands in the registry and is to be taken.
+  struct Stored {
+    ArrivedShipment shipment;
+    std::map<std::string, std::uint64_t> rows;  // of the segments that came with it, by class
+  };
+  // Copies shipments ahead of the one that is taken: a disk's work beside a processor's.
+  class Ahead;
+  Result<PartOutcome> Apply(const BundleReader& reader, std::size_t at, Ahead& ahead);
   Result<bool> ApplyPart(const BundleReader& reader, const BundlePart& part, PartOutcome& outcome);
   // A certificate that it asks for is issued too, and goes to the site with the next bundle.
   Result<bool> ApplyStatus(const BundleReader& reader, const BundlePart& part,
                            PartOutcome& outcome);
-  Result<bool> ApplyShipment(const BundleReader& reader, const BundlePart& part,
-                             PartOutcome& outcome);
+  Result<Stored> StoreShipment(const BundleReader& reader, const BundlePart& part);
+  Result<bool> TakeShipment(Stored stored, PartOutcome& outcome);
   Result<bool> ApplyCustody(const BundleReader& reader, const BundlePart& part);
   Status AddSupply(std::string_view site, std::span<const std::string> supply,
                    BundleWriter& writer);

@@ -241,16 +241,16 @@ Status Ingest::PlanRows(const ArrivedShipment& shipment, const SegmentEntry& ent
     const std::int64_t now_us = parts_.clock->UtcMicros();
     SKERRY_RETURN_IF_ERROR(parts_.lake->Store({shipment.site, entry, file, fresh, UtcDate(now_us)},
                                               *facts, now_us, record));
-    SKERRY_RETURN_IF_ERROR(LookAtClocks(record, plan));
+    SKERRY_RETURN_IF_ERROR(LookAtClocks(record, facts->columns, plan));
     plan.outcome.new_rows += record.rows;
   }
   plan.segments.push_back(std::move(record));
   return {};
 }
 
-Status Ingest::LookAtClocks(const SegmentRecord& record, Plan& plan) {
+Status Ingest::LookAtClocks(const SegmentRecord& record, const LakeColumns& columns, Plan& plan) {
   for (const LakeFile& file : record.files) {
-    auto spans = parts_.lake->ClockSpans(file.path);
+    auto spans = parts_.lake->ClockSpans(file.path, columns);
     const bool of_file = !spans && spans.error().code() == ErrorCode::kInvalidArgument;
     if (!spans && !of_file) return tl::make_unexpected(spans.error());
     // Times that cannot be read are no reason to refuse the rows.

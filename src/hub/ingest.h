@@ -128,7 +128,7 @@ class Ingest {
                       const IntervalSet& conflicting, Plan& plan);
   Status Quarantine(const ArrivedShipment& shipment, const SegmentEntry& entry,
                     std::string_view reason, Plan& plan);
-  Status LookAtClocks(const SegmentRecord& record, Plan& plan);
+  Status LookAtClocks(const SegmentRecord& record, const LakeColumns& columns, Plan& plan);
   Status KeepInQuarantine(std::string_view site, const SegmentEntry& entry);
   Status Commit(const ArrivedShipment& shipment, Plan& plan);
   // Records the whole shipment as set aside and returns the error that refuses it.

@@ -43,8 +43,7 @@ std::string RangesSql(std::span<const IntervalSet::Interval> ranges) {
 // `model` is "name:version"; the partition goes by the name.
 constexpr std::string_view kModelNameSql = "coalesce(split_part(model, ':', 1), 'none')";
 
-bool HasColumn(const std::vector<std::pair<std::string, std::string>>& columns,
-               std::string_view name) {
+bool HasColumn(const LakeColumns& columns, std::string_view name) {
   return std::any_of(columns.begin(), columns.end(),
                      [&](const auto& column) { return column.first == name; });
 }
@@ -115,13 +114,12 @@ Result<TabularEngine*> LakeWriter::Engine() {
   return engine_.get();
 }
 
-Result<std::vector<std::pair<std::string, std::string>>> LakeWriter::ColumnsOf(
-    std::string_view source) {
+Result<LakeColumns> LakeWriter::ColumnsOf(std::string_view source) {
   SKERRY_ASSIGN_OR_RETURN(
       const Table table,
       engine_->Query(
           fmt::format("SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {})", source)));
-  std::vector<std::pair<std::string, std::string>> columns;
+  LakeColumns columns;
   for (std::size_t row = 0; row < table.rows(); ++row)
     columns.emplace_back(table.columns[0].texts[row], table.columns[1].texts[row]);
   return columns;
@@ -131,7 +129,7 @@ Result<SegmentFacts> LakeWriter::Inspect(RecordClass cls, const fs::path& file) 
   const std::lock_guard lock(mutex_);
   SKERRY_ASSIGN_OR_RETURN(TabularEngine * engine, Engine());
   const std::string source = SourceOf(file);
-  const auto columns = ColumnsOf(source);
+  auto columns = ColumnsOf(source);
   if (!columns) return Unreadable(columns.error());
   for (const std::string_view name : RequiredColumns(cls)) {
     if (!HasColumn(*columns, name)) return Fail(ErrorCode::kDataLoss, "it has no column {}", name);
@@ -156,6 +154,7 @@ Result<SegmentFacts> LakeWriter::Inspect(RecordClass cls, const fs::path& file) 
     facts.last_seq = std::max(facts.last_seq, CellUint(*table, 4, row));
     facts.primary_rows += CellUint(*table, 5, row);
   }
+  facts.columns = std::move(*columns);
   return facts;
 }
 
@@ -210,9 +209,8 @@ Status LakeWriter::Publish(const SegmentPart& part, const std::string& model_nam
   return PublishFileDurably(temporary, target);
 }
 
-Status LakeWriter::CountByTime(std::string_view source, std::int64_t now_us,
-                               SegmentRecord& record) {
-  SKERRY_ASSIGN_OR_RETURN(const auto columns, ColumnsOf(source));
+Status LakeWriter::CountByTime(std::string_view source, const LakeColumns& columns,
+                               std::int64_t now_us, SegmentRecord& record) {
   const bool timed = HasColumn(columns, "event_time");
   const std::string bucket = timed
                                  ? fmt::format(
@@ -247,13 +245,21 @@ Status LakeWriter::Store(const SegmentPart& part, const SegmentFacts& facts, std
                                          part.ingest_date, part.site, part.entry.digest.hex());
     SKERRY_RETURN_IF_ERROR(Publish(part, split ? model_name : "", linked, directory_ / path));
     placed.push_back(path);
-    SKERRY_ASSIGN_OR_RETURN(
-        const Table count,
-        engine_->Query(fmt::format("SELECT count(*) FROM {}", SourceOf(directory_ / path))));
-    record.files.push_back({path, model_name, CellUint(count, 0, 0)});
+    record.files.push_back({path, model_name, 0});
   }
   // Counted from the files that were just put in place, not from what was meant to be in them.
-  return CountByTime(SourceOf(directory_, placed), now_us, record);
+  SKERRY_RETURN_IF_ERROR(CountByTime(SourceOf(directory_, placed), facts.columns, now_us, record));
+  if (!split) {
+    record.files.front().rows = record.rows;
+    return {};
+  }
+  for (LakeFile& file : record.files) {
+    SKERRY_ASSIGN_OR_RETURN(
+        const Table count,
+        engine_->Query(fmt::format("SELECT count(*) FROM {}", SourceOf(directory_ / file.path))));
+    file.rows = CellUint(count, 0, 0);
+  }
+  return {};
 }
 
 Result<std::uint64_t> LakeWriter::Sweep(const std::set<std::string>& known) {

@@ -37,6 +37,9 @@ namespace skerry {
 constexpr std::string_view kNoModelName = "none";
 
 // What a segment's file itself says.
+// Name and DuckDB's type of each column of a file, in its order.
+using LakeColumns = std::vector<std::pair<std::string, std::string>>;
+
 struct SegmentFacts {
   std::uint64_t rows = 0;
   std::uint64_t distinct_seqs = 0;
@@ -44,6 +47,7 @@ struct SegmentFacts {
   std::uint64_t last_seq = 0;
   std::uint64_t primary_rows = 0;
   std::vector<std::string> model_names;  // sorted; kNoModelName for rows without one
+  LakeColumns columns;
 };
 
 // The part of a segment that is to be stored: all of it, or the rows of some ranges.
@@ -77,8 +81,9 @@ class LakeWriter {
   // that).
   Status Store(const SegmentPart& part, const SegmentFacts& facts, std::int64_t now_us,
                SegmentRecord& record);
-  // What the rows of a file of the lake say of their clocks; none where policy dropped their times.
-  Result<std::vector<ClockSpan>> ClockSpans(const std::string& path);
+  // What the rows of a file of the lake, which has these columns, say of their clocks; none where
+  // policy dropped their times.
+  Result<std::vector<ClockSpan>> ClockSpans(const std::string& path, const LakeColumns& columns);
   // Removes files that are not in `known` (paths below the directory) and temporary ones; returns
   // how many.
   Result<std::uint64_t> Sweep(const std::set<std::string>& known);
@@ -86,11 +91,12 @@ class LakeWriter {
  private:
   explicit LakeWriter(std::filesystem::path directory) : directory_(std::move(directory)) {}
   Result<TabularEngine*> Engine();
-  Result<std::vector<std::pair<std::string, std::string>>> ColumnsOf(std::string_view source);
+  Result<LakeColumns> ColumnsOf(std::string_view source);
   // An empty `model_name` takes the rows of all.
   Status Publish(const SegmentPart& part, const std::string& model_name, bool linked,
                  const std::filesystem::path& target);
-  Status CountByTime(std::string_view source, std::int64_t now_us, SegmentRecord& record);
+  Status CountByTime(std::string_view source, const LakeColumns& columns, std::int64_t now_us,
+                     SegmentRecord& record);
 
   const std::filesystem::path directory_;
   std::mutex mutex_;  // guards engine_

@@ -34,7 +34,8 @@ Status Read(const fs::path& spec_file) {
   part.entry.digest = Digest::Sha256(file);
   SegmentRecord record;
   SKERRY_RETURN_IF_ERROR(lake->Store(part, facts, 0, record));
-  for (const LakeFile& stored : record.files) SKERRY_RETURN_IF_ERROR(lake->ClockSpans(stored.path));
+  for (const LakeFile& stored : record.files)
+    SKERRY_RETURN_IF_ERROR(lake->ClockSpans(stored.path, facts.columns));
   return {};
 }
 

@@ -255,7 +255,7 @@ Status Outbox::SealNow() {
   return impl_->Mending([this] { return impl_->sealer->Seal(SealWhich::kAll); });
 }
 
-Result<std::vector<Shipment>> Outbox::PendingShipments(ShipmentPick pick) {
+Result<std::vector<Shipment>> Outbox::PendingShipments(ShipmentPick pick, std::size_t most) {
   if (pick == ShipmentPick::kAll) {
     SKERRY_RETURN_IF_ERROR(impl_->SealDue());
     SKERRY_RETURN_IF_ERROR(
@@ -263,10 +263,10 @@ Result<std::vector<Shipment>> Outbox::PendingShipments(ShipmentPick pick) {
   }
   SKERRY_RETURN_IF_ERROR(
       impl_->OnWriter([pick](OutboxStore& store) { return store.MakeStatements(pick); }));
-  return impl_->Mending([this, pick]() -> Result<std::vector<Shipment>> {
+  return impl_->Mending([this, pick, most]() -> Result<std::vector<Shipment>> {
     const std::scoped_lock lock(impl_->read_mutex);
     SKERRY_ASSIGN_OR_RETURN(Database * reader, impl_->Reader());
-    return ReadPendingShipments(*reader, impl_->segments_directory(), pick);
+    return ReadPendingShipments(*reader, impl_->segments_directory(), pick, most);
   });
 }
 

@@ -248,9 +248,10 @@ class Outbox {
   Status SealNow();
 
   // Seals what is due (segment_rows, segment_age), makes statements of the segments and gaps that
-  // have none, and returns every shipment that receipts do not cover yet: by the highest class in
-  // it, then by number.
-  Result<std::vector<Shipment>> PendingShipments(ShipmentPick pick = ShipmentPick::kAll);
+  // have none, and returns the shipments that receipts do not cover yet, the first `most`: by the
+  // highest class in it, then by number.
+  Result<std::vector<Shipment>> PendingShipments(ShipmentPick pick = ShipmentPick::kAll,
+                                                 std::size_t most = limits::kShipmentsOffered);
   // Whether there are sealed urgent records that no receipt covers. Quick: one look into the index.
   Result<bool> UrgentWaits();
   // Verifies against `hub_keys`, deletes what is covered, gives the space back. What an earlier

@@ -144,7 +144,7 @@ Status ReadBacklog(Database& database, OutboxFacts& facts) {
 
 Result<std::vector<Shipment>> ReadPendingShipments(Database& database,
                                                    const std::filesystem::path& segments_directory,
-                                                   ShipmentPick pick) {
+                                                   ShipmentPick pick, std::size_t most) {
   SKERRY_ASSIGN_OR_RETURN(const ReadSnapshot snapshot, ReadSnapshot::Begin(database));
   // A shed segment's first statement is offered until its gap is closed, so that the hub sees the
   // whole chain.
@@ -158,7 +158,7 @@ Result<std::vector<Shipment>> ReadPendingShipments(Database& database,
           "g.stream WHERE g.closed = 0 AND g.origin IN (SELECT number FROM shipments)) WHERE "
           "number > 0 {} GROUP BY number ORDER BY best, number "
           "LIMIT {}",
-          pick == ShipmentPick::kUrgent ? "AND cls <= 1" : "", limits::kShipmentsOffered)));
+          pick == ShipmentPick::kUrgent ? "AND cls <= 1" : "", most)));
   std::vector<Shipment> shipments;
   while (true) {
     SKERRY_ASSIGN_OR_RETURN(const bool more, query.Step());

@@ -15,7 +15,7 @@ namespace skerry {
 
 Result<std::vector<Shipment>> ReadPendingShipments(Database& database,
                                                    const std::filesystem::path& segments_directory,
-                                                   ShipmentPick pick);
+                                                   ShipmentPick pick, std::size_t most);
 // All from one snapshot.
 Result<std::vector<std::optional<RowFate>>> ReadFates(Database& database,
                                                       std::span<const RowId> rows);

@@ -6,6 +6,7 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/media_limits.h"
 #include "oci/manifest.h"
 #include "sync/shipment_artifact.h"
 #include "sync/tuf_artifact.h"
@@ -172,7 +173,11 @@ Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
   if (const Status sealed = parts.outbox->SealNow(); !sealed)
     LogWarning("the bundle goes without the rows that are in no segment yet reason={}",
                sealed.error().ToString());
-  SKERRY_ASSIGN_OR_RETURN(const std::vector<Shipment> shipments, parts.outbox->PendingShipments());
+  SKERRY_ASSIGN_OR_RETURN(
+      std::vector<Shipment> shipments,
+      parts.outbox->PendingShipments(ShipmentPick::kAll, limits::kBundleShipments + 1));
+  const bool more = shipments.size() > limits::kBundleShipments;
+  if (more) shipments.pop_back();
   SKERRY_ASSIGN_OR_RETURN(
       BundleWriter writer,
       BundleWriter::Create(path, {RandomHex(16), BundleDirection::kToHub, parts.identity->site()},
@@ -190,6 +195,12 @@ Result<BundleReport> ExportSiteBundle(const SiteBundleParts& parts,
   if (held)
     SKERRY_RETURN_IF_ERROR(writer.AddDocument(BundleKind::kReceipt, "receipt", held->envelope));
   std::vector<PartOutcome> failed;
+  if (more)
+    failed.push_back({std::string(BundleKindName(BundleKind::kShipment)), "the rest",
+                      PartResult::kMissing,
+                      fmt::format("more than {} shipments wait; export another bundle when the "
+                                  "hub's receipt is back",
+                                  limits::kBundleShipments)});
   std::map<std::string, std::map<std::string, std::uint64_t>> rows;  // by tag
   for (const Shipment& shipment : shipments) {
     auto artifact = MakeShipmentArtifact(shipment);

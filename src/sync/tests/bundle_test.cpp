@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "base/ids.h"
@@ -350,6 +351,22 @@ TEST_F(BundleTest, ExportCarriesTheRequestTheStatusAndEveryPendingShipment) {
   EXPECT_TRUE(request);
   EXPECT_TRUE(status);
   EXPECT_EQ(rows, 1200U);
+}
+
+TEST_F(BundleTest, ExportCarriesMoreShipmentsThanALinkIsOfferedAtOnce) {
+  Must(identity_->TakeToken(hub_.MakeToken("north", "")));
+  const std::size_t many = limits::kShipmentsOffered + 44;
+  for (std::size_t i = 0; i < many; ++i) {
+    Capture(1);
+    Must(outbox_->SealNow());
+    ASSERT_TRUE(outbox_->PendingShipments()) << "makes a statement of it";
+  }
+  EXPECT_EQ(outbox_->PendingShipments().value().size(), limits::kShipmentsOffered);
+  const auto report = ExportSiteBundle(BundleParts(), Path("out"));
+  ASSERT_TRUE(report) << report.error().message();
+  EXPECT_EQ(std::ranges::count(report->parts, "shipment", &PartOutcome::kind),
+            static_cast<std::ptrdiff_t>(many));
+  EXPECT_EQ(report->Count(PartResult::kMissing), 0U);
 }
 
 TEST_F(BundleTest, ExportIntoADirectoryThatHoldsSomethingIsRefused) {
