@@ -214,6 +214,7 @@ Result<BundleDesk::Stored> BundleDesk::StoreShipment(const BundleReader& reader,
                                                    part.name, artifact);
   if (!stored && stored.error().code() == ErrorCode::kDataLoss) return EveryFault(reader, part);
   if (!stored) return tl::make_unexpected(stored.error());
+  shipment.compared = true;
   for (const SegmentEntry& segment : statement.segments)
     if (artifact.FindBlob(segment.digest) != nullptr)
       result.rows[std::string(RecordClassName(segment.cls))] += segment.rows;

@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kEngineMemory = "512MiB";
 constexpr std::chrono::seconds kRetry{30};
+constexpr std::chrono::milliseconds kLull{300};
+constexpr std::chrono::seconds kPatience{60};
 
 // The columns that the rows of a lake file are read with, in this order.
 enum SourceColumn : std::size_t { kInstance, kN, kSeq, kEvent, kMono, kClock };
@@ -153,6 +155,12 @@ void ClockCorrector::Loop() {
       wake_.wait_for(lock, kRetry, wanted);
     } else {
       wake_.wait(lock, wanted);
+    }
+    // While shipments come in a row, they have the processor.
+    const auto latest = std::chrono::steady_clock::now() + kPatience;
+    while (asked_ && !stopping_ && std::chrono::steady_clock::now() < latest) {
+      asked_ = false;
+      wake_.wait_for(lock, kLull, wanted);
     }
     if (stopping_) return;
     asked_ = false;

@@ -49,6 +49,7 @@ struct ArrivedShipment {
   Manifest manifest;
   Digest digest;  // of the manifest's bytes
   Road road = Road::kLink;
+  bool compared = false;  // its segments with their digests, just now, by this process
 };
 
 struct IngestOutcome {
