@@ -1,6 +1,7 @@
 #include "hub/bundle_desk.h"
 
 #include <algorithm>
+#include <deque>
 #include <future>
 #include <optional>
 #include <set>
@@ -19,6 +20,8 @@
 
 namespace skerry {
 namespace {
+
+constexpr std::size_t kShipmentsAhead = 2;
 
 // Whether an error says something about the machine rather than about the part.
 bool IsTroubleHere(ErrorCode code) {
@@ -53,27 +56,32 @@ tl::unexpected<Error> EveryFault(const BundleReader& reader, const BundlePart& p
 
 }  // namespace
 
-// One shipment at most: more would only fill the disk faster than it is read again.
+// Some at once, since a copy waits most of its time for the disk.
 class BundleDesk::Ahead {
  public:
   Ahead(BundleDesk& desk, const BundleReader& reader) : desk_(&desk), reader_(&reader) {}
 
-  // What StoreShipment gives for the part, a shipment; begins with the one behind it.
+  // What StoreShipment gives for the part, a shipment; the parts are asked for in their order.
   Result<Stored> Next(std::size_t part) {
-    Result<Stored> stored =
-        next_.valid() ? next_.get() : desk_->StoreShipment(*reader_, reader_->parts()[part]);
     const auto& parts = reader_->parts();
-    if (part + 1 < parts.size() && parts[part + 1].kind == BundleKind::kShipment)
-      next_ = std::async(std::launch::async, [this, &parts, part] {
-        return desk_->StoreShipment(*reader_, parts[part + 1]);
-      });
-    return stored;
+    for (begun_ = std::max(begun_, part);
+         begun_ < parts.size() && begun_ <= part + kShipmentsAhead &&
+         parts[begun_].kind == BundleKind::kShipment;
+         ++begun_)
+      copies_.push_back(
+          std::async(std::launch::async, [desk = desk_, reader = reader_, &one = parts[begun_]] {
+            return desk->StoreShipment(*reader, one);
+          }));
+    std::future<Result<Stored>> stored = std::move(copies_.front());
+    copies_.pop_front();
+    return stored.get();
   }
 
  private:
   BundleDesk* desk_;
   const BundleReader* reader_;
-  std::future<Result<Stored>> next_;  // is waited for when an import ends before it
+  std::size_t begun_ = 0;  // parts before it were begun, or are no shipments
+  std::deque<std::future<Result<Stored>>> copies_;  // waited for when an import ends before them
 };
 
 Result<BundleReport> BundleDesk::Import(const std::filesystem::path& path) {
