@@ -16,8 +16,7 @@ Result<std::vector<ClockSpan>> LakeWriter::ClockSpans(const std::string& path,
                                                       const LakeColumns& columns) {
   const std::lock_guard lock(mutex_);
   SKERRY_ASSIGN_OR_RETURN(TabularEngine * engine, Engine());
-  const std::string source = fmt::format("read_parquet({}, hive_partitioning = false)",
-                                         QuoteLiteral((directory_ / path).string()));
+  const std::string source = InspectedOr(directory_ / path);
   // By name and type: `event_time` is absent where policy drops it, and a column of another type is
   // no time.
   const auto has = [&](std::string_view name, std::string_view type) {

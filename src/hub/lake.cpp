@@ -14,6 +14,9 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kEngineMemory = "512MiB";
 constexpr std::string_view kTemporarySuffix = ".tmp";
+constexpr std::string_view kInspected = "inspected";
+constexpr std::string_view kReadColumns =
+    "'seq', 'instance', 'n', 'model', 'primary', 'event_time', 'mono_us', 'clock'";
 
 // 'a', 'b'
 std::string PathList(const fs::path& directory, std::span<const std::string> paths) {
@@ -125,15 +128,26 @@ Result<LakeColumns> LakeWriter::ColumnsOf(std::string_view source) {
   return columns;
 }
 
+std::string LakeWriter::InspectedOr(const fs::path& file) const {
+  return inspected_ == file ? std::string(kInspected) : SourceOf(file);
+}
+
 Result<SegmentFacts> LakeWriter::Inspect(RecordClass cls, const fs::path& file) {
   const std::lock_guard lock(mutex_);
   SKERRY_ASSIGN_OR_RETURN(TabularEngine * engine, Engine());
-  const std::string source = SourceOf(file);
+  inspected_.clear();
+  const Status read = engine->Execute(
+      fmt::format("CREATE OR REPLACE TEMP TABLE {} AS SELECT COLUMNS(c -> c IN ({})) FROM {}",
+                  kInspected, kReadColumns, SourceOf(file)));
+  // Without any of them there is no table; what is missing is said all the same.
+  const std::string source = read ? std::string(kInspected) : SourceOf(file);
   auto columns = ColumnsOf(source);
   if (!columns) return Unreadable(columns.error());
   for (const std::string_view name : RequiredColumns(cls)) {
     if (!HasColumn(*columns, name)) return Fail(ErrorCode::kDataLoss, "it has no column {}", name);
   }
+  if (!read) return Unreadable(read.error());
+  inspected_ = file;
   const bool has_model = HasColumn(*columns, "model");
   const std::string sql = fmt::format(
       "SELECT {} AS name, count(*), count(DISTINCT seq), min(seq)::BIGINT, max(seq)::BIGINT, {} "
@@ -247,8 +261,12 @@ Status LakeWriter::Store(const SegmentPart& part, const SegmentFacts& facts, std
     placed.push_back(path);
     record.files.push_back({path, model_name, 0});
   }
-  // Counted from the files that were just put in place, not from what was meant to be in them.
-  SKERRY_RETURN_IF_ERROR(CountByTime(SourceOf(directory_, placed), facts.columns, now_us, record));
+  // Counted from the files that were just put in place, not from what was meant to be in them; a
+  // link is the segment itself.
+  if (linked && inspected_ == part.file) inspected_ = directory_ / placed.front();
+  const std::string source =
+      placed.size() == 1 ? InspectedOr(directory_ / placed.front()) : SourceOf(directory_, placed);
+  SKERRY_RETURN_IF_ERROR(CountByTime(source, facts.columns, now_us, record));
   if (!split) {
     record.files.front().rows = record.rows;
     return {};

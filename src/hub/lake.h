@@ -37,7 +37,7 @@ namespace skerry {
 constexpr std::string_view kNoModelName = "none";
 
 // What a segment's file itself says.
-// Name and DuckDB's type of each column of a file, in its order.
+// Name and DuckDB's type of the columns of a file that the hub itself reads, in its order.
 using LakeColumns = std::vector<std::pair<std::string, std::string>>;
 
 struct SegmentFacts {
@@ -92,6 +92,8 @@ class LakeWriter {
   explicit LakeWriter(std::filesystem::path directory) : directory_(std::move(directory)) {}
   Result<TabularEngine*> Engine();
   Result<LakeColumns> ColumnsOf(std::string_view source);
+  // The table `inspected` where it holds the file.
+  std::string InspectedOr(const std::filesystem::path& file) const;
   // An empty `model_name` takes the rows of all.
   Status Publish(const SegmentPart& part, const std::string& model_name, bool linked,
                  const std::filesystem::path& target);
@@ -99,8 +101,11 @@ class LakeWriter {
                      SegmentRecord& record);
 
   const std::filesystem::path directory_;
-  std::mutex mutex_;  // guards engine_
+  std::mutex mutex_;  // guards the others
   std::unique_ptr<TabularEngine> engine_;
+  // The file whose columns, those that the hub itself reads, are the engine's table `inspected`:
+  // to open one of some hundred columns costs as much as to read these.
+  std::filesystem::path inspected_;
 };
 
 class LakeReader {
