@@ -1,7 +1,7 @@
 // OCI image layouts on removable media: `oci-layout`, `index.json`, `blobs/<algorithm>/<hex>`
 // (image-spec 1.1; docs/formats/bundle.md says what ours carry), in a directory or in one tar.
 // skopeo, oras and crane read what LayoutWriter writes into a directory, up to
-// limits::kLooseBlobs. Neither class is thread-safe.
+// limits::kLooseBlobs. The writer is not thread-safe; an open reader is immutable, and is.
 //
 // The reader trusts nothing: no symbolic link, device, absolute name or ".." is followed, sizes
 // and counts are bounded, every byte handed out was compared with its digest. A damaged or half
