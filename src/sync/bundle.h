@@ -13,8 +13,8 @@
 //
 // index.json carries the annotations org.skerry.bundle (id), org.skerry.direction (to-hub, to-site)
 // and org.skerry.site; each manifest descriptor org.skerry.kind and
-// org.opencontainers.image.ref.name. Format: docs/formats/bundle.md. A writer: one thread; a reader: many.
-// Errors: kDataLoss names a damaged or missing blob; kInvalidArgument a directory that is no
+// org.opencontainers.image.ref.name. Format: docs/formats/bundle.md. Writer: one thread; reader:
+// many. Errors: kDataLoss names a damaged or missing blob; kInvalidArgument a directory that is no
 // bundle.
 #pragma once
 
