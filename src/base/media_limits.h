@@ -6,7 +6,7 @@
 
 namespace skerry::limits {
 
-// That a site puts on one medium, 8 MiB each and more where much waits (limits::kShipmentBytes);
+// Shipments on one medium, 8 MiB each and more where much waits (limits::kShipmentBytes);
 // all of them stand in its memory by their statements.
 constexpr std::size_t kBundleShipments = 8'192;
 constexpr std::size_t kMediumEntries = 300'000;        // of all archives of a bundle

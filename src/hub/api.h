@@ -70,9 +70,9 @@ class HubApi {
   explicit HubApi(HubApiParts parts) : parts_(std::move(parts)) {}
 
   std::vector<Route> Routes();
-  // By which sites reach this hub; goes into join tokens.
+  // By which sites and others reach this hub; goes into join tokens.
   void SetUrl(std::string url);
-  std::string Url() const;  // by which others reach this hub
+  std::string Url() const;
 
   // For the registry's hook: the admin may do everything, a site may read models, policies,
   // releases and patches and use its own outbox and receipts.

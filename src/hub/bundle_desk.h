@@ -58,7 +58,9 @@ class BundleDesk {
 
   // Join request, status, shipments, in this order; one that is refused or damaged stops no other.
   // kInvalidArgument: no bundle, or one that goes to a site; nothing is applied then. Troubles of
-  // this machine (kResourceExhausted, kInternal) end the import with what was done until then.
+  // this machine (kResourceExhausted, kInternal) end the import with what was done until then;
+  // shipments that were copied ahead stay in the registry and are taken by the next import. The
+  // receipt is made at the end, one for all shipments.
   Result<BundleReport> Import(const std::filesystem::path& path);
 
   // Grant (when the site has joined), receipt, desired state with its metadata and every root, and

@@ -11,7 +11,8 @@
 // made again from the lake and the store.
 //
 // Owned by Hub; borrows the store. Start makes a thread that works the list off, Wake tells it that
-// there is more; CorrectDue does it in the caller's. Thread-safe.
+// there is more: it waits for a lull, a minute at most. CorrectDue does it in the caller's.
+// Thread-safe.
 #pragma once
 
 #include <condition_variable>

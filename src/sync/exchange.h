@@ -11,7 +11,7 @@
 // Owned by the site; borrowed: everything in ExchangeParts, which must outlive it. All functions
 // are thread-safe. Stop() ends a transfer at its next piece.
 //
-// Every byte passes Exchange::BeforeNextChunk, a piece of half a second of the measured rate at a
+// Every body passes Exchange::BeforeNextChunk, a piece of half a second of the measured rate at a
 // time: there the budget holds it up, and whatever is not urgent waits while something urgent goes
 // first, on a connection of its own. While bulk is under way, the hub is asked for a newer desired
 // state and gets a status where that costs little of what the bulk takes; a newer desired state
