@@ -39,7 +39,8 @@ add_library(skerry_dep::xgboost_headers ALIAS skerry_dep_headers)
 add_library(skerry_dep_sqlite STATIC ${SKERRY_DEPS}/src/sqlite3.c)
 target_include_directories(skerry_dep_sqlite SYSTEM PUBLIC ${SKERRY_DEPS}/include)
 target_compile_definitions(skerry_dep_sqlite PRIVATE SQLITE_THREADSAFE=2 SQLITE_DQS=0
-  SQLITE_OMIT_DEPRECATED SQLITE_OMIT_LOAD_EXTENSION SQLITE_DEFAULT_MEMSTATUS=0)
+  SQLITE_OMIT_DEPRECATED SQLITE_OMIT_LOAD_EXTENSION SQLITE_DEFAULT_MEMSTATUS=0
+  HAVE_FDATASYNC=1)  # without it each commit writes the time of the write-ahead log too
 target_compile_options(skerry_dep_sqlite PRIVATE -w -O2)
 add_library(skerry_dep::sqlite ALIAS skerry_dep_sqlite)
 

@@ -221,7 +221,7 @@ class Outbox {
   InstanceId epoch() const;
 
   // Never blocks. `policy` decides on the writer thread, before anything is stored. `done` runs
-  // exactly once: on the writer thread, OK after the commit is synced, or with the reason why the
+  // exactly once: on a thread of the outbox, OK after the commit is synced, or with the reason why the
   // rows are not kept; or at once on the calling thread with kResourceExhausted when more than
   // queue_rows wait (one batch always fits an empty queue), or kUnavailable after Close. Rows that
   // are not kept are counted as scored and as not captured with the next good commit. `done` must
@@ -236,7 +236,8 @@ class Outbox {
                       const std::shared_ptr<const CompiledPolicy>& policy,
                       std::function<void(Result<HandOverFate>)> done);
 
-  // Waits until everything submitted before the call has been committed or has failed.
+  // Waits until everything submitted before the call has been committed or has failed, and `done`
+  // has said so.
   Status Flush();
   // Called on the sealer's thread whenever labels or anomalies have become segments: somebody may
   // want to send them now. Must not wait for the outbox.

@@ -154,6 +154,7 @@ void OutboxWriter::Close() {
   }
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
+  completions_.Wait();
 }
 
 void OutboxWriter::Loop() {
@@ -208,7 +209,13 @@ void OutboxWriter::CommitGroup(std::vector<Queued> queue) {
   metrics_->seconds.Observe(took.count());
   (done ? metrics_->commits : metrics_->failures).Add();
   (done ? metrics_->captured : metrics_->not_captured).Add(rows);
-  for (Queued& queued : queue) queued.Finish(done);
+  const std::size_t told = queue.size();
+  // With the rows themselves, so that they are freed there too.
+  auto finished = std::make_shared<std::pair<std::vector<Queued>, std::vector<Submission>>>(
+      std::move(queue), std::move(group.submissions));
+  completions_.Tell(told, [finished = std::move(finished), done] {
+    for (Queued& queued : finished->first) queued.Finish(done);
+  });
   if (!done) {
     LogError("outbox could not commit rows={} reason={}", rows, done.error().ToString());
     return;
@@ -272,6 +279,7 @@ void OutboxWriter::NoteFailure(const Error& error) {
 }
 
 void OutboxWriter::RunChanges(const std::vector<Change*>& changes) {
+  if (!changes.empty()) completions_.Wait();  // of what was submitted before them
   for (Change* change : changes) {
     Status result = Fail(ErrorCode::kUnavailable, "the outbox's database cannot be written");
     if (EnsureStore()) {

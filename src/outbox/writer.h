@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "outbox/completions.h"
 #include "outbox/store.h"
 
 namespace skerry {
@@ -32,7 +33,8 @@ class OutboxWriter {
   // Outbox::SubmitHandOver; the batches of one package.
   void SubmitHandOver(const HandOver& said, std::vector<Submission> submissions,
                       std::function<void(Result<HandOverFate>)> done);
-  // Runs `change` on the writer thread after everything submitted before, and waits for it.
+  // Runs `change` on the writer thread after everything submitted before has been committed and
+  // told of, and waits for it.
   // kUnavailable after Close.
   Status Run(const std::function<Status(OutboxStore&)>& change);
   std::uint64_t queued_rows();
@@ -99,6 +101,7 @@ class OutboxWriter {
   int failed_recoveries_ = 0;  // in a row
   std::chrono::steady_clock::time_point recover_after_;
 
+  Completions completions_;
   std::thread thread_;
 };
 

@@ -4,9 +4,9 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <vector>
 
 #include "storage/file.h"
 
@@ -15,6 +15,8 @@ namespace {
 
 constexpr int kPrimaryCodeMask = 0xFF;
 constexpr int kIntegrityFindings = 5;
+// Statements that are kept prepared: more than the group commit and the seal of an outbox use.
+constexpr std::size_t kFreeStatements = 32;
 
 bool IsDiskFull(int system_errno) { return system_errno == ENOSPC || system_errno == EDQUOT; }
 
@@ -77,6 +79,11 @@ Status CreateIfAbsent(const std::filesystem::path& path) {
   return SyncDirectory(path.has_parent_path() ? path.parent_path() : ".");
 }
 
+bool MayBePreparedOnce(std::string_view sql) {
+  return sql.starts_with("SELECT") || sql.starts_with("INSERT") || sql.starts_with("UPDATE") ||
+         sql.starts_with("DELETE");
+}
+
 std::string_view ViewOf(const void* bytes, int size) {
   if (bytes == nullptr) return {};
   return {static_cast<const char*>(bytes), static_cast<std::size_t>(size)};
@@ -96,7 +103,9 @@ SqlStatement& SqlStatement::operator=(SqlStatement&& other) noexcept {
   return *this;
 }
 
-SqlStatement::~SqlStatement() { sqlite3_finalize(statement_); }
+SqlStatement::~SqlStatement() {
+  if (statement_ != nullptr) database_->Release(statement_);
+}
 
 SqlStatement& SqlStatement::KeepBindResult(int code) {
   if (bind_result_ == SQLITE_OK) bind_result_ = code;
@@ -220,7 +229,10 @@ Status Database::Configure(const DatabaseOptions& options) {
                      : "PRAGMA synchronous=NORMAL");
 }
 
-Database::~Database() { sqlite3_close_v2(handle_); }
+Database::~Database() {
+  for (const auto& [sql, statement] : free_) sqlite3_finalize(statement);
+  sqlite3_close_v2(handle_);
+}
 
 tl::unexpected<Error> Database::Failure(int code) const {
   if (handle_ == nullptr) return FailureOn(path_, code, 0, sqlite3_errstr(code));
@@ -234,6 +246,13 @@ Status Database::Execute(std::string_view sql) {
 }
 
 Result<SqlStatement> Database::Prepare(std::string_view sql) {
+  const auto held =
+      std::find_if(free_.rbegin(), free_.rend(), [&](const auto& it) { return it.first == sql; });
+  if (held != free_.rend()) {
+    SqlStatement statement(this, held->second);
+    free_.erase(std::next(held).base());
+    return statement;
+  }
   sqlite3_stmt* raw = nullptr;
   const char* tail = nullptr;
   const int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()),
@@ -245,6 +264,19 @@ Result<SqlStatement> Database::Prepare(std::string_view sql) {
     return Fail(ErrorCode::kInternal, "database {}: '{}' is not exactly one statement",
                 path_.string(), sql);
   return statement;
+}
+
+void Database::Release(sqlite3_stmt* statement) {
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);
+  const std::string_view sql = sqlite3_sql(statement);
+  // Some pragmas act when they are prepared.
+  if (!MayBePreparedOnce(sql)) return void(sqlite3_finalize(statement));
+  if (free_.size() == kFreeStatements) {
+    sqlite3_finalize(free_.front().second);
+    free_.erase(free_.begin());
+  }
+  free_.emplace_back(sql, statement);
 }
 
 std::int64_t Database::changes() const { return sqlite3_changes64(handle_); }

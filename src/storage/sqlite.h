@@ -29,6 +29,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -116,7 +117,8 @@ class Database {
 
   // Runs one or several statements without parameters; rows are ignored.
   Status Execute(std::string_view sql);
-  // One statement; kInternal with SQLite's message when it does not parse.
+  // One statement; kInternal with SQLite's message when it does not parse. Those of the same text
+  // are prepared once: a statement that goes out of use is kept for the next Prepare.
   Result<SqlStatement> Prepare(std::string_view sql);
   // Rows changed by the latest INSERT, UPDATE or DELETE.
   std::int64_t changes() const;
@@ -138,11 +140,14 @@ class Database {
   Status Configure(const DatabaseOptions& options);
   Result<std::int64_t> ReadPragma(std::string_view name);
   void RollBack();
+  // A statement that nobody uses any more: kept, or finalized.
+  void Release(sqlite3_stmt* statement);
   // The error of a failed call on this connection, by SQLite's result code.
   tl::unexpected<Error> Failure(int code) const;
 
   sqlite3* handle_;
   std::filesystem::path path_;
+  std::vector<std::pair<std::string_view, sqlite3_stmt*>> free_;  // the one used last is last
 };
 
 // A write transaction (BEGIN IMMEDIATE). Rolled back at the end of its life unless Commit

@@ -134,6 +134,39 @@ TEST_F(SqliteTest, StatementForgetsItsBindingsWhenReset) {
   EXPECT_EQ(Ask(*db, "SELECT count(*) FROM t WHERE a = 3 AND b IS NULL"), 1);
 }
 
+TEST_F(SqliteTest, AStatementOfTheSameTextIsPreparedOnceAndBringsNothingAlong) {
+  const auto database = MustOpen();
+  ASSERT_TRUE(database->Execute("CREATE TABLE t(n INTEGER, body BLOB); INSERT INTO t VALUES(1, ''), (2, '')"));
+  const std::string select = "SELECT n, ? FROM t ORDER BY n";
+  {
+    auto first = database->Prepare(select);
+    ASSERT_TRUE(first);
+    ASSERT_TRUE(*first->Bind(1, "left over").Step());  // and left in the midst of its rows
+  }
+  auto again = database->Prepare(select);
+  auto beside = database->Prepare(select);  // while the other is in use
+  ASSERT_TRUE(again && beside);
+  ASSERT_TRUE(*again->Step());
+  EXPECT_EQ(again->Int(0), 1);
+  EXPECT_TRUE(again->IsNull(1));
+  ASSERT_TRUE(*beside->Bind(1, "own").Step());
+  EXPECT_EQ(beside->Text(1), "own");
+  EXPECT_TRUE(again->IsNull(1));
+}
+
+TEST_F(SqliteTest, KeptStatementsHoldNoLockAndFollowTheSchema) {
+  const auto database = MustOpen();
+  ASSERT_TRUE(database->Execute("CREATE TABLE t(n INTEGER, body BLOB); INSERT INTO t VALUES(1, '')"));
+  for (int i = 0; i < 100; ++i)  // more than are kept
+    EXPECT_EQ(Ask(*database, fmt::format("SELECT n + {} FROM t", i)), 1 + i);
+  EXPECT_EQ(Ask(*database, "SELECT COUNT(*) FROM t"), 1);
+  ASSERT_TRUE(database->Execute("DROP TABLE t; CREATE TABLE t(other TEXT, n INTEGER); INSERT INTO t VALUES('', 7)"));
+  EXPECT_EQ(Ask(*database, "SELECT n + 99 FROM t"), 106);
+  ASSERT_TRUE(database->Execute("DROP TABLE t"));
+  auto gone = database->Prepare("SELECT COUNT(*) FROM t");
+  EXPECT_FALSE(gone && gone->Step());
+}
+
 TEST_F(SqliteTest, BindingThatDoesNotExistFailsTheRun) {
   const auto db = MustOpen();
   auto select = db->Prepare("SELECT ?").value();
