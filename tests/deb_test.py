@@ -1,16 +1,21 @@
 """The Debian package and the offline installer in clean Debian roots: installed, run, upgraded, removed and purged there. Needs root, mmdebstrap and the machine's
 own package sources: `make deb-test` runs it. Prints "N passed, N failed, N skipped"."""
+import functools
+import http.server
+import json
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
+import time
 import unittest
 import urllib.request
 
-from plant import free_port
-from skerry_process import run_tests, train_package
+from plant import free_port, good
+from skerry_process import Served, run_tests, train_package
 
 BUILD = pathlib.Path(__file__).resolve().parent.parent / "build/release"
 CACHE = pathlib.Path(os.environ.get("SKERRY_CACHE") or pathlib.Path.home() / ".cache/skerry")
@@ -74,11 +79,13 @@ class CleanRoot(unittest.TestCase):
         self.assertTrue(not check or done.returncode == 0, (command, done.stdout, done.stderr))
         return done
 
-    def run_site(self, unit, use):
-        """What the unit runs, as its user, while `use` is called with its URL."""
+    def run_site(self, unit, use, settings=True):
+        """What the unit runs, as its user, while `use` is called with its URL; with settings of the test's, or those that are there."""
         port = free_port()
-        settings = self.root / "etc/skerry/site.yaml"
-        settings.write_text(f"name: north\nhttp: {{port: {port}}}\n")
+        if settings:
+            (self.root / "etc/skerry/site.yaml").write_text(f"name: north\nhttp: {{port: {port}}}\n")
+        else:
+            port = 8000
         command = re.search(r"^ExecStart=(.*)$", (self.root / unit).read_text(), re.M).group(1).split()
         with subprocess.Popen(["chroot", self.root, "setpriv", "--reuid=skerry-site", "--regid=skerry-site", "--clear-groups", *command],
                               stdout=subprocess.PIPE, text=True) as site:
@@ -146,6 +153,60 @@ class DebTest(CleanRoot):
         self.assertTrue(key.exists() and (self.root / "etc/skerry/site.yaml").exists())
         self.inside("dpkg", "--purge", "skerry")
         self.everything_is_gone()
+
+
+# The modules of cloud-init that the example uses: the others would set up disks, host names and users of this machine.
+CLOUD_MODULES = """datasource_list: [NoCloud]
+apt_preserve_sources_list: true
+cloud_init_modules: [write-files]
+cloud_config_modules: [runcmd]
+cloud_final_modules: [package-update-upgrade-install, scripts-user]
+"""
+
+
+class CloudInitTest(CleanRoot):
+    def test_a_vm_becomes_a_site_at_its_first_boot(self):
+        [deb] = BUILD.glob("skerry_*.deb")
+        self.unpack(debian_root("debian-vm", ["systemd", "cloud-init", "curl", *depends_of(deb)]))
+        for kind, place in (("sysfs", "sys"), ("tmpfs", "run")):
+            must("mount", "-t", kind, "-o", "noexec", kind, self.root / place)
+            self.addCleanup(subprocess.run, ["umount", "-l", self.root / place], check=True)
+        data, token = self.dir / "hub", self.dir / "north.token"
+        self.addCleanup(Served("hub", "--data", data, "--listen", "127.0.0.1:0").stop)
+        good("token", "north", "--hub", data, "--out", token)
+        shelf = self.dir / "shelf"
+        shelf.mkdir()
+        shutil.copy(deb, shelf / "skerry.deb")
+        web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory=shelf))
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        self.addCleanup(web.shutdown)
+
+        example = (BUILD.parent.parent / "packaging/cloud-init/site.yaml").read_text()
+        said = example.replace("TOKEN", token.read_text().strip()).replace("URL-OF-THE-DEBIAN-PACKAGE", f"http://127.0.0.1:{web.server_port}/skerry.deb")
+        seed = self.root / "var/lib/cloud/seed/nocloud"
+        seed.mkdir(parents=True)
+        (seed / "user-data").write_text(said)
+        (seed / "meta-data").write_text("instance-id: first\n")
+        (self.root / "etc/cloud/cloud.cfg.d/99_modules.cfg").write_text(CLOUD_MODULES)
+        (self.root / "etc/apt/sources.list").write_text("")  # everything that is needed is there
+        self.assertIn("Valid", self.at_boot("cloud-init", "schema", "--config-file", "/var/lib/cloud/seed/nocloud/user-data"))
+        for stage in (("init", "--local"), ("init",), ("modules", "--mode=config"), ("modules", "--mode=final")):
+            self.at_boot("cloud-init", *stage)
+        self.assertEqual(json.loads((self.root / "run/cloud-init/result.json").read_text())["v1"]["errors"], [])
+        self.assertTrue((self.root / "etc/systemd/system/multi-user.target.wants/skerry-site.service").is_symlink())
+        self.assertFalse((self.root / "run/skerry/north.token").exists())
+        self.users_have_homes()
+        self.run_site("usr/lib/systemd/system/skerry-site.service", lambda _: self.wait_until_heard_of(data), settings=False)
+
+    def at_boot(self, *command):
+        """With the machine's loopback, where hub and package are, and a host name of its own."""
+        return must("unshare", "--uts", "chroot", self.root, *command)
+
+    def wait_until_heard_of(self, data):
+        end = time.monotonic() + 60
+        while "north" not in (listed := good("status", "--hub", data)) or "never" in listed:
+            self.assertLess(time.monotonic(), end, listed)
+            time.sleep(0.5)
 
 
 class InstallerTest(CleanRoot):

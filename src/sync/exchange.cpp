@@ -409,13 +409,36 @@ std::vector<RegistryClient*> Exchange::UploadLanes() {
   return clients;
 }
 
+// The lanes look for what goes first before each piece; where none of them moves (a stalled
+// connection, a hub that is slow to answer), somebody else has to.
+Status Exchange::ShipBulk() {
+  bool ended = false;  // guarded by mutex_
+  std::thread watch([&] {
+    ::pthread_setname_np(::pthread_self(), "exchange-watch");
+    std::unique_lock lock(mutex_);
+    while (!changed_.wait_for(lock, limits::kUrgentLook, [&] { return ended || stopping_; })) {
+      lock.unlock();
+      LetUrgentFirst();
+      lock.lock();
+    }
+  });
+  Status shipped = Ship(shipper_, UploadLanes());
+  {
+    const std::lock_guard lock(mutex_);
+    ended = true;
+  }
+  changed_.notify_all();
+  watch.join();
+  return shipped;
+}
+
 Status Exchange::ShipRest() {
   while (true) {
     {
       const std::lock_guard lock(mutex_);
       paused_long_ = false;
     }
-    Status shipped = Ship(shipper_, UploadLanes());
+    Status shipped = ShipBulk();
     const std::lock_guard turn(turn_mutex_);
     Status between = std::exchange(between_, Status());
     const std::lock_guard lock(mutex_);

@@ -127,6 +127,7 @@ class Exchange {
   Status TellOfRestore();
   Status ShipUrgent();
   Status ShipRest();
+  Status ShipBulk();
   Status Report();
   // The hub's TUF timestamp: changes with every change of what sites should run.
   Result<std::string> AskTimestamp();
@@ -144,7 +145,10 @@ class Exchange {
   // The gates' side.
   Status BeforeCall(TransferKind kind);
   Status BeforeNextChunk(TransferKind kind, std::size_t bytes, std::size_t reserved);
-  Status LetUrgentFirst(TransferKind kind);
+  // An error when the rest is to end for now.
+  Status MayGoOn();
+  // Ships what is urgent, if there is any; by lanes and by whoever watches them.
+  void LetUrgentFirst();
   // Whether this lane is to talk to the hub now; when so, EndTalk ends it.
   bool BeginTalk();
   void EndTalk(Status done);

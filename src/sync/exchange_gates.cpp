@@ -30,7 +30,8 @@ Status Exchange::BeforeCall(TransferKind kind) {
 Status Exchange::BeforeNextChunk(TransferKind kind, std::size_t bytes, std::size_t reserved) {
   const auto began = std::chrono::steady_clock::now();
   while (true) {
-    if (kind != TransferKind::kUrgent) SKERRY_RETURN_IF_ERROR(LetUrgentFirst(kind));
+    if (kind == TransferKind::kBulk) SKERRY_RETURN_IF_ERROR(MayGoOn());
+    if (kind != TransferKind::kUrgent) LetUrgentFirst();
     if (kind == TransferKind::kBulk && BeginTalk()) EndTalk(TalkBetween());
     const Result<std::int64_t> wait_us = budget_->Admit(kind, bytes, reserved);
     std::unique_lock lock(mutex_);
@@ -50,12 +51,16 @@ Status Exchange::BeforeNextChunk(TransferKind kind, std::size_t bytes, std::size
   }
 }
 
-// Other lanes wait at the mutex meanwhile, so that the link is free for what goes first.
-Status Exchange::LetUrgentFirst(TransferKind kind) {
+Status Exchange::MayGoOn() {
   const std::lock_guard turn(turn_mutex_);
-  if (start_again_ && kind == TransferKind::kBulk)
-    return Fail(ErrorCode::kUnavailable, "a newer desired state goes first");
-  if (std::chrono::steady_clock::now() < next_look_) return {};
+  if (start_again_) return Fail(ErrorCode::kUnavailable, "a newer desired state goes first");
+  return {};
+}
+
+// Lanes wait at the mutex meanwhile, so that the link is free for what goes first.
+void Exchange::LetUrgentFirst() {
+  const std::lock_guard turn(turn_mutex_);
+  if (std::chrono::steady_clock::now() < next_look_) return;
   if (UrgentIsDue()) {
     RegistryClient* const lanes[] = {urgent_lane_.registry.get()};
     Status shipped = Ship(urgent_, lanes);
@@ -66,7 +71,6 @@ Status Exchange::LetUrgentFirst(TransferKind kind) {
     measured_from_ = {};
   }
   next_look_ = std::chrono::steady_clock::now() + limits::kUrgentLook;
-  return {};
 }
 
 bool Exchange::BeginTalk() {

@@ -407,6 +407,37 @@ TEST_F(ExchangeTest, AnAnomalyGoesFirstWhileABacklogDrainsAtTheBudgetsRate) {
   EXPECT_EQ(hub.conflicts(), 0U);
 }
 
+TEST_F(ExchangeTest, AnAnomalyGoesFirstWhileNoByteOfTheBacklogMoves) {
+  TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
+  JoinDirectly(hub);
+  Capture(100);
+  std::atomic<bool> anomaly_came = false;
+  hub.Refuse([&](const ShipmentStatement& statement) -> Status {
+    if (statement.segments.front().cls == RecordClass::kAnomaly) anomaly_came = true;
+    return {};
+  });
+  // The hub is slow to answer the backlog's shipment: until the anomaly is there, or for longer
+  // than it may take.
+  std::once_flag once;
+  bool came_meanwhile = false;
+  hub.BeforeAnswer([&]() -> Status {
+    std::call_once(once, [&] {
+      CaptureAnomalies(20);
+      const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+      while (!anomaly_came && std::chrono::steady_clock::now() < until)
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      came_meanwhile = anomaly_came;
+    });
+    return {};
+  });
+  StartExchange(hub.url());
+  EXPECT_EQ(SyncError(), "no error");
+  EXPECT_TRUE(came_meanwhile);
+  EXPECT_EQ(exchange_->facts().gone_first, 1U);
+  EXPECT_EQ(hub.primary_rows(), 120U);
+  EXPECT_EQ(hub.conflicts(), 0U);
+}
+
 TEST_F(ExchangeTest, RoundsWithNothingToSendKeepOneConnection) {
   TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
   JoinDirectly(hub);

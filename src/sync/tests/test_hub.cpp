@@ -170,6 +170,7 @@ Result<std::optional<std::string>> TestHub::Take(std::string_view repository,
       const std::string envelope,
       ReadFile(*registry_->blobs().FileOf(manifest.config->digest), limits::kStatementBytes));
   std::string receipt;
+  std::function<Status()> hook;
   {
     const std::lock_guard lock(mutex_);
     SKERRY_ASSIGN_OR_RETURN(const ShipmentStatement statement,
@@ -185,8 +186,9 @@ Result<std::optional<std::string>> TestHub::Take(std::string_view repository,
     }
     ++receipt_counter_;
     receipt = SignedReceipt();
-    if (before_answer_) SKERRY_RETURN_IF_ERROR(before_answer_());
+    hook = before_answer_;
   }
+  if (hook) SKERRY_RETURN_IF_ERROR(hook());
   return std::optional<std::string>(std::move(receipt));
 }
 
