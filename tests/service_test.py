@@ -14,7 +14,8 @@ import unittest
 from onnx_identity import write_identity
 from skerry_process import SKERRY, Served, run, run_tests
 
-UNITS = pathlib.Path(__file__).resolve().parent.parent / "packaging/systemd"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+UNITS = ROOT / "packaging/systemd"
 WATCHDOG_US = 200_000
 
 
@@ -104,6 +105,20 @@ class PublicAddress(unittest.TestCase):
 
 
 @unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not installed")
+class Installer(unittest.TestCase):
+    def test_the_archive_is_whole_and_knows_its_release(self):
+        """What it does on a machine is tests/deb_test.py's."""
+        [archive] = re.findall(r"\S+\.tar\.gz$", subprocess.run([UNITS.parent / "installer/make"], check=True, capture_output=True, text=True).stdout, re.M)
+        with tempfile.TemporaryDirectory(prefix="skerry-installer-") as work:
+            subprocess.run(["tar", "-xzf", ROOT / archive, "-C", work], check=True)
+            [tree] = pathlib.Path(work).iterdir()
+            subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tree, check=True)
+            release = json.loads((tree / "skerry/release.json").read_text())
+            self.assertIn(f"skerry {release['version']}", subprocess.run([tree / "skerry/skerry", "version"], check=True, capture_output=True, text=True).stdout)
+            self.assertTrue((tree / "skerry/skerry-launcher").stat().st_mode & 0o100)
+            self.assertRegex((tree / "glibc").read_text(), r"^2\.\d+$")
+
+
 class Units(unittest.TestCase):
     def test_they_are_of_type_notify_and_little_is_left_open(self):
         for name in ("site", "hub"):
