@@ -153,8 +153,8 @@ class DebTest(CleanRoot):
         env = self.root / "etc/skerry/hub.env"
         env.write_text(re.sub("(?m)^SKERRY_HUB_LISTEN=.*", f"SKERRY_HUB_LISTEN=127.0.0.1:{hub}", env.read_text()))
         machine.run("systemctl", "enable", "--now", "skerry-hub")
-        machine.run("skerry", "token", "north", "--hub", "/var/lib/skerry-hub", "--out", "/root/north.token")
-        machine.run("install", "-o", "skerry-site", "-g", "skerry-site", "-m", "0600", "/root/north.token", "/etc/skerry/site.token")
+        machine.run("skerry", "token", "north", "--hub", "/var/lib/skerry-hub", "--out", "/srv/north.token")
+        machine.run("install", "-o", "skerry-site", "-g", "skerry-site", "-m", "0600", "/srv/north.token", "/etc/skerry/site.token")
         settings = self.root / "etc/skerry/site.yaml"
         settings.write_text(settings.read_text().replace("port: 8000", f"port: {port}"))
         machine.run("systemctl", "enable", "--now", "skerry-site")

@@ -30,8 +30,8 @@ class Completions {
   void Loop();
 
   std::mutex mutex_;
-  std::condition_variable wake_;  // the thread
-  std::condition_variable told_;  // those who wait for it
+  std::condition_variable wake_;               // the thread
+  std::condition_variable told_;               // those who wait for it
   std::deque<std::function<void()>> waiting_;  // guarded by mutex_, as what follows
   bool telling_ = false;
   bool closing_ = false;

@@ -221,8 +221,8 @@ class Outbox {
   InstanceId epoch() const;
 
   // Never blocks. `policy` decides on the writer thread, before anything is stored. `done` runs
-  // exactly once: on a thread of the outbox, OK after the commit is synced, or with the reason why the
-  // rows are not kept; or at once on the calling thread with kResourceExhausted when more than
+  // exactly once: on a thread of the outbox, OK after the commit is synced, or with the reason why
+  // the rows are not kept; or at once on the calling thread with kResourceExhausted when more than
   // queue_rows wait (one batch always fits an empty queue), or kUnavailable after Close. Rows that
   // are not kept are counted as scored and as not captured with the next good commit. `done` must
   // not wait for the outbox.

@@ -136,7 +136,8 @@ TEST_F(SqliteTest, StatementForgetsItsBindingsWhenReset) {
 
 TEST_F(SqliteTest, AStatementOfTheSameTextIsPreparedOnceAndBringsNothingAlong) {
   const auto database = MustOpen();
-  ASSERT_TRUE(database->Execute("CREATE TABLE t(n INTEGER, body BLOB); INSERT INTO t VALUES(1, ''), (2, '')"));
+  ASSERT_TRUE(database->Execute(
+      "CREATE TABLE t(n INTEGER, body BLOB); INSERT INTO t VALUES(1, ''), (2, '')"));
   const std::string select = "SELECT n, ? FROM t ORDER BY n";
   {
     auto first = database->Prepare(select);
@@ -156,11 +157,13 @@ TEST_F(SqliteTest, AStatementOfTheSameTextIsPreparedOnceAndBringsNothingAlong) {
 
 TEST_F(SqliteTest, KeptStatementsHoldNoLockAndFollowTheSchema) {
   const auto database = MustOpen();
-  ASSERT_TRUE(database->Execute("CREATE TABLE t(n INTEGER, body BLOB); INSERT INTO t VALUES(1, '')"));
+  ASSERT_TRUE(
+      database->Execute("CREATE TABLE t(n INTEGER, body BLOB); INSERT INTO t VALUES(1, '')"));
   for (int i = 0; i < 100; ++i)  // more than are kept
     EXPECT_EQ(Ask(*database, fmt::format("SELECT n + {} FROM t", i)), 1 + i);
   EXPECT_EQ(Ask(*database, "SELECT COUNT(*) FROM t"), 1);
-  ASSERT_TRUE(database->Execute("DROP TABLE t; CREATE TABLE t(other TEXT, n INTEGER); INSERT INTO t VALUES('', 7)"));
+  ASSERT_TRUE(database->Execute(
+      "DROP TABLE t; CREATE TABLE t(other TEXT, n INTEGER); INSERT INTO t VALUES('', 7)"));
   EXPECT_EQ(Ask(*database, "SELECT n + 99 FROM t"), 106);
   ASSERT_TRUE(database->Execute("DROP TABLE t"));
   auto gone = database->Prepare("SELECT COUNT(*) FROM t");
