@@ -5,7 +5,8 @@ bytes that a record costs on the link against the same records as JSON lines, pl
 
 Needs wrk (Debian) and build/release/skerry; the comparison of bytes needs the duckdb package of bench/requirements.txt,
 without which it is skipped by name. Everything runs on loopback in a temporary directory. The rounds of the three capture
-modes are interleaved, since machines are noisy: compare within one run only. The client shares the cores with the site.
+modes are interleaved, since machines are noisy: compare within one run only. The client shares the cores with the site; the hub, another machine's work,
+stands still meanwhile.
 """
 import argparse
 import csv
@@ -14,6 +15,7 @@ import json
 import pathlib
 import random
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -53,9 +55,11 @@ classes:
 """
 
 
-def run(*args):
+def run(*args, may_fail=False):
     done = subprocess.run([SKERRY, *map(str, args)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
+        if may_fail:
+            return None
         raise SystemExit(f"skerry {' '.join(map(str, args))}: {done.stderr.strip()}")
     return done.stdout
 
@@ -162,7 +166,8 @@ def start_site(work, hub, name, capture, port=None, interval="200ms", options=()
     run("token", name, "--hub", work / "hub", "--out", work / f"{name}.token")
     hub_url = f"https://127.0.0.1:{port or hub.port}"
     site = Process("site", "--data", work / name, "--token-file", work / f"{name}.token", "--config", config, "--http", "127.0.0.1:0", "--hub", hub_url, *options)
-    run("deploy", "milling:1", "--policy", "milling:1", "--sites", name, "--hub", work / "hub")
+    deploy = ("deploy", "milling:1", "--policy", "milling:1", "--sites", name, "--hub", work / "hub")
+    wait(lambda: run(*deploy, may_fail=True) is not None, f"{name} to join")
     wait(lambda: ready(site), f"{name} to be ready")
     return site
 
@@ -190,6 +195,7 @@ def measure_capture(work, hub, rows, options, results):
     # The CPU of this row is the scorer's alone: that of the site's process comes on top.
     sites["scorer"] = Process("serve", "--http", "127.0.0.1:0", "--capture", sites["sync"].url, "--capture-key-file", key)
     wait(lambda: ready(sites["scorer"]), "the scorer to be ready")
+    hub.process.send_signal(signal.SIGSTOP)  # another machine's work; the sites go on sealing
     rng = random.Random(7)
     for batch in (1, 32):
         body = work / "body.json"
@@ -205,6 +211,7 @@ def measure_capture(work, hub, rows, options, results):
             for mode, rounds in seen.items():
                 middle = {key: statistics.median(r[key] for r in rounds) for key in ("per_s", "p50_us", "p99_us", "cpu_us")}
                 results["scoring"].append({"batch": batch, "connections": connections, "capture": mode, **middle})
+    hub.process.send_signal(signal.SIGCONT)
     for mode, site in sites.items():
         results["memory_mb"][f"site, capture {mode}, after the load"] = site.memory_mb()
         site.stop()

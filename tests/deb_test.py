@@ -58,14 +58,19 @@ def trained(directory):
 
 
 class Machine:
-    """A root that is booted with its own systemd, in namespaces of its own but for the network."""
+    """A root that is booted with its own systemd, in namespaces of its own but for the network, which is ours or that of `network`, a command before it."""
 
-    def __init__(self, root):
+    def __init__(self, root, network=()):
         self.console = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", f"--machine=skerry-{os.getpid()}", "-D", root, "-b"],
-                                        stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen([*network, "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe", f"--machine=skerry-{os.getpid()}-{root.name}",
+                                         "-D", root, "-b"], stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT)
         self.init = None
-        wait_for(self.is_up, "the machine to be up")
+        try:
+            wait_for(self.is_up, "the machine to be up")
+        except AssertionError:
+            self.process.kill()
+            self.console.seek(0)
+            raise AssertionError(self.console.read().decode()) from None
 
     def is_up(self):
         self.init = (pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split() or [None])[0]
@@ -94,18 +99,21 @@ def wait_for(condition, what, seconds=120):
 
 
 @unittest.skipUnless(os.environ.get("SKERRY_WHOLE"), "takes some minutes: make deb-test runs it")
-@unittest.skipUnless(os.geteuid() == 0 and shutil.which("mmdebstrap") and shutil.which("systemd-nspawn"), "needs root, mmdebstrap and systemd-nspawn")
+@unittest.skipUnless(os.geteuid() == 0 and all(map(shutil.which, ("mmdebstrap", "systemd-nspawn", "ip"))), "needs root, mmdebstrap, systemd-nspawn and iproute2")
 class CleanRoot(unittest.TestCase):
-    def unpack(self, archive):
+    def setUp(self):
         temporary = tempfile.TemporaryDirectory(prefix="skerry-deb-")
         self.addCleanup(temporary.cleanup)
         self.dir = pathlib.Path(temporary.name)
-        self.root = self.dir / "root"
+
+    def unpack(self, archive, name="root"):
+        self.root = self.dir / name
         self.root.mkdir()
         must("tar", "-xf", archive, "-C", self.root, "--exclude=./dev/*")
+        return self.root
 
-    def boot(self):
-        machine = Machine(self.root)
+    def boot(self, root=None, network=()):
+        machine = Machine(root or self.root, network)
         self.addCleanup(machine.off)
         return machine
 
@@ -224,6 +232,92 @@ class CloudInitTest(CleanRoot):
         self.assertEqual(machine.state_of("skerry-site.service")["ActiveState"], "active")
         self.assertEqual(machine.run("ls", "/run/skerry").stdout.split(), ["install", "skerry.deb"])
         wait_for(lambda: "north" in good("status", "--hub", data), "the hub to hear of the site")
+
+
+class DeployMdTest(CleanRoot):
+    """docs/deploy.md, followed word by word: what its numbered steps show is what is run, as root, each in the home directory of its machine."""
+
+    def setUp(self):
+        super().setUp()
+        self.deb, self.archive = [next(BUILD.glob(name)) for name in ("skerry_*.deb", "skerry-*-linux-*.tar.gz")]
+        name = f"skerry-deb-{os.getpid()}"
+        must("ip", "netns", "add", name)
+        self.addCleanup(must, "ip", "netns", "delete", name)
+        self.network = ["nsenter", f"--net=/run/netns/{name}"]
+        must(*self.network, "ip", "link", "set", "lo", "up")  # the two machines reach each other there, and nothing else
+        self.stick = self.dir / "stick"
+        self.stick.mkdir()
+
+    def machine(self, name):
+        root = self.unpack(debian_root("debian-vm", ["systemd", "cloud-init", "curl", *depends_of(self.deb)]), name)
+        for listed in (root / "etc/apt").rglob("*.list"):
+            listed.write_text("")
+        (root / "etc/hosts").write_text("127.0.0.1 localhost hub.example\n")
+        (root / "media/stick").mkdir()
+        must("mount", "--bind", self.stick, root / "media/stick")
+        self.addCleanup(must, "umount", root / "media/stick")
+        return self.boot(root, self.network)
+
+    def steps(self, section):
+        """The commands of each numbered step."""
+        text = (BUILD.parent.parent / "docs/deploy.md").read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
+        steps = re.split(r"(?m)^\*\*(\d+)\.", text)
+        return {int(number): "".join(re.findall(r"(?ms)^```sh\n(.*?)^```$", words)) for number, words in zip(steps[1::2], steps[2::2])}
+
+    def follow(self, machine, words):
+        self.assertTrue(words)
+        return machine.run("sh", "-euc", f"export HOME=/srv DEBIAN_FRONTEND=noninteractive; cd /srv; {words}").stdout
+
+    def hub_with_model(self, linked):
+        """Steps 1 to 3 of a machine with a link."""
+        hub = self.machine("hub")
+        shutil.copy(self.deb, self.dir / "hub/srv")
+        train_package(self.dir)
+        shutil.copy(self.dir / "train.csv", self.dir / "hub/srv/readings.csv")
+        for step in (1, 2, 3):
+            self.follow(hub, linked[step])
+        return hub
+
+    def score(self, machine, root, words):
+        lines = (self.dir / "train.csv").read_text().splitlines()[:11]
+        label = lines[0].split(",").index("failure")
+        without = [",".join(cell for i, cell in enumerate(line.split(",")) if i != label) for line in lines]
+        (root / "srv/rows.csv").write_text("\n".join(without) + "\n")
+        ready = "curl -fs http://127.0.0.1:8000/v2/models/milling/ready"
+        wait_for(lambda: machine.run(*ready.split(), check=False).returncode == 0, "the model to be ready")
+        said = self.follow(machine, words)
+        self.assertEqual(said.count('"prediction"') or said.count("\n") > 10, 10 if '"prediction"' in said else True, said)
+
+    def rows_at(self, hub):
+        [north] = [one for one in json.loads(hub.run("skerry", "status", "--hub", "/var/lib/skerry-hub", "--json").stdout)]
+        return north
+
+    def test_a_machine_with_a_link(self):
+        linked = self.steps("A machine or VM with a link, in ten minutes")
+        hub = self.hub_with_model(linked)
+        site = self.machine("site")
+        for what in (self.deb, self.dir / "hub/srv/north.token"):
+            shutil.copy(what, self.dir / "site/srv")
+        self.follow(site, linked[4])
+        self.follow(hub, linked[5])
+        self.score(site, self.dir / "site", linked[6])
+        wait_for(lambda: "10" in hub.run("skerry", "status", "--hub", "/var/lib/skerry-hub").stdout, "the rows to be at the hub")
+
+    def test_no_link_at_all(self):
+        linked, unlinked = (self.steps(name) for name in ("A machine or VM with a link, in ten minutes", "No link at all"))
+        linked[3] = "\n".join(line for line in linked[3].splitlines() if not line.startswith("skerry token"))  # "but the token for media"
+        hub = self.hub_with_model(linked)
+        self.follow(hub, unlinked[1])
+        for what in (self.archive, self.dir / "hub/srv/north.token"):
+            shutil.copy(what, self.stick)
+        site = self.machine("site")
+        self.follow(site, unlinked[2])
+        self.follow(hub, unlinked[3])
+        self.follow(site, unlinked[4])
+        self.score(site, self.dir / "site", linked[6])
+        self.follow(site, "skerry bundle export - --data /var/lib/skerry-site >/media/stick/from-north.tar")
+        self.follow(hub, "skerry bundle import - --hub /var/lib/skerry-hub </media/stick/from-north.tar")
+        self.assertIn("10", hub.run("skerry", "status", "--hub", "/var/lib/skerry-hub").stdout)
 
 
 class QuietFiles(http.server.SimpleHTTPRequestHandler):

@@ -210,6 +210,11 @@ struct OutboxFacts {
   std::vector<std::pair<std::string, std::uint64_t>> withheld_by_rule;
 };
 
+enum class CommitWhen {
+  kNow,       // somebody waits
+  kGathered,  // with those that come within some 10 ms, or with the first that somebody waits for
+};
+
 class Outbox {
  public:
   // kInvalidArgument: options; kDataLoss: the database is damaged; errors of storage.
@@ -227,7 +232,7 @@ class Outbox {
   // are not kept are counted as scored and as not captured with the next good commit. `done` must
   // not wait for the outbox.
   void Submit(std::shared_ptr<const RowBatch> batch, std::shared_ptr<const CompiledPolicy> policy,
-              std::function<void(Status)> done);
+              std::function<void(Status)> done, CommitWhen when = CommitWhen::kNow);
 
   // Rows of a scorer, all of one package, or none: committed in one transaction with the number, at
   // most once (hand_over.h). As Submit, but rows that are not kept are not counted: the scorer does

@@ -10,6 +10,9 @@ namespace {
 
 constexpr int kRecoveriesAtOnce = 3;
 constexpr std::chrono::milliseconds kRecoveryPause{1'000};
+// Rows that nobody waits for: so long, or so many.
+constexpr std::chrono::milliseconds kGather{10};
+constexpr std::size_t kGatherRows = 4'096;
 
 }  // namespace
 
@@ -83,9 +86,11 @@ struct OutboxWriter::Group {
   }
 };
 
-void OutboxWriter::Submit(Submission submission, std::function<void(Status)> done) {
+void OutboxWriter::Submit(Submission submission, std::function<void(Status)> done,
+                          CommitWhen when) {
   Queued queued;
   queued.Add(std::move(submission));
+  queued.when = when;
   queued.done = std::move(done);
   Enqueue(std::move(queued));
 }
@@ -123,13 +128,21 @@ void OutboxWriter::Enqueue(Queued queued) {
       waiting_rows_ += rows;
       waiting_bytes_ += bytes;
       ++submitted_;
+      if (queued.when == CommitWhen::kNow) ++hurried_;
+      const bool first = queue_.empty();
       queue_.push_back(std::move(queued));
-      wake_.notify_one();
+      // Not for rows that are gathered: to be woken for each would cost more than their commit.
+      if (first || MayNotGather()) wake_.notify_one();
       return;
     }
     if (!closing_ && !queued.hand_over) lost_rows_ += rows;
   }
   queued.Finish(refused);
+}
+
+bool OutboxWriter::MayNotGather() const {
+  return hurried_ > 0 || !changes_.empty() || closing_ || waiting_rows_ >= kGatherRows ||
+         waiting_bytes_ >= limits::kCommitBytes;
 }
 
 Status OutboxWriter::Run(const std::function<Status(OutboxStore&)>& change) {
@@ -161,6 +174,7 @@ void OutboxWriter::Loop() {
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait(lock, [&] { return !queue_.empty() || !changes_.empty() || closing_; });
+    wake_.wait_for(lock, kGather, [&] { return MayNotGather(); });
     // Closing, and nothing is left to commit or to count.
     if (queue_.empty() && changes_.empty() && lost_rows_ == 0 && owed_rows_ == 0) return;
     std::vector<Queued> group;
@@ -170,6 +184,7 @@ void OutboxWriter::Loop() {
            (group.empty() || (rows < limits::kCommitRows && bytes < limits::kCommitBytes))) {
       rows += queue_.front().rows;
       bytes += queue_.front().bytes;
+      if (queue_.front().when == CommitWhen::kNow) --hurried_;
       group.push_back(std::move(queue_.front()));
       queue_.pop_front();
       ++taken_;

@@ -2,7 +2,8 @@
 // Internal.
 //
 // While one commit is being synced, everything that arrives waits for the next: the group grows
-// with the load, and the number of fsyncs does not.
+// with the load, and the number of fsyncs does not. Rows that nobody waits for are gathered for
+// kGather before that, since a commit costs as much as some hundred rows.
 #pragma once
 
 #include <atomic>
@@ -29,7 +30,7 @@ class OutboxWriter {
   ~OutboxWriter();  // Close()
 
   // Outbox::Submit. Thread-safe; never blocks.
-  void Submit(Submission submission, std::function<void(Status)> done);
+  void Submit(Submission submission, std::function<void(Status)> done, CommitWhen when);
   // Outbox::SubmitHandOver; the batches of one package.
   void SubmitHandOver(const HandOver& said, std::vector<Submission> submissions,
                       std::function<void(Result<HandOverFate>)> done);
@@ -51,6 +52,7 @@ class OutboxWriter {
     std::size_t rows = 0;
     std::size_t bytes = 0;
     std::unique_ptr<HandOverFate> hand_over;  // null for rows of this process
+    CommitWhen when = CommitWhen::kNow;
     std::function<void(Status)> done;
     std::function<void(Result<HandOverFate>)> handed{};  // instead of `done`
 
@@ -68,6 +70,8 @@ class OutboxWriter {
   struct Group;
 
   void Enqueue(Queued queued);
+  // Requires mutex_: whether what waits should be committed without gathering more.
+  bool MayNotGather() const;
   void Loop();
   void CommitGroup(std::vector<Queued> queue);
   Status CommitRows(const Group& group);
@@ -88,6 +92,7 @@ class OutboxWriter {
   std::deque<Change*> changes_;
   std::uint64_t waiting_rows_ = 0;
   std::uint64_t waiting_bytes_ = 0;
+  std::uint64_t hurried_ = 0;    // of the queue: those that somebody waits for
   std::uint64_t lost_rows_ = 0;  // refused by the full queue, to be counted
   std::uint64_t submitted_ = 0;  // batches ever taken in
   std::uint64_t taken_ = 0;      // batches ever taken out

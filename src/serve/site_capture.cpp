@@ -121,7 +121,9 @@ void SiteCapture::LoseAll(const Error& why, Answers& answers) {
   queued_rows_ = 0;
 }
 
-void SiteCapture::Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) {
+// What arrives while a message is under way goes in the next one, whoever waits for it.
+void SiteCapture::Capture(std::shared_ptr<const RowBatch> batch, CaptureWait /*wait*/,
+                          std::function<void(Status)> done) {
   const std::size_t rows = batch->rows;
   Waiting waiting{std::move(batch), std::move(done), SteadyClock::now() + options_.timeout};
   if (rows == 0) return waiting.done({});

@@ -44,10 +44,12 @@ class OutboxCapture final : public CaptureSink {
  public:
   OutboxCapture(Outbox& outbox, const ActiveModel& active, Journal* journal)
       : outbox_(&outbox), active_(&active), journal_(journal) {}
-  void Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) override {
+  void Capture(std::shared_ptr<const RowBatch> batch, CaptureWait wait,
+               std::function<void(Status)> done) override {
     std::shared_ptr<const CompiledPolicy> policy = active_->PolicyFor(batch->package.get());
     if (journal_ != nullptr) journal_->Append(batch);
-    outbox_->Submit(std::move(batch), std::move(policy), std::move(done));
+    const CommitWhen when = wait == CaptureWait::kNobody ? CommitWhen::kGathered : CommitWhen::kNow;
+    outbox_->Submit(std::move(batch), std::move(policy), std::move(done), when);
   }
 
  private:

@@ -19,10 +19,10 @@ class HandOverTest : public OutboxTest {
   Result<HandOverFate> HandAs(const InstanceId& scorer, std::uint64_t number, Batches batches,
                               std::uint64_t lost_rows = 0,
                               HandOver::Kind kind = HandOver::Kind::kRows) {
-    std::promise<Result<HandOverFate>> done;
+    const auto done = std::make_shared<std::promise<Result<HandOverFate>>>();
     outbox_->SubmitHandOver({scorer, number, kind, lost_rows}, std::move(batches), policy_,
-                            [&](const Result<HandOverFate>& fate) { done.set_value(fate); });
-    return done.get_future().get();
+                            [done](const Result<HandOverFate>& fate) { done->set_value(fate); });
+    return done->get_future().get();
   }
 
   std::shared_ptr<const CompiledPolicy> policy_ = SampleAll();

@@ -63,10 +63,11 @@ class OutboxTest : public ::testing::Test {
   }
   Status Put(std::shared_ptr<const RowBatch> batch,
              const std::shared_ptr<const CompiledPolicy>& policy) {
-    std::promise<Status> done;
+    // Shared with the outbox's thread, which may still be in set_value when this one goes on.
+    const auto done = std::make_shared<std::promise<Status>>();
     outbox_->Submit(std::move(batch), policy,
-                    [&](const Status& status) { done.set_value(status); });
-    return done.get_future().get();
+                    [done](const Status& status) { done->set_value(status); });
+    return done->get_future().get();
   }
 
   std::vector<Shipment> Pending() {

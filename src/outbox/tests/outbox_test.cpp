@@ -1,10 +1,13 @@
 // Rows in, segments out: dispositions, seq, sealing, restart, policy at the files.
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "outbox/tests/outbox_fixture.h"
 #include "tabular/engine.h"
@@ -110,6 +113,39 @@ TEST_F(OutboxTest, SealsByRowsByAgeAndWhenAsked) {
   ASSERT_TRUE(outbox_->SealNow());
   EXPECT_EQ(Facts().unsealed_primary_rows, 0U);
   ExpectSound();
+}
+
+TEST_F(OutboxTest, RowsThatNobodyWaitsForShareACommit) {
+  const auto policy = SampleAll();
+  Counter& commits = metrics_.AddCounter("skerry_outbox_commits_total", "");
+  const std::uint64_t before = commits.value();
+  std::atomic<int> kept{0};
+  const auto submit = [&](CommitWhen when) {
+    outbox_->Submit(
+        Rows(1), policy,
+        [&](const Status& status) {
+          EXPECT_TRUE(status);
+          ++kept;
+        },
+        when);
+  };
+  for (int i = 0; i < 500; ++i) submit(CommitWhen::kGathered);
+  // Without anybody's asking.
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (kept < 500 && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(kept, 500);
+  // Ten milliseconds each; a slow machine submits for longer.
+  EXPECT_LE(commits.value() - before, 100U);
+
+  // One that somebody waits for takes along what has been gathered.
+  const std::uint64_t then = commits.value();
+  for (int i = 0; i < 20; ++i) submit(CommitWhen::kGathered);
+  ASSERT_TRUE(Put(Rows(1), policy));
+  ASSERT_TRUE(outbox_->Flush());
+  EXPECT_EQ(kept, 520);
+  EXPECT_LE(commits.value() - then, 3U);
+  EXPECT_EQ(Facts().unsealed_primary_rows, 521U);
 }
 
 TEST_F(OutboxTest, RowsOfAnEarlierProcessAreSealedUnderTheirOwnEpoch) {
@@ -258,9 +294,9 @@ TEST_F(OutboxTest, ADroppedFieldChangesNoByteOfASegmentFile) {
     for (std::uint64_t i = 0; i < 10; ++i) {
       auto batch = testing_rows::MillingRows(package_, 100, 1 + 100 * i, 500 + i, instance_);
       for (std::string& text : batch->texts[1]) text = note + text;
-      std::promise<Status> done;
-      outbox->Submit(batch, policy, [&](const Status& status) { done.set_value(status); });
-      ASSERT_TRUE(done.get_future().get());
+      const auto done = std::make_shared<std::promise<Status>>();
+      outbox->Submit(batch, policy, [done](const Status& status) { done->set_value(status); });
+      ASSERT_TRUE(done->get_future().get());
     }
     ASSERT_TRUE(outbox->SealNow());
     auto& list = digests.emplace_back();
