@@ -97,6 +97,7 @@ struct Bench {
 int Sync(const char* directory, double seconds) {
   const std::string path = std::string(directory) + "/sync";
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return 1;
   const std::string page(4096, 'x');
   std::uint64_t syncs = 0;
   const auto start = SteadyClock::now();

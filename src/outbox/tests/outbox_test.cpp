@@ -293,7 +293,7 @@ TEST_F(OutboxTest, ADroppedFieldChangesNoByteOfASegmentFile) {
     const auto outbox = OpenAt(directory.path());
     for (std::uint64_t i = 0; i < 10; ++i) {
       auto batch = testing_rows::MillingRows(package_, 100, 1 + 100 * i, 500 + i, instance_);
-      for (std::string& text : batch->texts[1]) text = note + text;
+      for (std::string& text : batch->texts[1]) text.insert(0, note);
       const auto done = std::make_shared<std::promise<Status>>();
       outbox->Submit(batch, policy, [done](const Status& status) { done->set_value(status); });
       ASSERT_TRUE(done->get_future().get());

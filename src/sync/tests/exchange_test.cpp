@@ -84,7 +84,7 @@ class RawServer {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    EXPECT_EQ(::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     ::listen(listener_, 8);
     socklen_t size = sizeof address;
     ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
@@ -327,7 +327,7 @@ TEST_F(ExchangeTest, ReceiptThatCameByNoAnswerIsFetchedWithTheStatus) {
   Capture(600);
   hub.BeforeAnswer([&]() -> Status { return Fail(ErrorCode::kInternal, "answer lost"); });
   StartExchange(fmt::format("http://127.0.0.1:{}", proxy->port()));
-  exchange_->SyncNow();
+  static_cast<void>(exchange_->SyncNow());
   EXPECT_EQ(hub.primary_rows(), 600U);
   EXPECT_EQ(PendingRows(), 0U);
 }

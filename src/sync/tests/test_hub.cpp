@@ -22,7 +22,7 @@ std::filesystem::path Made(const std::filesystem::path& directory) {
 
 }  // namespace
 
-TestHub::TestHub(std::filesystem::path directory, Transport transport, const Clock& clock)
+TestHub::TestHub(const std::filesystem::path& directory, Transport transport, const Clock& clock)
     : clock_(&clock),
       transport_(transport),
       key_(PrivateKey::Generate().value()),

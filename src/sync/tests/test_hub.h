@@ -43,7 +43,7 @@ T Must(Result<T> result) {
 class TestHub {
  public:
   enum class Transport { kTls, kPlain };
-  TestHub(std::filesystem::path directory, Transport transport, const Clock& clock);
+  TestHub(const std::filesystem::path& directory, Transport transport, const Clock& clock);
   ~TestHub();
 
   std::string url() const;
