@@ -24,6 +24,7 @@
 #include "site/capture_routes.h"
 #include "site/control_routes.h"
 #include "site/data_format.h"
+#include "site/outbox_capture.h"
 #include "site/policy_desk.h"
 #include "storage/claimed_directory.h"
 #include "storage/file.h"
@@ -37,26 +38,6 @@
 
 namespace skerry {
 namespace {
-
-// Hands scored rows to the outbox together with the policy of the package that scored them, and to
-// the journal where there is one.
-class OutboxCapture final : public CaptureSink {
- public:
-  OutboxCapture(Outbox& outbox, const ActiveModel& active, Journal* journal)
-      : outbox_(&outbox), active_(&active), journal_(journal) {}
-  void Capture(std::shared_ptr<const RowBatch> batch, CaptureWait wait,
-               std::function<void(Status)> done) override {
-    std::shared_ptr<const CompiledPolicy> policy = active_->PolicyFor(batch->package.get());
-    if (journal_ != nullptr) journal_->Append(batch);
-    const CommitWhen when = wait == CaptureWait::kNobody ? CommitWhen::kGathered : CommitWhen::kNow;
-    outbox_->Submit(std::move(batch), std::move(policy), std::move(done), when);
-  }
-
- private:
-  Outbox* outbox_;
-  const ActiveModel* active_;
-  Journal* journal_;
-};
 
 Result<std::string> LoadOrCreateControlToken(const std::filesystem::path& path) {
   if (auto held = ReadFile(path, 1024); held && !held->empty()) return held;

@@ -125,6 +125,8 @@ class Exchange {
   Status FollowDesired();
   std::optional<std::string> AskForDelta(const Digest& target, const std::vector<Digest>& holds);
   Status TellOfRestore();
+  // The link is away, or what is there is not our hub: the rest of a round would end the same way.
+  static bool IsOfTheLink(const Error& error);
   Status ShipUrgent();
   Status ShipRest();
   Status ShipBulk();

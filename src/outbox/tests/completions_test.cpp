@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <memory>
 #include <thread>
@@ -43,7 +45,7 @@ TEST(CompletionsTest, ASlowOneHoldsUpWhoeverIsTooFarAhead) {
   const std::shared_future<void> gone = go.get_future().share();
   std::atomic<int> accepted{0};
   std::atomic<int> told{0};
-  std::thread ahead([&] {
+  const auto ahead = std::async(std::launch::async, [&] {
     for (int i = 0; i < 10; ++i) {
       completions.Tell(64, [&, gone] {
         gone.wait();
@@ -52,11 +54,11 @@ TEST(CompletionsTest, ASlowOneHoldsUpWhoeverIsTooFarAhead) {
       ++accepted;
     }
   });
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(ahead.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
   EXPECT_LE(accepted, 3);  // one that is being told and two that wait
   EXPECT_EQ(told, 0);
   go.set_value();
-  ahead.join();
+  ahead.wait();
   completions.Wait();
   EXPECT_EQ(told, 10);
 }

@@ -411,22 +411,22 @@ TEST_F(ExchangeTest, AnAnomalyGoesFirstWhileNoByteOfTheBacklogMoves) {
   TestHub hub(Path("hub"), TestHub::Transport::kTls, clock_);
   JoinDirectly(hub);
   Capture(100);
-  std::atomic<bool> anomaly_came = false;
+  std::once_flag anomaly;
+  std::promise<void> anomaly_came;
   hub.Refuse([&](const ShipmentStatement& statement) -> Status {
-    if (statement.segments.front().cls == RecordClass::kAnomaly) anomaly_came = true;
+    if (statement.segments.front().cls == RecordClass::kAnomaly)
+      std::call_once(anomaly, [&] { anomaly_came.set_value(); });
     return {};
   });
   // The hub is slow to answer the backlog's shipment: until the anomaly is there, or for longer
   // than it may take.
-  std::once_flag once;
+  std::once_flag slow;
   bool came_meanwhile = false;
   hub.BeforeAnswer([&]() -> Status {
-    std::call_once(once, [&] {
+    std::call_once(slow, [&] {
       CaptureAnomalies(20);
-      const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-      while (!anomaly_came && std::chrono::steady_clock::now() < until)
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      came_meanwhile = anomaly_came;
+      came_meanwhile =
+          anomaly_came.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
     });
     return {};
   });
