@@ -17,6 +17,13 @@
 
 namespace skerry {
 
+// When a row was scored, and by what clock.
+struct ScoredAt {
+  std::int64_t event_time_us = 0;  // UTC
+  std::int64_t mono_us = 0;
+  ClockQuality clock = ClockQuality::kUnknown;
+};
+
 struct RowBatch {
   std::shared_ptr<const ModelPackage> package;
   InstanceId instance;        // of the scoring process
@@ -27,6 +34,9 @@ struct RowBatch {
   ClockQuality clock = ClockQuality::kUnknown;
   std::string role = "active";  // active, shadow, canary
   std::size_t rows = 0;
+  // One a row where the rows of several requests were gathered (batch_rows.h AppendRows); empty:
+  // all of them at the time above.
+  std::vector<ScoredAt> scored_at;
   // Row-major [rows][F] in the order of schema.features(): numbers, category codes
   // (schema.h EncodeCategory), NaN for missing.
   std::vector<float> features;
@@ -51,6 +61,9 @@ struct RowBatch {
   std::vector<std::vector<std::uint16_t>> out_of_range;
 
   RowId row_id(std::size_t row) const { return {instance, first_n + row}; }
+  ScoredAt ScoredAtOf(std::size_t row) const {
+    return scored_at.empty() ? ScoredAt{event_time_us, mono_us, clock} : scored_at[row];
+  }
   std::size_t feature_count() const { return rows == 0 ? 0 : features.size() / rows; }
   std::span<const float> Row(std::size_t row) const {
     return std::span<const float>(features).subspan(row * feature_count(), feature_count());

@@ -6,7 +6,7 @@
 
 namespace skerry::limits {
 
-// Rows that wait for a commit, by MemoryOf (model/batch_slice.h); beyond it: 503 (sync), not
+// Rows that wait for a commit, by MemoryOf (model/batch_rows.h); beyond it: 503 (sync), not
 // captured (async).
 constexpr std::size_t kCaptureQueueBytes = 64U << 20U;
 constexpr std::size_t kCommitBytes = 16U << 20U;  // of these that one group commit takes on

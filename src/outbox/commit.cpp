@@ -4,7 +4,7 @@
 #include <tuple>
 
 #include "base/limits.h"
-#include "model/batch_slice.h"
+#include "model/batch_rows.h"
 #include "outbox/batch_limits.h"
 #include "outbox/decision_log.h"
 #include "outbox/scorer_row.h"

@@ -183,9 +183,14 @@ void Outbox::Close() {
 }
 
 void Outbox::Submit(std::shared_ptr<const RowBatch> batch,
-                    std::shared_ptr<const CompiledPolicy> policy, std::function<void(Status)> done,
-                    CommitWhen when) {
-  impl_->writer->Submit({std::move(batch), std::move(policy)}, std::move(done), when);
+                    std::shared_ptr<const CompiledPolicy> policy,
+                    std::function<void(Status)> done) {
+  impl_->writer->Submit({std::move(batch), std::move(policy)}, std::move(done));
+}
+
+void Outbox::Gather(std::shared_ptr<const RowBatch> batch,
+                    std::shared_ptr<const CompiledPolicy> policy, Counter* lost) {
+  impl_->writer->Gather({std::move(batch), std::move(policy)}, lost);
 }
 
 void Outbox::SubmitHandOver(const HandOver& said,

@@ -210,11 +210,6 @@ struct OutboxFacts {
   std::vector<std::pair<std::string, std::uint64_t>> withheld_by_rule;
 };
 
-enum class CommitWhen {
-  kNow,       // somebody waits
-  kGathered,  // with those that come within some 10 ms, or with the first that somebody waits for
-};
-
 class Outbox {
  public:
   // kInvalidArgument: options; kDataLoss: the database is damaged; errors of storage.
@@ -232,7 +227,14 @@ class Outbox {
   // are not kept are counted as scored and as not captured with the next good commit. `done` must
   // not wait for the outbox.
   void Submit(std::shared_ptr<const RowBatch> batch, std::shared_ptr<const CompiledPolicy> policy,
-              std::function<void(Status)> done, CommitWhen when = CommitWhen::kNow);
+              std::function<void(Status)> done);
+
+  // As Submit, for rows that nobody waits for: committed with those that come within some 10 ms, or
+  // with the first that somebody waits for. Small batches whose ids go on where the last one's end
+  // are copied behind it, so that they cost no more than the rows of a large one. Adds to `lost`,
+  // which outlives the outbox or is null, the rows that are not kept.
+  void Gather(std::shared_ptr<const RowBatch> batch, std::shared_ptr<const CompiledPolicy> policy,
+              Counter* lost);
 
   // Rows of a scorer, all of one package, or none: committed in one transaction with the number, at
   // most once (hand_over.h). As Submit, but rows that are not kept are not counted: the scorer does

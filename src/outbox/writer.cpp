@@ -2,7 +2,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "model/batch_slice.h"
+#include "model/batch_rows.h"
 #include "outbox/batch_limits.h"
 
 namespace skerry {
@@ -13,6 +13,9 @@ constexpr std::chrono::milliseconds kRecoveryPause{1'000};
 // Rows that nobody waits for: so long, or so many.
 constexpr std::chrono::milliseconds kGather{10};
 constexpr std::size_t kGatherRows = 4'096;
+// Batches up to so many rows are copied into one of up to so many.
+constexpr std::size_t kJoinRows = 64;
+constexpr std::size_t kJoinedRows = 1'024;
 
 }  // namespace
 
@@ -61,8 +64,10 @@ void OutboxWriter::Queued::Add(Submission submission) {
 }
 
 void OutboxWriter::Queued::Finish(const Status& status) {
-  if (!handed) {
-    if (done) done(status);
+  if (gathered) {
+    if (!status && lost != nullptr) lost->Add(rows);
+  } else if (!handed) {
+    done(status);
   } else if (status) {
     handed(*hand_over);
   } else {
@@ -86,13 +91,45 @@ struct OutboxWriter::Group {
   }
 };
 
-void OutboxWriter::Submit(Submission submission, std::function<void(Status)> done,
-                          CommitWhen when) {
+void OutboxWriter::Submit(Submission submission, std::function<void(Status)> done) {
   Queued queued;
   queued.Add(std::move(submission));
-  queued.when = when;
   queued.done = std::move(done);
   Enqueue(std::move(queued));
+}
+
+void OutboxWriter::Gather(Submission submission, Counter* lost) {
+  if (submission.batch->rows <= kJoinRows) {
+    const std::size_t bytes = MemoryOf(*submission.batch);
+    const std::scoped_lock lock(mutex_);
+    if (Joined(submission, bytes, lost)) return;
+  }
+  Queued queued;
+  queued.Add(std::move(submission));
+  queued.gathered = true;
+  queued.lost = lost;
+  Enqueue(std::move(queued));
+}
+
+bool OutboxWriter::Joined(const Submission& submission, std::size_t bytes, Counter* lost) {
+  const RowBatch& rows = *submission.batch;
+  if (queue_.empty() || !Fits(rows.rows, bytes)) return false;
+  Queued& last = queue_.back();
+  if (!last.gathered || last.lost != lost || last.rows + rows.rows > kJoinedRows ||
+      last.submissions.front().policy != submission.policy ||
+      !FollowsOn(*last.submissions.front().batch, rows))
+    return false;
+  if (last.grows == nullptr) {
+    last.grows = std::make_shared<RowBatch>(*last.submissions.front().batch);
+    last.submissions.front().batch = last.grows;
+  }
+  AppendRows(*last.grows, rows);
+  last.rows += rows.rows;
+  last.bytes += bytes;
+  waiting_rows_ += rows.rows;
+  waiting_bytes_ += bytes;
+  if (MayNotGather()) wake_.notify_one();
+  return true;
 }
 
 void OutboxWriter::SubmitHandOver(const HandOver& said, std::vector<Submission> submissions,
@@ -111,33 +148,34 @@ void OutboxWriter::Enqueue(Queued queued) {
   Status refused;
   {
     const std::scoped_lock lock(mutex_);
-    const std::size_t rows = queued.rows;
-    const std::size_t bytes = queued.bytes;
-    if (closing_) {
-      refused = Fail(ErrorCode::kUnavailable, "the outbox is closed");
-    } else if (waiting_rows_ > 0 && waiting_rows_ + rows > queue_rows_) {
-      refused = Fail(ErrorCode::kResourceExhausted,
-                     "the capture queue is full: {} rows wait for the disk, the limit is {}",
-                     waiting_rows_, queue_rows_);
-    } else if (waiting_rows_ > 0 && waiting_bytes_ + bytes > limits::kCaptureQueueBytes) {
-      refused = Fail(ErrorCode::kResourceExhausted,
-                     "the capture queue is full: {} bytes of rows wait for the disk, the limit is "
-                     "{}",
-                     waiting_bytes_, limits::kCaptureQueueBytes);
-    } else {
-      waiting_rows_ += rows;
-      waiting_bytes_ += bytes;
+    refused = Fits(queued.rows, queued.bytes);
+    if (refused) {
+      waiting_rows_ += queued.rows;
+      waiting_bytes_ += queued.bytes;
       ++submitted_;
-      if (queued.when == CommitWhen::kNow) ++hurried_;
+      if (!queued.gathered) ++hurried_;
       const bool first = queue_.empty();
       queue_.push_back(std::move(queued));
       // Not for rows that are gathered: to be woken for each would cost more than their commit.
       if (first || MayNotGather()) wake_.notify_one();
       return;
     }
-    if (!closing_ && !queued.hand_over) lost_rows_ += rows;
+    if (!closing_ && !queued.hand_over) lost_rows_ += queued.rows;
   }
   queued.Finish(refused);
+}
+
+Status OutboxWriter::Fits(std::size_t rows, std::size_t bytes) const {
+  if (closing_) return Fail(ErrorCode::kUnavailable, "the outbox is closed");
+  if (waiting_rows_ > 0 && waiting_rows_ + rows > queue_rows_)
+    return Fail(ErrorCode::kResourceExhausted,
+                "the capture queue is full: {} rows wait for the disk, the limit is {}",
+                waiting_rows_, queue_rows_);
+  if (waiting_rows_ > 0 && waiting_bytes_ + bytes > limits::kCaptureQueueBytes)
+    return Fail(ErrorCode::kResourceExhausted,
+                "the capture queue is full: {} bytes of rows wait for the disk, the limit is {}",
+                waiting_bytes_, limits::kCaptureQueueBytes);
+  return {};
 }
 
 bool OutboxWriter::MayNotGather() const {
@@ -176,7 +214,7 @@ void OutboxWriter::Loop() {
     wake_.wait(lock, [&] { return !queue_.empty() || !changes_.empty() || closing_; });
     wake_.wait_for(lock, kGather, [&] { return MayNotGather(); });
     // Closing, and nothing is left to commit or to count.
-    if (queue_.empty() && changes_.empty() && lost_rows_ == 0 && owed_rows_ == 0) return;
+    if (queue_.empty() && changes_.empty() && lost_rows_ == 0 && uncounted_rows() == 0) return;
     std::vector<Queued> group;
     std::size_t rows = 0;
     std::size_t bytes = 0;
@@ -184,7 +222,7 @@ void OutboxWriter::Loop() {
            (group.empty() || (rows < limits::kCommitRows && bytes < limits::kCommitBytes))) {
       rows += queue_.front().rows;
       bytes += queue_.front().bytes;
-      if (queue_.front().when == CommitWhen::kNow) --hurried_;
+      if (!queue_.front().gathered) --hurried_;
       group.push_back(std::move(queue_.front()));
       queue_.pop_front();
       ++taken_;
@@ -197,7 +235,8 @@ void OutboxWriter::Loop() {
     }
     const bool last = closing_ && queue_.empty() && changes_.empty();
     lock.unlock();
-    if (!group.empty() || (last && owed_rows_ > 0)) CommitGroup(std::move(group));
+    if (last) recover_after_ = {};  // a last time
+    if (!group.empty() || (last && uncounted_rows() > 0)) CommitGroup(std::move(group));
     RunChanges(ready);
     lock.lock();
     waiting_rows_ -= rows;

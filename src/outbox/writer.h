@@ -3,7 +3,8 @@
 //
 // While one commit is being synced, everything that arrives waits for the next: the group grows
 // with the load, and the number of fsyncs does not. Rows that nobody waits for are gathered for
-// kGather before that, since a commit costs as much as some hundred rows.
+// kGather before that, since a commit costs as much as some hundred rows, and small batches of them
+// become large ones while they wait: a batch costs as much as ten rows.
 #pragma once
 
 #include <atomic>
@@ -30,7 +31,9 @@ class OutboxWriter {
   ~OutboxWriter();  // Close()
 
   // Outbox::Submit. Thread-safe; never blocks.
-  void Submit(Submission submission, std::function<void(Status)> done, CommitWhen when);
+  void Submit(Submission submission, std::function<void(Status)> done);
+  // Outbox::Gather. As Submit.
+  void Gather(Submission submission, Counter* lost);
   // Outbox::SubmitHandOver; the batches of one package.
   void SubmitHandOver(const HandOver& said, std::vector<Submission> submissions,
                       std::function<void(Result<HandOverFate>)> done);
@@ -52,9 +55,12 @@ class OutboxWriter {
     std::size_t rows = 0;
     std::size_t bytes = 0;
     std::unique_ptr<HandOverFate> hand_over;  // null for rows of this process
-    CommitWhen when = CommitWhen::kNow;
-    std::function<void(Status)> done;
+    std::function<void(Status)> done{};
     std::function<void(Result<HandOverFate>)> handed{};  // instead of `done`
+    // Of rows that nobody waits for, which have none of the two.
+    bool gathered = false;
+    Counter* lost = nullptr;           // counts those that are not kept; may be null
+    std::shared_ptr<RowBatch> grows{};  // the batch, once it is a copy that more can be added to
 
     void Add(Submission submission);
     void Finish(const Status& status);
@@ -70,12 +76,19 @@ class OutboxWriter {
   struct Group;
 
   void Enqueue(Queued queued);
-  // Requires mutex_: whether what waits should be committed without gathering more.
+  // What follows requires mutex_.
+  // OK, or why so much more cannot wait.
+  Status Fits(std::size_t rows, std::size_t bytes) const;
+  // Whether the rows were copied behind those that wait already.
+  bool Joined(const Submission& submission, std::size_t bytes, Counter* lost);
+  // Whether what waits should be committed without gathering more.
   bool MayNotGather() const;
   void Loop();
   void CommitGroup(std::vector<Queued> queue);
   Status CommitRows(const Group& group);
   void RunChanges(const std::vector<Change*>& changes);
+  // That the next good commit has to count.
+  std::uint64_t uncounted_rows() const { return owed_rows_ + uncertain_rows_; }
   // After a failed write: the next generation of the database; false while that fails.
   bool EnsureStore();
   void NoteFailure(const Error& error);

@@ -50,15 +50,15 @@ void CompiledPolicy::Impl::AddIdentityColumns() {
   });
   if (Leaves(derived.event_time))
     Add("event_time", ColumnType::kTimestamp, [this](const RecordContext& c, Column& o) {
-      o.AppendInt(CutTime(derived.event_time, c.batch->event_time_us));
+      o.AppendInt(CutTime(derived.event_time, c.batch->ScoredAtOf(c.row).event_time_us));
     });
   Add("clock", ColumnType::kText, [](const RecordContext& c, Column& o) {
-    o.AppendText(std::string(ClockQualityName(c.batch->clock)));
+    o.AppendText(std::string(ClockQualityName(c.batch->ScoredAtOf(c.row).clock)));
   });
   // The monotonic clock gives the time away through an anchor, so it is cut alike.
   if (Leaves(derived.event_time))
     Add("mono_us", ColumnType::kInt64, [this](const RecordContext& c, Column& o) {
-      o.AppendInt(CutTime(derived.event_time, c.batch->mono_us));
+      o.AppendInt(CutTime(derived.event_time, c.batch->ScoredAtOf(c.row).mono_us));
     });
   Add("model", ColumnType::kText,
       [](const RecordContext& c, Column& o) { o.AppendText(*c.model); });

@@ -75,6 +75,7 @@ std::shared_ptr<RowBatch> RowsOf(const RowBatch& batch, const std::vector<std::s
   pick(part->anomaly_score, batch.anomaly_score);
   pick(part->prediction, batch.prediction);
   pick(part->out_of_range, batch.out_of_range);
+  pick(part->scored_at, batch.scored_at);
   return part;
 }
 
@@ -104,7 +105,7 @@ std::vector<FieldExplanation> CompiledPolicy::Explain(const RowBatch& batch,
   add("outputs", derived.outputs, OutputsText(FieldRule(), batch, row));
   add("anomaly_score", derived.anomaly_score, number(batch.anomaly_score));
   add("reasons", derived.reasons, impl_->AllReasons(batch, row));
-  add("event_time", derived.event_time, FormatUtc(batch.event_time_us));
+  add("event_time", derived.event_time, FormatUtc(batch.ScoredAtOf(row).event_time_us));
   return list;
 }
 

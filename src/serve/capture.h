@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/metrics.h"
 #include "model/row_batch.h"
 
 namespace skerry {
@@ -18,18 +19,16 @@ enum class CaptureMode : std::uint8_t { kOff, kAsync, kSync, kTry };
 std::string_view CaptureModeName(CaptureMode mode);  // "off", "async", "sync", "try"
 Result<CaptureMode> ParseCaptureMode(std::string_view name);
 
-// Whether somebody waits for the rows to be durable. Those that nobody waits for are gathered for
-// some milliseconds, so that a commit of the disk takes on many.
-enum class CaptureWait : std::uint8_t { kNobody, kSomebody };
-
 // Thread-safe: called from every event loop. Must outlive the server that it is given to.
 class CaptureSink {
  public:
   virtual ~CaptureSink() = default;
   // Never blocks. Calls `done` exactly once, from any thread, possibly before it returns: OK when
   // the rows are durable, otherwise the reason why they are not (kResourceExhausted: queue full).
-  virtual void Capture(std::shared_ptr<const RowBatch> batch, CaptureWait wait,
-                       std::function<void(Status)> done) = 0;
+  virtual void Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) = 0;
+  // For rows that nobody waits for, which may be gathered for some milliseconds. Never blocks. Adds
+  // to `lost` those that could not be kept; null, or outlives the sink.
+  virtual void CaptureUnwaited(const std::shared_ptr<const RowBatch>& batch, Counter* lost) = 0;
 };
 
 }  // namespace skerry

@@ -47,7 +47,7 @@ void Answer(const ScoringParts& parts, Call call, Result<InferResponse> scored) 
   const std::shared_ptr<const RowBatch> batch = call.response.batch;
   if (answered->capture == CaptureMode::kAsync) {
     Finish(call, {});
-    return CaptureRows(parts, answered, batch, {});
+    return CaptureUnwaited(parts, *answered, batch);
   }
   // Shared only because std::function wants to be copyable; it runs once.
   auto waiting = std::make_shared<Call>(std::move(call));

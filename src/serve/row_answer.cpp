@@ -28,12 +28,12 @@ FailureReason ReasonOf(ErrorCode code, bool canceled) {
 }
 
 void SendCaptured(const ScoringParts& parts, RowAnswer answer) {
+  if (answer.model->capture == CaptureMode::kAsync) {
+    answer.Send({});
+    return CaptureUnwaited(parts, *answer.model, answer.batch);
+  }
   const std::shared_ptr<const RowBatch> batch = answer.batch;
   const std::shared_ptr<const ServedModel> model = answer.model;
-  if (model->capture == CaptureMode::kAsync) {
-    answer.Send({});
-    return CaptureRows(parts, model, batch, {});
-  }
   // Shared only because std::function wants to be copyable; it runs once.
   auto waiting = std::make_shared<RowAnswer>(std::move(answer));
   CaptureRows(parts, model, batch, [waiting](const Status& kept) {
@@ -63,15 +63,19 @@ bool WantsCapture(const ScoringParts& parts, const ServedModel& model, const Row
   return batch != nullptr && parts.capture != nullptr && model.capture != CaptureMode::kOff;
 }
 
+void CaptureUnwaited(const ScoringParts& parts, const ServedModel& model,
+                     const std::shared_ptr<const RowBatch>& batch) {
+  Counter* const lost = model.metrics == nullptr ? nullptr : &model.metrics->uncaptured;
+  parts.capture->CaptureUnwaited(batch, lost);
+}
+
 void CaptureRows(const ScoringParts& parts, std::shared_ptr<const ServedModel> model,
                  std::shared_ptr<const RowBatch> batch, std::function<void(const Status&)> kept) {
   const std::size_t rows = batch->rows;
-  const CaptureWait wait = kept ? CaptureWait::kSomebody : CaptureWait::kNobody;
-  parts.capture->Capture(std::move(batch), wait,
+  parts.capture->Capture(std::move(batch),
                          [model = std::move(model), rows, kept = std::move(kept)](Status status) {
                            if (!status && model->metrics != nullptr)
                              model->metrics->uncaptured.Add(rows);
-                           if (!kept) return;
                            if (status) return kept(status);
                            // Whatever the reason, to the caller the rows were not taken and may be
                            // sent again.

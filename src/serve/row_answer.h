@@ -39,8 +39,12 @@ void CountAnswer(const ServedModel& model, const Status& status, const AnsweredR
 // Whether a scored batch is to be captured.
 bool WantsCapture(const ScoringParts& parts, const ServedModel& model, const RowBatch* batch);
 
-// Hands the rows to the sink and counts those that it could not keep. `kept`, which may be empty,
-// is called once, from any thread: OK when they are durable, else kUnavailable with the reason.
+// Hands rows that nobody waits for to the sink, which counts those that it could not keep.
+void CaptureUnwaited(const ScoringParts& parts, const ServedModel& model,
+                     const std::shared_ptr<const RowBatch>& batch);
+
+// Hands the rows to the sink and counts those that it could not keep. `kept` is called once, from
+// any thread: OK when they are durable, else kUnavailable with the reason.
 void CaptureRows(const ScoringParts& parts, std::shared_ptr<const ServedModel> model,
                  std::shared_ptr<const RowBatch> batch, std::function<void(const Status&)> kept);
 

@@ -154,7 +154,7 @@ Status ScoreStream::Flush() {
 Status ScoreStream::Keep(const std::shared_ptr<const RowBatch>& batch) {
   if (!WantsCapture(parts_, *answer_.model, batch.get())) return {};
   if (answer_.model->capture == CaptureMode::kAsync) {
-    CaptureRows(parts_, answer_.model, batch, {});
+    CaptureUnwaited(parts_, *answer_.model, batch);
     return {};
   }
   // Shared with the sink's thread, which may still be in set_value when this one goes on.

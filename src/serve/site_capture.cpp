@@ -122,8 +122,13 @@ void SiteCapture::LoseAll(const Error& why, Answers& answers) {
 }
 
 // What arrives while a message is under way goes in the next one, whoever waits for it.
-void SiteCapture::Capture(std::shared_ptr<const RowBatch> batch, CaptureWait /*wait*/,
-                          std::function<void(Status)> done) {
+void SiteCapture::CaptureUnwaited(const std::shared_ptr<const RowBatch>& batch, Counter* lost) {
+  Capture(batch, [lost, rows = batch->rows](const Status& kept) {
+    if (!kept && lost != nullptr) lost->Add(rows);
+  });
+}
+
+void SiteCapture::Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) {
   const std::size_t rows = batch->rows;
   Waiting waiting{std::move(batch), std::move(done), SteadyClock::now() + options_.timeout};
   if (rows == 0) return waiting.done({});

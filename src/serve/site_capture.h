@@ -71,8 +71,9 @@ class SiteCapture final : public CaptureSink {
   // kResourceExhausted over queue_rows, kTooLarge for a batch over limits::kHandOverRowsMost or
   // kHandOverBytesMost, kUnavailable while the site is away (but for kWait), kDeadlineExceeded at
   // the timeout, and what the site said for rows that it does not take.
-  void Capture(std::shared_ptr<const RowBatch> batch, CaptureWait wait,
-               std::function<void(Status)> done) override;
+  void Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) override;
+  // As Capture: a message takes on what has gathered anyway.
+  void CaptureUnwaited(const std::shared_ptr<const RowBatch>& batch, Counter* lost) override;
 
   // Hands over what is queued, and what is lost, for so long at most; then gives up the rest, and
   // says how much that is in the log. Repeats are harmless.

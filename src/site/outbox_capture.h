@@ -18,12 +18,14 @@ class OutboxCapture final : public CaptureSink {
  public:
   OutboxCapture(Outbox& outbox, const ActiveModel& active, Journal* journal)
       : outbox_(&outbox), active_(&active), journal_(journal) {}
-  void Capture(std::shared_ptr<const RowBatch> batch, CaptureWait wait,
-               std::function<void(Status)> done) override {
-    std::shared_ptr<const CompiledPolicy> policy = active_->PolicyFor(batch->package.get());
+  void Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) override {
     if (journal_ != nullptr) journal_->Append(batch);
-    const CommitWhen when = wait == CaptureWait::kNobody ? CommitWhen::kGathered : CommitWhen::kNow;
-    outbox_->Submit(std::move(batch), std::move(policy), std::move(done), when);
+    std::shared_ptr<const CompiledPolicy> policy = active_->PolicyFor(batch->package.get());
+    outbox_->Submit(std::move(batch), std::move(policy), std::move(done));
+  }
+  void CaptureUnwaited(const std::shared_ptr<const RowBatch>& batch, Counter* lost) override {
+    if (journal_ != nullptr) journal_->Append(batch);
+    outbox_->Gather(batch, active_->PolicyFor(batch->package.get()), lost);
   }
 
  private:

@@ -115,42 +115,6 @@ TEST_F(OutboxTest, SealsByRowsByAgeAndWhenAsked) {
   ExpectSound();
 }
 
-TEST_F(OutboxTest, RowsThatNobodyWaitsForShareACommit) {
-  const auto policy = SampleAll();
-  Counter& commits = metrics_.AddCounter("skerry_outbox_commits_total", "");
-  const std::uint64_t before = commits.value();
-  std::atomic<int> kept{0};
-  // Made beforehand, so that a slow machine submits them within few times ten milliseconds too.
-  const auto submit_gathered = [&](std::size_t count) {
-    std::vector<std::shared_ptr<RowBatch>> made;
-    while (made.size() < count) made.push_back(Rows(1));
-    for (auto& batch : made)
-      outbox_->Submit(
-          std::move(batch), policy,
-          [&](const Status& status) {
-            EXPECT_TRUE(status);
-            ++kept;
-          },
-          CommitWhen::kGathered);
-  };
-  submit_gathered(500);
-  // Without anybody's asking.
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (kept < 500 && std::chrono::steady_clock::now() < until)
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  EXPECT_EQ(kept, 500);
-  EXPECT_LE(commits.value() - before, 100U);
-
-  // One that somebody waits for takes along what has been gathered.
-  const std::uint64_t then = commits.value();
-  submit_gathered(20);
-  ASSERT_TRUE(Put(Rows(1), policy));
-  ASSERT_TRUE(outbox_->Flush());
-  EXPECT_EQ(kept, 520);
-  EXPECT_LE(commits.value() - then, 10U);
-  EXPECT_EQ(Facts().unsealed_primary_rows, 521U);
-}
-
 TEST_F(OutboxTest, RowsOfAnEarlierProcessAreSealedUnderTheirOwnEpoch) {
   options_.segment_age = std::chrono::hours(1);
   Reopen();

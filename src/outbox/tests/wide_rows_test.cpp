@@ -3,7 +3,7 @@
 
 #include <future>
 
-#include "model/batch_slice.h"
+#include "model/batch_rows.h"
 #include "outbox/batch_limits.h"
 #include "outbox/tests/outbox_fixture.h"
 #include "tabular/engine.h"

@@ -15,10 +15,13 @@ using testing::HasSubstr;
 // Refuses or keeps at once, and remembers how many rows it saw.
 class PromptSink final : public CaptureSink {
  public:
-  void Capture(std::shared_ptr<const RowBatch> batch, CaptureWait /*wait*/,
-               std::function<void(Status)> done) override {
+  void Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) override {
     rows += batch->rows;
     done(answer);
+  }
+  void CaptureUnwaited(const std::shared_ptr<const RowBatch>& batch, Counter* lost) override {
+    rows += batch->rows;
+    if (!answer && lost != nullptr) lost->Add(batch->rows);
   }
   std::size_t rows = 0;
   Status answer;

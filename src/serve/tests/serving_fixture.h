@@ -22,11 +22,15 @@ namespace skerry {
 // Keeps what it is given until the test says how it ended.
 class HeldSink final : public CaptureSink {
  public:
-  void Capture(std::shared_ptr<const RowBatch> batch, CaptureWait /*wait*/,
-               std::function<void(Status)> done) override {
+  void Capture(std::shared_ptr<const RowBatch> batch, std::function<void(Status)> done) override {
     const std::scoped_lock lock(mutex_);
     waiting_.emplace_back(std::move(batch), std::move(done));
     arrived_.notify_all();
+  }
+  void CaptureUnwaited(const std::shared_ptr<const RowBatch>& batch, Counter* lost) override {
+    Capture(batch, [lost, rows = batch->rows](const Status& kept) {
+      if (!kept && lost != nullptr) lost->Add(rows);
+    });
   }
   void AwaitOne() {
     std::unique_lock lock(mutex_);
