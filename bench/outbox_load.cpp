@@ -2,7 +2,7 @@
 // batches and of single rows, and how an outbox with a large backlog starts. Prints a line of JSON.
 //
 //   outbox_load sync DIR SECONDS
-//   outbox_load batches|single DIR SECONDS
+//   outbox_load batches|single|loop DIR SECONDS
 //   outbox_load fill DIR ROWS
 //   outbox_load start DIR
 #include <fcntl.h>
@@ -142,6 +142,12 @@ int Batches(const char* directory, double seconds) {
   return 0;
 }
 
+void PrintSingle(Bench& bench, std::uint64_t rows, double took) {
+  const std::uint64_t commits = bench.metrics.AddCounter("skerry_outbox_commits_total", "").value();
+  std::printf("{\"rows_per_s\": %.0f, \"commits_per_s\": %.1f}\n", static_cast<double>(rows) / took,
+              static_cast<double>(commits) / took);
+}
+
 int Single(const char* directory, double seconds) {
   Bench bench(directory);
   std::atomic<std::uint64_t> rows{0};
@@ -170,10 +176,48 @@ int Single(const char* directory, double seconds) {
       }
     });
   for (std::thread& writer : writers) writer.join();
-  const double took = SecondsSince(start);
-  const std::uint64_t commits = bench.metrics.AddCounter("skerry_outbox_commits_total", "").value();
-  std::printf("{\"rows_per_s\": %.0f, \"commits_per_s\": %.1f}\n", static_cast<double>(rows) / took,
-              static_cast<double>(commits) / took);
+  PrintSingle(bench, rows, SecondsSince(start));
+  return 0;
+}
+
+// The same 64 writers as a server has them: connections of one event loop, which submits the next
+// row of those that have their answer. What is measured is the outbox, and not how fast a machine
+// of few cores changes between 64 threads.
+int Loop(const char* directory, double seconds) {
+  std::mutex mutex;
+  std::condition_variable woken;
+  Bench bench(directory);
+  std::vector<std::shared_ptr<RowBatch>> made;
+  for (std::uint64_t i = 0; i < kWriters; ++i)
+    made.push_back(testing_rows::MillingRows(bench.package, 1, 1, i, bench.instance));
+  std::vector<std::size_t> answered;  // guarded by mutex; the writers whose row is durable
+  std::uint64_t rows = 0;
+  std::size_t waiting = 0;
+  const auto submit = [&](std::size_t writer) {
+    ++waiting;
+    bench.outbox->Submit(bench.Numbered(*made[writer]), bench.policy,
+                         [&, writer](const Status& status) {
+                           if (!status) Die(status.error());
+                           const std::scoped_lock lock(mutex);
+                           answered.push_back(writer);
+                           if (answered.size() == 1) woken.notify_one();
+                         });
+  };
+  const auto start = SteadyClock::now();
+  for (std::size_t writer = 0; writer < kWriters; ++writer) submit(writer);
+  while (waiting > 0) {
+    std::vector<std::size_t> ready;
+    {
+      std::unique_lock lock(mutex);
+      woken.wait(lock, [&] { return !answered.empty(); });
+      ready.swap(answered);
+    }
+    waiting -= ready.size();
+    rows += ready.size();
+    if (SecondsSince(start) < seconds)
+      for (const std::size_t writer : ready) submit(writer);
+  }
+  PrintSingle(bench, rows, SecondsSince(start));
   return 0;
 }
 
@@ -221,8 +265,10 @@ int main(int argc, char** argv) {
   if (what == "sync") return Sync(argv[2], number);
   if (what == "batches") return Batches(argv[2], number);
   if (what == "single") return Single(argv[2], number);
+  if (what == "loop") return Loop(argv[2], number);
   if (what == "fill") return Fill(argv[2], static_cast<std::uint64_t>(number));
   if (what == "start") return Start(argv[2]);
-  std::fprintf(stderr, "usage: outbox_load sync|batches|single|fill|start DIR [SECONDS|ROWS]\n");
+  std::fprintf(stderr,
+               "usage: outbox_load sync|batches|single|loop|fill|start DIR [SECONDS|ROWS]\n");
   return 2;
 }

@@ -244,6 +244,7 @@ Result<HttpResponse> HubApi::Anomalies(const HttpRequest& request) {
   SKERRY_ASSIGN_OR_RETURN(const Table first,
                           parts_.lake->Query("SELECT * FROM {files} LIMIT 1", files));
   const bool timed = first.Find("event_time") != nullptr;
+  const auto held = parts_.clocks->HoldFiles();
   // One that was lost is being made again; the page does without meanwhile.
   std::erase_if(corrected, [&](const std::string& path) {
     std::error_code error;

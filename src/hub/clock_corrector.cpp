@@ -211,7 +211,10 @@ Status ClockCorrector::Correct(const std::string& path) {
     return done ? ClockLedger(db).Finish(due, rows, correction->moved)
                 : ClockLedger(db).Postpone(due);
   });
-  if (done && noted && rows == 0 && due.rows > 0) return RemoveFile(corrections_ / path);
+  if (done && noted && rows == 0 && due.rows > 0) {
+    const std::unique_lock lock(files_mutex_);
+    return RemoveFile(corrections_ / path);
+  }
   return done ? noted : done;
 }
 
@@ -264,7 +267,10 @@ Status ClockCorrector::Publish(const std::string& path, const Table& correction)
   const fs::path temporary =
       target.parent_path() / fmt::format(".{}.tmp", target.filename().string());
   Status written = engine_->WriteParquet(correction, temporary);
-  if (written) return PublishFileDurably(temporary, target);
+  if (written) {
+    const std::unique_lock lock(files_mutex_);
+    return PublishFileDurably(temporary, target);
+  }
   SKERRY_RETURN_IF_ERROR(RemoveFile(temporary));
   return written;
 }

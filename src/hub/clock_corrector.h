@@ -20,6 +20,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -52,6 +53,11 @@ class ClockCorrector {
   Status CorrectDue();
 
   const std::filesystem::path& directory() const { return corrections_; }
+  // While it lives no correction is replaced or removed: DuckDB opens a file more than once for a
+  // query, and the parts of two are no file.
+  std::shared_lock<std::shared_mutex> HoldFiles() const {
+    return std::shared_lock<std::shared_mutex>(files_mutex_);
+  }
 
  private:
   ClockCorrector(HubStore& store, std::filesystem::path lake, std::filesystem::path corrections);
@@ -69,7 +75,8 @@ class ClockCorrector {
   const std::filesystem::path lake_;
   const std::filesystem::path corrections_;
 
-  std::mutex work_mutex_;  // guards engine_; held while the list is worked off
+  mutable std::shared_mutex files_mutex_;  // taken after work_mutex_
+  std::mutex work_mutex_;                  // guards engine_; held while the list is worked off
   std::unique_ptr<TabularEngine> engine_;
 
   std::mutex mutex_;  // guards what follows

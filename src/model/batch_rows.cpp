@@ -56,8 +56,7 @@ RowBatch SliceOf(const RowBatch& batch, std::size_t first, std::size_t count) {
   part.role = batch.role;
   part.rows = count;
   if (batch.rows == 0) return part;
-  ForEachColumn(
-      [&](auto member) { part.*member = Part(batch.*member, batch.rows, first, count); });
+  ForEachColumn([&](auto member) { part.*member = Part(batch.*member, batch.rows, first, count); });
   part.scored_at = Part(batch.scored_at, batch.rows, first, count);
   for (const auto& texts : batch.texts) part.texts.push_back(Part(texts, batch.rows, first, count));
   return part;

@@ -59,7 +59,7 @@ class OutboxWriter {
     std::function<void(Result<HandOverFate>)> handed{};  // instead of `done`
     // Of rows that nobody waits for, which have none of the two.
     bool gathered = false;
-    Counter* lost = nullptr;           // counts those that are not kept; may be null
+    Counter* lost = nullptr;            // counts those that are not kept; may be null
     std::shared_ptr<RowBatch> grows{};  // the batch, once it is a copy that more can be added to
 
     void Add(Submission submission);

@@ -72,16 +72,14 @@ void CaptureUnwaited(const ScoringParts& parts, const ServedModel& model,
 void CaptureRows(const ScoringParts& parts, std::shared_ptr<const ServedModel> model,
                  std::shared_ptr<const RowBatch> batch, std::function<void(const Status&)> kept) {
   const std::size_t rows = batch->rows;
-  parts.capture->Capture(std::move(batch),
-                         [model = std::move(model), rows, kept = std::move(kept)](Status status) {
-                           if (!status && model->metrics != nullptr)
-                             model->metrics->uncaptured.Add(rows);
-                           if (status) return kept(status);
-                           // Whatever the reason, to the caller the rows were not taken and may be
-                           // sent again.
-                           kept(Fail(ErrorCode::kUnavailable, "the rows could not be kept: {}",
-                                     status.error().message()));
-                         });
+  parts.capture->Capture(std::move(batch), [model = std::move(model), rows,
+                                            kept = std::move(kept)](Status status) {
+    if (!status && model->metrics != nullptr) model->metrics->uncaptured.Add(rows);
+    if (status) return kept(status);
+    // Whatever the reason, to the caller the rows were not taken and may be
+    // sent again.
+    kept(Fail(ErrorCode::kUnavailable, "the rows could not be kept: {}", status.error().message()));
+  });
 }
 
 Status ScoreAndNumber(const ScoringParts& parts, const ServedModel& model, RowBatch& batch) {

@@ -211,6 +211,31 @@ TEST_F(ClockTest, AnchorsOfALaterProcessOfTheSameStartTakeThePlaceOfBounds) {
   EXPECT_THAT(Must(store_->Read([](Database& db) { return ClockLedger(db).Due(); })), IsEmpty());
 }
 
+TEST_F(ClockTest, ACorrectionThatIsBeingReadIsNotReplaced) {
+  Ship({Segment({.wrong_us = -kStartUs})});
+  ExpectAllBounded();
+  const fs::path file =
+      Corrections() /
+      Must(store_->Read([](Database& db) { return ClockLedger(db).AllCorrected(); })).front();
+  const fs::path next = file.parent_path() / fmt::format(".{}.tmp", file.filename().string());
+  const std::string before = Must(ReadFile(file, 1U << 20U));
+  Take(Shipment({}, {Anchor(kHourUs / 2)}));
+  std::thread corrects;
+  {
+    const auto held = corrector_->HoldFiles();
+    corrects = std::thread([&] { Must(corrector_->CorrectDue()); });
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!fs::exists(next) && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // as long as it takes to write it
+    EXPECT_TRUE(fs::exists(next));
+    EXPECT_EQ(Must(ReadFile(file, 1U << 20U)), before);
+  }
+  corrects.join();
+  EXPECT_FALSE(fs::exists(next));
+  ExpectAllCorrected();
+}
+
 TEST_F(ClockTest, AnotherSitesAnchorIsNotBelieved) {
   Ship({Segment({.wrong_us = -kStartUs})});
   FakeSite south("south", directory_.path() / "south");

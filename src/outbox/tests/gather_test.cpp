@@ -49,8 +49,8 @@ class GatherTest : public OutboxTest {
         rows[static_cast<std::int64_t>(batch->first_n + row)] = {batch.get(), row};
     const Table table = outbox_->Tail(RecordClass::kSample, limits::kTailRows).value();
     ASSERT_EQ(table.rows(), rows.size());
-    for (const char* name : {"n", "instance", "event_time", "mono_us", "clock", "role", "score",
-                             "in_torque_nm"})
+    for (const char* name :
+         {"n", "instance", "event_time", "mono_us", "clock", "role", "score", "in_torque_nm"})
       ASSERT_NE(table.Find(name), nullptr) << name;
     for (std::size_t record = 0; record < table.rows(); ++record) {
       const std::int64_t n = table.Find("n")->ints[record];
