@@ -5,7 +5,7 @@ bytes that a record costs on the link against the same records as JSON lines, pl
 
 Needs wrk (Debian) and build/release/skerry; the comparison of bytes needs the duckdb package of bench/requirements.txt,
 without which it is skipped by name. Everything runs on loopback in a temporary directory. The rounds of the three capture
-modes are interleaved, since machines are noisy: compare within one run only. The client shares the cores with the site; the hub, another machine's work,
+modes are interleaved, since machines are noisy: compare within one run only; ratios are medians of those of each round. The client shares the cores with the site; the hub, another machine's work,
 stands still meanwhile.
 """
 import argparse
@@ -187,6 +187,13 @@ def wait(condition, what, seconds=60):
         time.sleep(0.05)
 
 
+def commits(site):
+    """How many group commits its outbox has made, and how many seconds they took; a scorer has none."""
+    text = urllib.request.urlopen(f"{site.url}/metrics", timeout=20).read().decode()
+    found = dict(re.findall(r"^skerry_outbox_commit_seconds_(sum|count) (\S+)$", text, re.M))
+    return int(found.get("count", 0)), float(found.get("sum", 0))
+
+
 def measure_capture(work, hub, rows, options, results):
     key = work / "scorer.key"
     key.write_text(run("api-key", "scorer", "--keys", work / "scorer.keys"))
@@ -204,12 +211,19 @@ def measure_capture(work, hub, rows, options, results):
             seen = {mode: [] for mode in sites}
             for _ in range(options.rounds):
                 for mode, site in sites.items():
+                    made, took = commits(site)
                     one = wrk(f"{site.url}/v2/models/milling/infer", body, connections, options.seconds, site.process.pid, work)
                     if one["failed"]:
                         raise SystemExit(f"{one['failed']} requests were not answered with 200")
+                    made, took = (after - before for after, before in zip(commits(site), (made, took)))
+                    one["commit_us"] = took / made * 1e6 if made else 0
+                    one["of_off"] = one["per_s"] / seen["off"][-1]["per_s"] if seen["off"] else 1
+                    # What the goal of `sync` is a part of: no more than capture off gives, and than a commit for each of so many rows at a time.
+                    most = min(seen["off"][-1]["per_s"], connections * made / took) if made and seen["off"] else 0
+                    one["of_most"] = one["per_s"] / most if most else 0
                     seen[mode].append(one)
             for mode, rounds in seen.items():
-                middle = {key: statistics.median(r[key] for r in rounds) for key in ("per_s", "p50_us", "p99_us", "cpu_us")}
+                middle = {key: statistics.median(r[key] for r in rounds) for key in ("per_s", "p50_us", "p99_us", "cpu_us", "of_off", "commit_us", "of_most")}
                 results["scoring"].append({"batch": batch, "connections": connections, "capture": mode, **middle})
     hub.process.send_signal(signal.SIGCONT)
     for mode, site in sites.items():
@@ -257,11 +271,10 @@ def measure_bytes(work, hub, rows, options, results):
 
 
 def show(results):
-    print(f"{'batch':>5} {'conns':>5} {'capture':>8} {'requests/s':>11} {'of off':>6} {'p50 ms':>7} {'p99 ms':>7} {'CPU us':>7}")
-    off = {(r["batch"], r["connections"]): r["per_s"] for r in results["scoring"] if r["capture"] == "off"}
+    print(f"{'batch':>5} {'conns':>5} {'capture':>8} {'requests/s':>11} {'of off':>6} {'p50 ms':>7} {'p99 ms':>7} {'CPU us':>7} {'commit ms':>10}")
     for r in results["scoring"]:
-        print(f"{r['batch']:>5} {r['connections']:>5} {r['capture']:>8} {r['per_s']:>11,.0f} {r['per_s'] / off[r['batch'], r['connections']]:>6.2f} "
-              f"{r['p50_us'] / 1e3:>7.2f} {r['p99_us'] / 1e3:>7.2f} {r['cpu_us']:>7.1f}")
+        print(f"{r['batch']:>5} {r['connections']:>5} {r['capture']:>8} {r['per_s']:>11,.0f} {r['of_off']:>6.2f} "
+              f"{r['p50_us'] / 1e3:>7.2f} {r['p99_us'] / 1e3:>7.2f} {r['cpu_us']:>7.1f} {r['commit_us'] / 1e3:>10.2f}" + (f" {r['of_most']:.2f} of the smaller of off and connections by commit" if r["capture"] == "sync" else ""))
     for name, size in results["memory_mb"].items():
         print(f"{name}: {size['resident']:.0f} MB resident, {size['anonymous']:.0f} MB of it anonymous")
     if b := results.get("bytes"):

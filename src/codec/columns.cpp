@@ -1,8 +1,11 @@
 #include "codec/columns.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cassert>
+#include <cmath>
+#include <optional>
 #include <unordered_set>
 
 #include "base/limits.h"
@@ -12,10 +15,15 @@ namespace skerry {
 namespace {
 
 constexpr std::string_view kMagic = "SKT";
-constexpr char kVersion = 1;
+constexpr char kVersion = 2;
 constexpr std::size_t kHeaderBytes = 4;
 constexpr std::size_t kCrcBytes = 4;
 constexpr std::uint8_t kHasNulls = 1;
+constexpr std::uint8_t kDecimal = 2;  // a column of numbers with few digits
+// A double is correctly rounded m / 10^k for any integer m below 2^53 and these k.
+constexpr std::array kPowersOfTen = {1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+constexpr double kLargestDecimal = 9e15;
+constexpr std::size_t kRepeatedBytes = std::size_t{256} << 20U;
 constexpr std::size_t kVarintBytes = 10;
 
 bool UsesInts(ColumnType type) {
@@ -56,30 +64,95 @@ std::uint64_t UnZigZag(std::uint64_t coded) {
   return (coded >> 1U) ^ ((coded & 1U) != 0 ? ~std::uint64_t{0} : 0);
 }
 
-void PutInts(std::string& out, const Column& column) {
+// The integers of the rows that are present.
+void PutInts(std::string& out, const Column& column, const std::vector<std::int64_t>& ints) {
   std::uint64_t before = 0;
   for (std::size_t row = 0; row < column.rows(); ++row) {
     if (column.IsNull(row)) continue;
-    const auto value = static_cast<std::uint64_t>(column.ints[row]);
+    const auto value = static_cast<std::uint64_t>(ints[row]);
     PutVarint(out, ZigZag(value - before));
     before = value;
   }
 }
 
-void PutValues(std::string& out, const Column& column) {
+// The value as an integer of 10^-digits; none where that is not the very same number again.
+std::optional<std::int64_t> Scaled(double value, std::size_t digits) {
+  const double scaled = value * kPowersOfTen[digits];
+  if (!(std::abs(scaled) <= kLargestDecimal)) return std::nullopt;
+  const std::int64_t integer = std::llround(scaled);
+  const double again = static_cast<double>(integer) / kPowersOfTen[digits];
+  if (std::bit_cast<std::uint64_t>(again) != std::bit_cast<std::uint64_t>(value))
+    return std::nullopt;
+  return integer;
+}
+
+// A column of doubles as integers of 10^-digits.
+struct Decimals {
+  std::size_t digits = 0;
+  std::vector<std::int64_t> scaled;  // one a row, 0 for absent values
+};
+
+// With as few digits as say every number exactly; none where there are not enough powers for that.
+std::optional<Decimals> DecimalsOf(const Column& column) {
+  if (column.type != ColumnType::kDouble) return std::nullopt;
+  Decimals decimals{0, std::vector<std::int64_t>(column.rows())};
+  for (std::size_t row = 0; row < column.rows();) {
+    const std::optional<std::int64_t> scaled =
+        column.IsNull(row) ? 0 : Scaled(column.doubles[row], decimals.digits);
+    if (scaled) {
+      decimals.scaled[row++] = *scaled;
+      continue;
+    }
+    if (++decimals.digits == kPowersOfTen.size()) return std::nullopt;
+    row = 0;  // those before take more digits too
+  }
+  return decimals;
+}
+
+void PutDoubles(std::string& out, const Column& column, const std::optional<Decimals>& decimals) {
+  if (decimals) {
+    out += static_cast<char>(decimals->digits);
+    return PutInts(out, column, decimals->scaled);
+  }
+  for (std::size_t row = 0; row < column.rows(); ++row)
+    if (!column.IsNull(row))
+      PutFixed(out, std::bit_cast<std::uint64_t>(column.doubles[row]), sizeof(double));
+}
+
+// What texts that are the one before them take of kRepeatedBytes: without a bound, a table of few
+// bytes could become one of any size.
+class Repeats {
+ public:
+  bool Take(std::size_t bytes) {
+    if (bytes > left_) return false;
+    left_ -= bytes;
+    return true;
+  }
+
+ private:
+  std::size_t left_ = kRepeatedBytes;
+};
+
+void PutTexts(std::string& out, const Column& column, Repeats& repeats) {
+  const std::string* before = nullptr;
+  for (std::size_t row = 0; row < column.rows(); ++row) {
+    if (column.IsNull(row)) continue;
+    const std::string& text = column.texts[row];
+    const bool same = before != nullptr && *before == text && repeats.Take(text.size());
+    PutVarint(out, same ? 0 : text.size() + 1);
+    if (!same) out += text;
+    before = &text;
+  }
+}
+
+void PutValues(std::string& out, const Column& column, const std::optional<Decimals>& decimals,
+               Repeats& repeats) {
   switch (column.type) {
-    case ColumnType::kBool: PutBits(out, column.ints); return;
+    case ColumnType::kBool: return PutBits(out, column.ints);
     case ColumnType::kInt64:
-    case ColumnType::kTimestamp: PutInts(out, column); return;
-    case ColumnType::kDouble:
-      for (std::size_t row = 0; row < column.rows(); ++row)
-        if (!column.IsNull(row))
-          PutFixed(out, std::bit_cast<std::uint64_t>(column.doubles[row]), sizeof(double));
-      return;
-    case ColumnType::kText:
-      for (std::size_t row = 0; row < column.rows(); ++row)
-        if (!column.IsNull(row)) PutText(out, column.texts[row]);
-      return;
+    case ColumnType::kTimestamp: return PutInts(out, column, column.ints);
+    case ColumnType::kDouble: return PutDoubles(out, column, decimals);
+    case ColumnType::kText: return PutTexts(out, column, repeats);
   }
 }
 
@@ -144,20 +217,28 @@ class Reader {
   std::string_view left_;
 };
 
-Status ReadInts(Reader& reader, Column& column) {
+// `take(row, value)` for the present rows.
+template <typename Take>
+Status ReadInts(Reader& reader, const Column& column, const Take& take) {
   std::uint64_t before = 0;
-  column.ints.resize(column.rows());
   for (std::size_t row = 0; row < column.rows(); ++row) {
     if (column.IsNull(row)) continue;
     SKERRY_ASSIGN_OR_RETURN(const std::uint64_t coded, reader.Varint());
     before += UnZigZag(coded);
-    column.ints[row] = static_cast<std::int64_t>(before);
+    take(row, static_cast<std::int64_t>(before));
   }
   return {};
 }
 
-Status ReadDoubles(Reader& reader, Column& column) {
+Status ReadDoubles(Reader& reader, Column& column, bool decimal) {
   column.doubles.resize(column.rows());
+  if (decimal) {
+    SKERRY_ASSIGN_OR_RETURN(const std::uint8_t digits, reader.Byte());
+    if (digits >= kPowersOfTen.size()) return Damaged("a number has too many digits");
+    return ReadInts(reader, column, [&](std::size_t row, std::int64_t value) {
+      column.doubles[row] = static_cast<double>(value) / kPowersOfTen[digits];
+    });
+  }
   for (std::size_t row = 0; row < column.rows(); ++row) {
     if (column.IsNull(row)) continue;
     SKERRY_ASSIGN_OR_RETURN(const std::uint64_t bits, reader.Fixed(sizeof(double)));
@@ -166,40 +247,55 @@ Status ReadDoubles(Reader& reader, Column& column) {
   return {};
 }
 
-Status ReadTexts(Reader& reader, Column& column) {
+Status ReadTexts(Reader& reader, Column& column, Repeats& repeats) {
   column.texts.resize(column.rows());
+  const std::string* before = nullptr;
   for (std::size_t row = 0; row < column.rows(); ++row) {
     if (column.IsNull(row)) continue;
-    SKERRY_ASSIGN_OR_RETURN(column.texts[row], reader.Text());
+    SKERRY_ASSIGN_OR_RETURN(const std::uint64_t coded, reader.Varint());
+    if (coded > 0) {
+      SKERRY_ASSIGN_OR_RETURN(column.texts[row], reader.Take(coded - 1));
+    } else if (before != nullptr && repeats.Take(before->size())) {
+      column.texts[row] = *before;
+    } else {
+      return Damaged("a text repeats what is not there, or too much of it");
+    }
+    before = &column.texts[row];
   }
   return {};
 }
 
-Status ReadValues(Reader& reader, Column& column) {
+Status ReadValues(Reader& reader, Column& column, bool decimal, Repeats& repeats) {
   switch (column.type) {
     case ColumnType::kBool: return reader.Bits(column.rows(), column.ints);
     case ColumnType::kInt64:
-    case ColumnType::kTimestamp: return ReadInts(reader, column);
-    case ColumnType::kDouble: return ReadDoubles(reader, column);
-    case ColumnType::kText: return ReadTexts(reader, column);
+    case ColumnType::kTimestamp:
+      column.ints.resize(column.rows());
+      return ReadInts(reader, column,
+                      [&](std::size_t row, std::int64_t value) { column.ints[row] = value; });
+    case ColumnType::kDouble: return ReadDoubles(reader, column, decimal);
+    case ColumnType::kText: return ReadTexts(reader, column, repeats);
   }
   return Damaged("a column is of an unknown type");
 }
 
-Result<Column> ReadColumn(Reader& reader, std::size_t rows) {
+Result<Column> ReadColumn(Reader& reader, std::size_t rows, Repeats& repeats) {
   Column column;
   SKERRY_ASSIGN_OR_RETURN(const std::uint8_t type, reader.Byte());
   if (type > static_cast<std::uint8_t>(ColumnType::kTimestamp))
     return Damaged("a column is of an unknown type");
   column.type = static_cast<ColumnType>(type);
   SKERRY_ASSIGN_OR_RETURN(const std::uint8_t flags, reader.Byte());
-  if (flags > kHasNulls) return Damaged("a column has unknown flags");
+  const bool decimal = (flags & kDecimal) != 0;
+  const bool has_nulls = (flags & kHasNulls) != 0;
+  if (flags > (kHasNulls | kDecimal) || (decimal && column.type != ColumnType::kDouble))
+    return Damaged("a column has unknown flags");
   SKERRY_ASSIGN_OR_RETURN(column.name, reader.Text());
   // The least that the values take, so that a short input cannot ask for much memory.
-  if (flags == 0 && rows / 8 > reader.left()) return Damaged("it ends too early");
-  if (flags == 0) column.valid.assign(rows, 1);
-  if (flags != 0) SKERRY_RETURN_IF_ERROR(reader.Bits(rows, column.valid));
-  SKERRY_RETURN_IF_ERROR(ReadValues(reader, column));
+  if (!has_nulls && rows / 8 > reader.left()) return Damaged("it ends too early");
+  if (!has_nulls) column.valid.assign(rows, 1);
+  if (has_nulls) SKERRY_RETURN_IF_ERROR(reader.Bits(rows, column.valid));
+  SKERRY_RETURN_IF_ERROR(ReadValues(reader, column, decimal, repeats));
   return column;
 }
 
@@ -216,8 +312,9 @@ Result<Table> ReadBody(Reader& reader) {
   if (columns == 0 && rows != 0) return Damaged("it has rows but no columns");
   Table table;
   std::unordered_set<std::string> names;
+  Repeats repeats;
   for (std::uint64_t i = 0; i < columns; ++i) {
-    SKERRY_ASSIGN_OR_RETURN(Column column, ReadColumn(reader, rows));
+    SKERRY_ASSIGN_OR_RETURN(Column column, ReadColumn(reader, rows, repeats));
     if (!names.insert(column.name).second) return Damaged("two columns have one name");
     table.columns.push_back(std::move(column));
   }
@@ -288,15 +385,17 @@ std::string EncodeTable(const Table& table) {
   out += kVersion;
   PutVarint(out, table.columns.size());
   PutVarint(out, rows);
+  Repeats repeats;
   for (const Column& column : table.columns) {
     assert(column.rows() == rows);
     const bool has_nulls =
         std::find(column.valid.begin(), column.valid.end(), 0) != column.valid.end();
+    const std::optional<Decimals> decimals = DecimalsOf(column);
     out += static_cast<char>(column.type);
-    out += static_cast<char>(has_nulls ? kHasNulls : 0);
+    out += static_cast<char>((has_nulls ? kHasNulls : 0) | (decimals ? kDecimal : 0));
     PutText(out, column.name);
     if (has_nulls) PutBits(out, column.valid);
-    PutValues(out, column);
+    PutValues(out, column, decimals, repeats);
   }
   PutFixed(out, Crc32c(out), kCrcBytes);
   return out;

@@ -21,6 +21,8 @@ Table Sample() {
   Column speed{.name = "in_speed_rpm", .type = ColumnType::kDouble};
   Column unit{.name = "unit", .type = ColumnType::kText};
   Column time{.name = "event_time", .type = ColumnType::kTimestamp};
+  Column share{.name = "share", .type = ColumnType::kDouble};
+  Column model{.name = "model", .type = ColumnType::kText};
   for (int row = 0; row < 10; ++row) {
     flag.AppendInt(row % 3 == 0 ? 1 : 0);
     row == 4 ? count.AppendNull() : count.AppendInt(row == 5 ? INT64_MIN : 1'000 - row);
@@ -28,12 +30,14 @@ Table Sample() {
     row == 2 ? unit.AppendNull()
              : unit.AppendText(row == 3 ? "" : "gr\u00fcn-" + std::to_string(row));
     time.AppendInt(1'770'000'000'000'000 + 250'000 * row);
+    share.AppendDouble(row / 3.0);
+    row == 5 ? model.AppendNull() : model.AppendText(row < 8 ? "milling:1" : "milling:2");
   }
-  return Table{{flag, count, speed, unit, time}};
+  return Table{{flag, count, speed, unit, time, share, model}};
 }
 
 std::string Golden() {
-  std::ifstream file(SKERRY_CODEC_GOLDEN "/columns-v1.hex");
+  std::ifstream file(SKERRY_CODEC_GOLDEN "/columns-v2.hex");
   std::string hex;
   for (std::string line; std::getline(file, line);) hex += line;
   return DecodeHex(hex).value();
@@ -86,15 +90,52 @@ TEST(EncodeTable, ExtremeValuesComeBackBitByBit) {
   Column doubles{.name = "d", .type = ColumnType::kDouble};
   for (const double value : {-0.0, std::numeric_limits<double>::infinity(), 5e-324, 0.1})
     doubles.AppendDouble(value);
+  Column decimals{.name = "decimals", .type = ColumnType::kDouble};
+  for (const double value : {302.3, -0.1, 9e15, 1e-9}) decimals.AppendDouble(value);
+  Column fractions{.name = "fractions", .type = ColumnType::kDouble};
+  for (const double value : {302.3, 1.0 / 3, 9.1e15, -0.0}) fractions.AppendDouble(value);
   Column texts{.name = "", .type = ColumnType::kText};
   for (const std::string& value :
        {std::string(), std::string("\0", 1), std::string(70'000, 'x'), std::string("y")})
     texts.AppendText(value);
-  const Table table{{ints, doubles, texts}};
+  const Table table{{ints, doubles, decimals, fractions, texts}};
   const auto read = DecodeTable(EncodeTable(table));
   ASSERT_TRUE(read);
   EXPECT_EQ(*read, table);
   EXPECT_TRUE(std::signbit(read->columns[1].doubles[0]));
+  EXPECT_TRUE(std::signbit(read->columns[3].doubles[3]));
+}
+
+// What most columns of records are: one text again and again, and sensors of a resolution.
+TEST(EncodeTable, RepeatedTextsAndDecimalNumbersAreShort) {
+  Column model{.name = "model", .type = ColumnType::kText};
+  Column torque{.name = "torque", .type = ColumnType::kDouble};
+  SeededRandom random(3);
+  for (int row = 0; row < 1'000; ++row) {
+    row % 100 == 7 ? model.AppendNull() : model.AppendText("a model of a long name, version 12");
+    torque.AppendDouble(static_cast<double>(random.NextBelow(766)) / 10);
+  }
+  const Table table{{model, torque}};
+  const std::string bytes = EncodeTable(table);
+  EXPECT_LT(bytes.size(), 1'000U + 2 * 1'000 + 250);
+  EXPECT_EQ(DecodeTable(bytes).value(), table);
+}
+
+TEST(DecodeTable, RepeatedTextsAreBounded) {
+  // Two texts of 1 MiB that are each the one before it 255 times: as much as may be repeated, and
+  // then some.
+  Column texts{.name = "t", .type = ColumnType::kText};
+  for (int i = 0; i < 270; ++i) texts.AppendText(std::string(1U << 20U, 'x'));
+  const Table table{{texts}};
+  const std::string bytes = EncodeTable(table);
+  EXPECT_LT(bytes.size(), std::size_t{20} << 20U);
+  EXPECT_EQ(DecodeTable(bytes).value(), table);
+
+  // 1,000 more of the last one, in a byte each.
+  const std::string one =
+      WithCrc(std::string("SKT\x02\x01\xe8\x07\x03\x00\x01t", 10) + "\x81\x80\x40" +
+              std::string(1U << 20U, 'x') + std::string(999, '\0'));
+  EXPECT_EQ(DecodeTable(one).error().code(), ErrorCode::kDataLoss);
 }
 
 TEST(EncodeTable, EmptyTablesAndNanComeBack) {
@@ -168,14 +209,14 @@ TEST(DecodeTable, DamageThatKeepsTheChecksumIsStillBounded) {
 }
 
 TEST(DecodeTable, UnknownVersionIsNamed) {
-  const auto table = DecodeTable(WithCrc(std::string("SKT\x02", 4) + "whatever"));
+  const auto table = DecodeTable(WithCrc(std::string("SKT\x03", 4) + "whatever"));
   ASSERT_FALSE(table);
   EXPECT_EQ(table.error().code(), ErrorCode::kUnimplemented);
-  EXPECT_NE(table.error().message().find("version 2"), std::string::npos);
+  EXPECT_NE(table.error().message().find("version 3"), std::string::npos);
 }
 
 TEST(DecodeTable, CountsOverTheLimitsAreRefusedBeforeAnythingIsMade) {
-  const std::string header("SKT\x01", 4);
+  const std::string header("SKT\x02", 4);
   // 4,097 columns; 2^21 rows; both with nothing behind them.
   EXPECT_EQ(DecodeTable(WithCrc(header + "\x81\x20\x01")).error().code(), ErrorCode::kTooLarge);
   EXPECT_EQ(DecodeTable(WithCrc(header + "\x01\x80\x80\x80\x01")).error().code(),

@@ -167,8 +167,12 @@ class OutboxDamageTest : public OutboxFaultTest {
 
 TEST_F(OutboxDamageTest, ADamagedPageCostsItsOwnRowsAndTheSumsHold) {
   std::string bytes = *ReadFile(path(), 1 << 26);
-  // A page in the middle of the unsealed rows.
-  const std::size_t page = bytes.size() / 2 / 4096 * 4096;
+  // The page in the middle of those that hold unsealed rows.
+  std::vector<std::size_t> pages;
+  for (std::size_t at = bytes.find("SKT"); at != std::string::npos; at = bytes.find("SKT", at + 1))
+    if (pages.empty() || at / 4096 * 4096 != pages.back()) pages.push_back(at / 4096 * 4096);
+  ASSERT_GT(pages.size(), 2U);
+  const std::size_t page = pages[pages.size() / 2];
   std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(page), 4096, '\xA5');
   ASSERT_TRUE(WriteFileDurably(path(), bytes, 0600));
   Reopen();

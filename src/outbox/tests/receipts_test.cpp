@@ -187,7 +187,7 @@ TEST_F(ReceiptTest, OverTheQuotaTheLowestValueIsShedFirstAndTheGapIsSigned) {
 
 TEST_F(ReceiptTest, UnsealedRowsAreShedToo) {
   options_.segment_age = std::chrono::hours(1);
-  options_.quota_bytes = 400'000;
+  options_.quota_bytes = 200'000;
   Reopen();
   for (int i = 0; i < 40; ++i) ASSERT_TRUE(Put(Rows(500), SampleAll()));
   const OutboxFacts facts = Facts();
