@@ -76,10 +76,12 @@ class Kubernetes(ClusterCase):
         self.assertIn("scored", answer)
         self.cluster.kill("forward")
 
+    def pods_of_scorers(self):
+        return self.cluster.get("pods", "-l", "app.kubernetes.io/component=scorers")["items"]
+
     def scorers(self):
         """Those that are not about to end."""
-        pods = self.cluster.get("pods", "-l", "app.kubernetes.io/component=scorers")["items"]
-        return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        return [pod["metadata"]["name"] for pod in self.pods_of_scorers() if "deletionTimestamp" not in pod["metadata"]]
 
     def scorers_ready(self, count=2):
         return self.cluster.get("deployment", "north-scorers")["status"].get("readyReplicas") == count
@@ -162,6 +164,8 @@ class Kubernetes(ClusterCase):
     def answer_without_the_site(self):
         """With scorers.outage=answer: they answer while the site's pod is away, and say that they do not keep."""
         self.type("helm upgrade north charts/skerry-site -n skerry --reset-then-reuse-values --set scorers.outage=answer && kubectl -n skerry rollout status deployment/north-scorers --timeout=300s")
+        # The scorers from before the upgrade, which wait for the site, end after it is said to be done: until then a request may be theirs.
+        wait_until(lambda: len(self.pods_of_scorers()) == 2, 120, "the scorers from before have ended")
         uid, unkept = self.uid("north-0"), len(self.by_scorers.unkept)
         self.cluster.kubectl("delete", "pod", "north-0", "--grace-period=0", "--force")
         self.until_ready("north-0", other_than=uid)
