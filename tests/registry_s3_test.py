@@ -11,6 +11,7 @@ import threading
 import time
 import unittest
 
+import hub_restore_test
 import oci_conformance_test
 import registry_test
 import s3_server
@@ -308,6 +309,73 @@ class Shipments(PlantCase):
         self.assertIn("models/demo", kinds)
         self.assertIn("sites/north", kinds)
         self.assertEqual([path for path in (plant.hub_data / "registry").rglob("*") if path.parent.name == "blobs"], [])
+
+
+@needs_versity
+class Restored(hub_restore_test.RegistryIsNewer):
+    """The hub's directory is the back-up's, the bucket stays as it is."""
+
+    def set_up(self, grace="", media=False):
+        self.plant = self.make_plant(hub_restore_test.SETTINGS % grace)
+        self.plant.hub_environment = {**os.environ, **versity.environment()}
+        self.plant.start_hub("--registry", f"s3://{new_bucket()}/hub")
+        self.stop_hub()
+        self.plant.deploy(media)
+
+    def put_back(self):
+        hub_restore_test.RestoreCase.put_back(self)
+
+
+@needs_versity
+class PutBack(unittest.TestCase):
+    """The same without a site: what was under way, what rules count, what a collection leaves."""
+
+    def test_a_bucket_that_is_newer_than_its_hub_is_whole(self):
+        temporary = tempfile.TemporaryDirectory(prefix="skerry-registry-s3-")
+        self.addCleanup(temporary.cleanup)
+        directory, place, rng = pathlib.Path(temporary.name), f"s3://{new_bucket()}/hub", random.Random(7)
+        data, layers = [rng.randbytes(2 * PART + 1_000_000) for _ in range(3)], [rng.randbytes(1_000_000) for _ in range(4)]
+        going_on, ended, later = (Upload(one) for one in data)
+        with served(directory, place) as hub:
+            registry = registry_of(hub)
+            registry_test.registry_command(directory, "rule", "images", "--quota", "3MB")
+            self.assertEqual(registry.push("images/a", "1", layers[0]).status, 201)
+            for upload in (going_on, ended):
+                self.assertFalse(upload.step(registry, PART + 500_000))
+        subprocess.run(["cp", "-r", directory / "hub", directory / "backup"], check=True)
+        with served(directory, place) as hub:
+            registry = registry_of(hub)
+            self.assertEqual(registry.push("images/a", "2", layers[1]).status, 201)
+            self.assertFalse(going_on.step(registry, PART))
+            self.assertFalse(later.step(registry, PART))
+            while not ended.step(registry, PART):
+                pass
+            self.assertEqual(registry.push_blob("a", b"{}").status, 201)
+            self.assertEqual(registry.put_manifest("a", "1", manifest_of(data[1])).status, 201)
+        subprocess.run(["rm", "-r", directory / "hub"], check=True)
+        (directory / "backup").rename(directory / "hub")
+        with served(directory, place) as hub:
+            registry = registry_of(hub)
+            # An upload that the hub knows goes on at what the hub knows of it, or is begun anew where it had ended; one that it does not know is no more.
+            for upload in (going_on, ended):
+                again = Upload(upload.data)
+                again.location = upload.location
+                steps = 0
+                while not again.step(registry, PART):
+                    steps += 1
+                    self.assertLess(steps, 8)
+            self.assertEqual(registry.call(later.location).status, 404)
+            # Rules are the back-up's and count what is there.
+            refused = registry.push("images/b", "1", layers[2], layers[3][:500_000])
+            self.assertEqual(refused.status, 403)
+            self.assertIn("quota", refused.body.decode())
+            self.assertEqual(registry.push("images/b", "1", layers[3][:500_000]).status, 201)
+            # The collection takes nothing that a manifest of either time names.
+            admin = {"Authorization": f"Bearer {(directory / 'hub/admin.token').read_text().strip()}"}
+            self.assertEqual(call(f"{registry.url}/v1/registry/collect", "POST", b'{"grace_s":0}', admin).status, 200)
+            for repository, tag, blob in (("images/a", "1", layers[0]), ("images/a", "2", layers[1]), ("a", "1", data[1])):
+                self.assertEqual(registry.get_manifest(repository, tag).body, manifest_of(blob))
+                self.assertEqual(digest_of(registry.call(f"/v2/{repository}/blobs/{digest_of(blob)}").body), digest_of(blob))
 
 
 def refusal(directory, place, environment):

@@ -13,8 +13,9 @@ import threading
 import time
 import unittest
 
+from plant import publish
 from registry_client import Registry, basic, call, digest_of, manifest_of
-from skerry_process import Served, run, run_tests
+from skerry_process import Served, run, run_tests, train_package
 
 
 def serve(directory, *options, environment=None):
@@ -324,6 +325,16 @@ class Clients(HubTest):
         self.tool("modctl", "push", *storage, "--plain-http", reference)
         self.tool("modctl", "pull", *storage, "--plain-http", "--extract-dir", str(self.dir / "pulled"), "--extract-from-remote", reference)
         self.assertEqual((self.dir / "pulled" / "model.onnx").read_bytes(), (model / "model.onnx").read_bytes())
+        # A package of ours, as the hub has it.
+        package, ours = self.dir / "model", f"{self.host}/models/demo:1"
+        train_package(self.dir)
+        publish(package, self.dir, self.dir / "hub")
+        self.tool("modctl", "login", *storage, "--plain-http", "-u", "reader", "-p", self.account("reader", "models=pull"), self.host)
+        seen = json.loads(self.tool("modctl", "inspect", *storage, "--remote", "--plain-http", ours))
+        self.assertEqual({layer["Filepath"] for layer in seen["Layers"]}, {path.name for path in package.iterdir()}, seen)
+        self.tool("modctl", "pull", *storage, "--plain-http", "--extract-dir", str(self.dir / "ours"), "--extract-from-remote", ours)
+        for path in package.iterdir():
+            self.assertEqual((self.dir / "ours" / path.name).read_bytes(), path.read_bytes(), path.name)
 
 
 class Collection(unittest.TestCase):

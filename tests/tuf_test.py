@@ -124,7 +124,13 @@ class HubTest(PlantCase):
             self.trust("rotate", role)
         self.sign(people[1:])
         self.trust("group", "polar", "--sites", "north")
-        self.deploy()
+        # To the group, whose sites are asked for; another name is told what there is.
+        hub = ("--hub", self.plant.hub_data)
+        good("deploy", "demo:1", "--policy", "demo:1", "--fallback", "demo:1", "--group", "polar", *hub)
+        refused = run("release", "deploy", "none", "--group", "sites", *hub)
+        self.assertEqual((refused.returncode, "its groups are: polar" in refused.stderr), (1, True), refused.stderr)
+        for which in ((), ("--group", "polar", "--sites", "north")):
+            self.assertEqual(run("release", "deploy", "none", *which, *hub).returncode, 2)
         older = self.plant.dir / "older"
         good("bundle", "export", older, "--hub", self.plant.hub_data, "--site", "north")
         self.deploy()

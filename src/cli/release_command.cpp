@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "cli/control_client.h"
+#include "cli/site_choice.h"
 #include "cli/terminal.h"
 #include "image/elf_file.h"
 #include "model/smoke.h"
@@ -25,7 +26,7 @@ namespace fs = std::filesystem;
 
 struct ReleaseArguments {
   std::string directory, out, name, version, release, hub, data;
-  std::vector<std::string> sites;
+  SiteChoice sites;
   bool older = false, json = false;
 };
 
@@ -77,8 +78,8 @@ Status Pack(const ReleaseArguments& args) {
 Status Deploy(const ReleaseArguments& args) {
   const bool none = args.release == "none";
   SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args.hub));
-  for (const std::string& site : args.sites) {
-    SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
+  SKERRY_ASSIGN_OR_RETURN(const std::vector<std::string> sites, ChosenSites(args.sites, control));
+  for (const std::string& site : sites) {
     const Json wanted{{"release", none ? "" : args.release}, {"may_be_older", args.older}};
     SKERRY_RETURN_IF_ERROR(control.Put(fmt::format("/v1/sites/{}/release", site), wanted), site);
     std::printf("%s: %s\n", site.c_str(),
@@ -212,7 +213,7 @@ CommandRun DeclareRelease(CLI::App& app) {
       ->add_option("release", args->release,
                    "NAME:VERSION in the hub's registry; none: that which they run")
       ->required();
-  deploy->add_option("--sites", args->sites, "the sites")->delimiter(',')->required();
+  DeclareSiteChoice(*deploy, args->sites);
   deploy->add_flag("--older", args->older, "also to a site that has run a later one");
   deploy->add_option("--hub", args->hub, "data directory of the running hub")->required();
   CLI::App* show = AddAct(app, "show", "which release a site runs, or each site of a hub",

@@ -17,6 +17,7 @@
 #include "cli/release_command.h"
 #include "cli/report_text.h"
 #include "cli/run_call.h"
+#include "cli/site_choice.h"
 #include "cli/terminal.h"
 #include "codec/text.h"
 #include "http/url.h"
@@ -232,18 +233,19 @@ CommandRun DeclareToken(CLI::App& app) {
 CommandRun DeclareDeploy(CLI::App& app) {
   struct Arguments {
     std::string model, policy, fallback, hub;
-    std::vector<std::string> sites;
+    SiteChoice sites;
   };
   auto args = std::make_shared<Arguments>();
   app.add_option("model", args->model, "NAME:VERSION in the hub's registry")->required();
   app.add_option("--policy", args->policy, "NAME:VERSION of the policy")->required();
   app.add_option("--fallback", args->fallback, "NAME:VERSION that a site may return to by itself");
-  app.add_option("--sites", args->sites, "the sites")->delimiter(',')->required();
+  DeclareSiteChoice(app, args->sites);
   DeclareHubData(app, args->hub);
   return [args]() -> Status {
     SKERRY_ASSIGN_OR_RETURN(ControlClient control, ControlClient::ForData(args->hub));
-    for (const std::string& site : args->sites) {
-      SKERRY_RETURN_IF_ERROR(CheckName("site name", site));
+    SKERRY_ASSIGN_OR_RETURN(const std::vector<std::string> sites,
+                            ChosenSites(args->sites, control));
+    for (const std::string& site : sites) {
       Json wanted{{"model", args->model}, {"policy", args->policy}};
       if (!args->fallback.empty()) wanted["fallback"] = args->fallback;
       SKERRY_RETURN_IF_ERROR(control.Put(fmt::format("/v1/sites/{}/desired", site), wanted), site);

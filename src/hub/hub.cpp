@@ -34,6 +34,7 @@
 #include "hub/retrain_kind.h"
 #include "hub/run_desk.h"
 #include "hub/server_certificate.h"
+#include "hub/shipment_replay.h"
 #include "hub/store.h"
 #include "hub/train_kind.h"
 #include "hub/trust_desk.h"
@@ -134,6 +135,7 @@ struct Hub::Parts {
   std::unique_ptr<RegistryAccounts> accounts;
   std::unique_ptr<RegistryAccess> access;
   std::unique_ptr<Ingest> ingest;
+  std::unique_ptr<ShipmentReplay> replay;
   std::unique_ptr<ReceiptShelf> receipts;
   std::unique_ptr<TrustDesk> trust;
   std::unique_ptr<JoinDesk> join;
@@ -272,7 +274,8 @@ Status Hub::Parts::OpenDesks() {
                                                 .hub_key = hub_key,
                                                 .clock = clock,
                                                 .metrics = &metrics});
-  receipts = std::make_unique<ReceiptShelf>(*ingest, *registry);
+  replay = std::make_unique<ShipmentReplay>(*store, *registry, *ingest, *clock);
+  receipts = std::make_unique<ReceiptShelf>(*ingest, *registry, *replay);
   SKERRY_ASSIGN_OR_RETURN(trust, TrustDesk::Open(*store, At("keys") / "tuf", *clock));
   join = std::make_unique<JoinDesk>(*store, *authority, hub_key, *trust, *clock);
   shelf = std::make_unique<ModelShelf>(*registry, model_key, At("models"));
@@ -385,6 +388,7 @@ Result<std::unique_ptr<Hub>> Hub::Start(HubOptions options, const Clock* clock) 
   parts->clocks->Start();
   parts->deltas->Start();
   parts->keeper->Start();
+  parts->replay->Start();
   SKERRY_RETURN_IF_ERROR(parts->Listen());
   LogInfo("hub started url={} data={}", parts->url, parts->options.data.string());
   return std::unique_ptr<Hub>(new Hub(std::move(parts)));
@@ -401,6 +405,7 @@ void Hub::Stop() {
   if (parts_->certificate) parts_->certificate->Stop();
   parts_->server->Drain(kDrainTime);
   parts_->runs->Stop();
+  parts_->replay->Stop();
   parts_->keeper->Stop();
   parts_->deltas->Stop();
   parts_->clocks->Stop();

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "storage/sqlite.h"
@@ -19,5 +21,11 @@ Result<HubIncarnation> ReadIncarnation(Database& db);
 // Draws another one, that counts as later than the present one and than `seen` restores. Part of
 // the caller's transaction; no receipt is signed in between.
 Status BeginIncarnation(Database& db, std::uint64_t seen);
+
+// Whether the registry may hold shipments of the site that the store forgot with the incarnation
+// before, and nobody has looked yet (shipment_replay.h). Not of a site that is not known.
+Result<bool> ReplayIsDue(Database& db, std::string_view site);
+Result<std::vector<std::string>> SitesToReplay(Database& db);  // by name
+Status MarkReplayed(Database& db, std::string_view site, const std::string& incarnation);
 
 }  // namespace skerry

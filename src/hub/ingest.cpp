@@ -356,7 +356,7 @@ Status Ingest::Commit(const ArrivedShipment& shipment, Plan& plan) {
                                           {{"digest", item.digest}, {"reason", item.reason}}));
     }
     SKERRY_RETURN_IF_ERROR(Unmark(db, plan));
-    if (plan.outcome.duplicate_rows > 0)
+    if (plan.outcome.duplicate_rows > 0 && shipment.road != Road::kRegistry)
       SKERRY_RETURN_IF_ERROR(sites.AddDuplicateRows(shipment.site, plan.outcome.duplicate_rows));
     plan.outcome.changed = !plan.segments.empty() || plan.outcome.new_gaps > 0;
     if (plan.outcome.changed) SKERRY_RETURN_IF_ERROR(sites.RaiseReceiptCounter(shipment.site));
@@ -414,7 +414,10 @@ Result<bool> SaysMore(Database& db, const Receipt& receipt) {
 
 }  // namespace
 
-Result<bool> Ingest::TakeReceipt(std::string_view site, std::string_view envelope) {
+Result<bool> Ingest::TakeReceipt(std::string_view site, std::string_view envelope,
+                                 ReceiptFrom from) {
+  const std::string shown_by =
+      from == ReceiptFrom::kSite ? fmt::format("site:{}", site) : std::string("registry");
   const PublicKey key = parts_.hub_key.public_key();
   SKERRY_ASSIGN_OR_RETURN(const Receipt receipt, VerifyReceipt(envelope, std::span(&key, 1)));
   if (receipt.site != site)
@@ -426,15 +429,15 @@ Result<bool> Ingest::TakeReceipt(std::string_view site, std::string_view envelop
     if (!restored) return {};
     SKERRY_RETURN_IF_ERROR(BeginIncarnation(db, receipt.hub_restores));
     return AuditLog(db).Append(
-        parts_.clock->UtcMicros(), fmt::format("site:{}", site), "hub.restored", site,
+        parts_.clock->UtcMicros(), shown_by, "hub.restored", site,
         {{"shown_incarnation", receipt.hub_incarnation}, {"shown_counter", receipt.counter}});
   });
   SKERRY_RETURN_IF_ERROR(std::move(written));
   if (restored)
     LogWarning(
         "hub has signed for more than it holds, so it was restored from a back-up: another "
-        "incarnation begins shown_by={} counter={}",
-        site, receipt.counter);
+        "incarnation begins site={} shown_by={} counter={}",
+        site, shown_by, receipt.counter);
   return restored;
 }
 

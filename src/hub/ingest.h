@@ -52,6 +52,9 @@ struct ArrivedShipment {
   bool compared = false;  // its segments with their digests, just now, by this process
 };
 
+// Who shows the hub a receipt of its own.
+enum class ReceiptFrom : std::uint8_t { kSite, kRegistry };
+
 struct IngestOutcome {
   std::uint64_t new_rows = 0;
   std::uint64_t duplicate_rows = 0;    // known with the same content, ignored
@@ -97,10 +100,11 @@ class Ingest {
   // nothing). kPermissionDenied.
   Result<bool> TakeStatus(std::string_view site, std::string_view envelope, Road road);
 
-  // A receipt of this hub that the site holds. When it says more than the hub knows, the hub was
-  // restored from a back-up: another incarnation begins, durably, and true is returned.
-  // kPermissionDenied: no receipt of this hub, or another site's.
-  Result<bool> TakeReceipt(std::string_view site, std::string_view envelope);
+  // A receipt of this hub that the site holds, or the hub's own registry. When it says more than
+  // the hub knows, the hub was restored from a back-up: another incarnation begins, durably, and
+  // true is returned. kPermissionDenied: no receipt of this hub, or another site's.
+  Result<bool> TakeReceipt(std::string_view site, std::string_view envelope,
+                           ReceiptFrom from = ReceiptFrom::kSite);
 
   // The site's receipt as of now (ReceiptShelf keeps it). kNotFound for an unknown site.
   Result<IssuedReceipt> MakeReceipt(std::string_view site);

@@ -23,7 +23,14 @@ SiteRecord ReadSite(const SqlStatement& row) {
 
 }  // namespace
 
-std::string_view RoadName(Road road) { return road == Road::kLink ? "link" : "media"; }
+std::string_view RoadName(Road road) {
+  switch (road) {
+    case Road::kLink: return "link";
+    case Road::kMedia: return "media";
+    case Road::kRegistry: break;
+  }
+  return "registry";
+}
 
 Status SiteDirectory::AddToken(const TokenRecord& token) {
   SKERRY_ASSIGN_OR_RETURN(
@@ -173,6 +180,7 @@ Result<std::vector<SiteRecord>> SiteDirectory::List() {
 }
 
 Status SiteDirectory::RecordContact(std::string_view site, Road road, std::int64_t now_us) {
+  if (road == Road::kRegistry) return {};
   SKERRY_ASSIGN_OR_RETURN(
       SqlStatement update,
       db_->Prepare(road == Road::kLink ? "UPDATE sites SET last_link_us = ? WHERE site = ?"

@@ -17,8 +17,12 @@
 namespace skerry {
 
 // By which road something came.
-enum class Road : std::uint8_t { kLink, kMedia };
-std::string_view RoadName(Road road);  // "link", "media"
+enum class Road : std::uint8_t {
+  kLink,
+  kMedia,
+  kRegistry,  // it had come before, and was forgotten (shipment_replay.h): no contact with the site
+};
+std::string_view RoadName(Road road);  // "link", "media", "registry"
 
 struct SiteRecord {
   std::string site;

@@ -125,6 +125,8 @@ HttpResponse Registry::State::Complete(UploadStore::Writer writer, const std::st
                                        const std::string& repository, const Digest& digest) {
   const ContentLeases::Lease lease = leases.Take({digest});
   const Status finished = uploads->Finish(std::move(writer), id, digest);
+  if (!finished && finished.error().code() == ErrorCode::kNotFound)
+    return RegistryError(finished.error(), "BLOB_UPLOAD_UNKNOWN");
   if (!finished) return RegistryError(finished.error(), "DIGEST_INVALID");
   if (const Status linked = LinkWithinQuotas(repository, digest); !linked)
     return RegistryError(linked.error(), "UNKNOWN");
@@ -137,8 +139,12 @@ Result<UploadStore::Writer> Registry::State::ReceiveChunk(HttpRequest& request,
   SKERRY_ASSIGN_OR_RETURN(const std::optional<std::uint64_t> offset, OffsetOf(request));
   SKERRY_ASSIGN_OR_RETURN(UploadStore::Writer writer,
                           uploads->Resume(request.Param("id"), repository, offset));
-  SKERRY_RETURN_IF_ERROR(Receive(request, writer, repository, digest));
-  return writer;
+  const Status received = Receive(request, writer, repository, digest);
+  if (received) return writer;
+  // What its medium has no more, nobody can go on with: it is not to be offered again.
+  if (received.error().code() == ErrorCode::kNotFound)
+    SKERRY_RETURN_IF_ERROR(uploads->Cancel(request.Param("id"), repository));
+  return tl::make_unexpected(received.error());
 }
 
 // 416 says where the upload really stands.

@@ -163,14 +163,20 @@ Status UploadStore::Finish(Writer writer, std::string_view id, const Digest& dig
     if (writer.session_->generation != writer.generation_)
       return Fail(ErrorCode::kConflict, "another request has taken over this upload");
     ++writer.session_->generation;  // nothing may be appended to what becomes a blob
-    SKERRY_ASSIGN_OR_RETURN(const Digest have, DigestOfUpload(*writer.session_, upload,
-                                                              *writer.bytes_, digest.algorithm()));
-    if (have != digest) {
+    const auto have = DigestOfUpload(*writer.session_, upload, *writer.bytes_, digest.algorithm());
+    Status published = have ? Status() : tl::make_unexpected(have.error());
+    if (have && *have != digest)
+      published = Fail(ErrorCode::kInvalidArgument, "the content has the digest {}, not {}",
+                       have->ToString(), digest.ToString());
+    if (published) published = medium_->Publish(upload, *writer.bytes_, digest);
+    // Of another digest, or its medium has it no more: to be begun anew.
+    if (!published && published.error().code() != ErrorCode::kInvalidArgument &&
+        published.error().code() != ErrorCode::kNotFound)
+      return published;
+    if (!published) {
       SKERRY_RETURN_IF_ERROR(Discard(id));
-      return Fail(ErrorCode::kInvalidArgument, "the content has the digest {}, not {}",
-                  have.ToString(), digest.ToString());
+      return published;
     }
-    SKERRY_RETURN_IF_ERROR(medium_->Publish(upload, *writer.bytes_, digest));
   }
   return Discard(id);
 }

@@ -86,9 +86,7 @@ struct OutboxOptions {
 
 // One signed statement and the segment files of it that the hub does not have yet.
 struct Shipment {
-  // "<epoch12>-<number>-<digest12>"; the last part is over the statement and the offered segments,
-  // so that it changes when receipts or shedding leave fewer of them to send.
-  std::string tag;
+  std::string tag;                 // ShipmentTag
   std::string statement_envelope;  // the same bytes at every offer
   // May be fewer than the statement lists, or none when gaps alone are unaccepted. A file may be
   // gone by the time it is read (shed, or receipted by another road): ask again then.

@@ -26,14 +26,13 @@ Result<Shipment> ReadShipment(Database& database, std::uint64_t number,
   SKERRY_ASSIGN_OR_RETURN(shipment.statement, ShipmentStatement::FromJson(envelope.payload));
   SKERRY_ASSIGN_OR_RETURN(const std::vector<SegmentRow> segments,
                           ReadSegments(database, fmt::format("shipment = {} ORDER BY id", number)));
-  std::string offered = Digest::Sha256(shipment.statement_envelope).ToString();
+  std::vector<Digest> offered;
   for (const SegmentRow& segment : segments) {
     SKERRY_ASSIGN_OR_RETURN(Digest digest, Digest::Parse(segment.digest));
-    offered += "\n" + segment.digest;
+    offered.push_back(digest);
     shipment.segments.emplace_back(std::move(digest), segments_directory / segment.file);
   }
-  shipment.tag = fmt::format("{}-{}-{}", shipment.statement.epoch.Short(), number,
-                             Digest::Sha256(offered).hex().substr(0, 12));
+  shipment.tag = ShipmentTag(shipment.statement, shipment.statement_envelope, offered);
   return shipment;
 }
 

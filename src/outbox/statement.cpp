@@ -10,6 +10,7 @@
 namespace skerry {
 namespace {
 
+constexpr std::size_t kTagDigestChars = 12;
 constexpr const char* kStatementForm = "https://in-toto.io/Statement/v1";
 
 Json SubjectOf(const SegmentEntry& segment) {
@@ -194,6 +195,14 @@ Result<ShipmentStatement> ShipmentStatement::FromJson(std::string_view json) {
   SKERRY_RETURN_IF_ERROR(ReadPredicate(predicate, statement));
   SKERRY_RETURN_IF_ERROR(CheckSubjects(object, statement));
   return statement;
+}
+
+std::string ShipmentTag(const ShipmentStatement& statement, std::string_view envelope_json,
+                        std::span<const Digest> segments) {
+  std::string offered = Digest::Sha256(envelope_json).ToString();
+  for (const Digest& segment : segments) offered += "\n" + segment.ToString();
+  return fmt::format("{}-{}-{}", statement.epoch.Short(), statement.number,
+                     Digest::Sha256(offered).hex().substr(0, kTagDigestChars));
 }
 
 Result<std::string> SignStatement(const ShipmentStatement& statement, const PrivateKey& key) {

@@ -107,6 +107,12 @@ struct ShipmentStatement {
   bool operator==(const ShipmentStatement&) const = default;
 };
 
+// Where a shipment with these segments of the statement stands in the hub's registry:
+// "<epoch12>-<number>-<digest12>", the last over the statement and the segments, so that it changes
+// when receipts or shedding leave fewer of them to send.
+std::string ShipmentTag(const ShipmentStatement& statement, std::string_view envelope_json,
+                        std::span<const Digest> segments);
+
 // The DSSE envelope's JSON.
 Result<std::string> SignStatement(const ShipmentStatement& statement, const PrivateKey& key);
 // kPermissionDenied unless one of `keys` signed it.
