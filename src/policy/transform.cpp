@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
 
 #include "codec/text.h"
 #include "crypto/digest.h"
@@ -47,7 +49,19 @@ double Steps(double step, double times) {
   return times * step + 0.0;
 }
 
+// No two decimal numbers of up to seven digits, up to six of them behind the point, read back as
+// the same float: the first that does is the shortest one, and found sooner than by its text.
 double Decimal(float value) {
+  constexpr std::array kPowersOfTen = {1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
+  constexpr double kSevenDigits = 1e7;
+  for (const double power : kPowersOfTen) {
+    const double scaled = std::round(static_cast<double>(value) * power);
+    if (!(std::abs(scaled) < kSevenDigits)) break;
+    const double number = scaled / power;
+    if (std::bit_cast<std::uint32_t>(static_cast<float>(number)) ==
+        std::bit_cast<std::uint32_t>(value))
+      return number;
+  }
   std::array<char, 32> text{};
   const auto written = std::to_chars(text.data(), text.data() + text.size(), value);
   double number = value;

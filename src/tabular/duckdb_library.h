@@ -61,6 +61,23 @@ namespace skerry {
   X(appender_error)                          \
   X(appender_close)                          \
   X(appender_destroy)                        \
+  X(create_table_function)                   \
+  X(table_function_set_name)                 \
+  X(table_function_set_extra_info)           \
+  X(table_function_set_bind)                 \
+  X(table_function_set_init)                 \
+  X(table_function_set_function)             \
+  X(register_table_function)                 \
+  X(destroy_table_function)                  \
+  X(bind_get_extra_info)                     \
+  X(bind_add_result_column)                  \
+  X(bind_set_cardinality)                    \
+  X(bind_set_error)                          \
+  X(init_set_init_data)                      \
+  X(init_set_max_threads)                    \
+  X(function_get_extra_info)                 \
+  X(function_get_init_data)                  \
+  X(function_set_error)                      \
   X(library_version)
 
 struct DuckDbFunctions {

@@ -10,6 +10,7 @@
 #include "tabular/chunks.h"
 #include "tabular/csv_header.h"
 #include "tabular/duckdb_library.h"
+#include "tabular/table_scan.h"
 
 namespace skerry {
 namespace {
@@ -126,6 +127,7 @@ struct TabularEngine::Impl {
   const DuckDbFunctions* duck = nullptr;
   duckdb_database database = nullptr;
   duckdb_connection connection = nullptr;
+  ScannedTable scanned{};
 
   ~Impl() {
     if (connection != nullptr) duck->disconnect(&connection);
@@ -138,6 +140,7 @@ struct TabularEngine::Impl {
   Status Run(std::string_view sql, Table* rows);
   Status RunPrepared(duckdb_prepared_statement statement, Table* rows);
   Status AppendRows(const std::string& name, const Table& table);
+  Status Copy(const Table& table, const std::filesystem::path& path, std::string_view format);
   Result<Source> SourceOf(const std::filesystem::path& path, const ReadOptions& options);
   Result<CsvHeader> HeaderOf(const std::filesystem::path& path);
   Result<Table> Describe(const Source& source);
@@ -168,6 +171,8 @@ Status TabularEngine::Impl::Configure(const TabularOptions& options) {
   }
   if (duck->connect(database, &connection) != DuckDBSuccess)
     return Fail(ErrorCode::kInternal, "DuckDB gives no connection");
+  scanned.duck = duck;
+  SKERRY_RETURN_IF_ERROR(RegisterScan(connection, scanned));
   return Run("SET TimeZone='UTC'", nullptr);
 }
 
@@ -213,6 +218,18 @@ Status TabularEngine::Impl::Run(std::string_view sql, Table* rows) {
     SKERRY_RETURN_IF_ERROR(RunPrepared(statement, i + 1 == count ? rows : nullptr));
   }
   return {};
+}
+
+Status TabularEngine::Impl::Copy(const Table& table, const std::filesystem::path& path,
+                                 std::string_view format) {
+  if (table.columns.empty())
+    return Fail(ErrorCode::kInvalidArgument, "a file of a table without columns: {}",
+                path.string());
+  scanned.table = &table;
+  const AtEnd forget([&] { scanned.table = nullptr; });
+  return Run(fmt::format("COPY (SELECT * FROM {}()) TO {} ({})", kScanFunction,
+                         QuoteLiteral(path.string()), format),
+             nullptr);
 }
 
 Status TabularEngine::Impl::AppendRows(const std::string& name, const Table& table) {
@@ -486,18 +503,11 @@ Result<char> TabularEngine::DelimiterOf(const std::filesystem::path& path) {
 }
 
 Status TabularEngine::WriteParquet(const Table& table, const std::filesystem::path& path) {
-  SKERRY_RETURN_IF_ERROR(Register("skerry_written", table));
-  const AtEnd drop([&] { (void)Execute("DROP TABLE skerry_written"); });
-  return Execute(fmt::format(
-      "COPY skerry_written TO {} (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd)",
-      QuoteLiteral(path.string())));
+  return impl_->Copy(table, path, "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd");
 }
 
 Status TabularEngine::WriteCsv(const Table& table, const std::filesystem::path& path) {
-  SKERRY_RETURN_IF_ERROR(Register("skerry_written", table));
-  const AtEnd drop([&] { (void)Execute("DROP TABLE skerry_written"); });
-  return Execute(
-      fmt::format("COPY skerry_written TO {} (FORMAT csv, HEADER)", QuoteLiteral(path.string())));
+  return impl_->Copy(table, path, "FORMAT csv, HEADER");
 }
 
 Result<std::string> DuckDbVersion() {
