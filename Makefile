@@ -20,7 +20,7 @@ interop:  ## run the tests beside other tools that are heavy to build or install
 	PATH="$$(scripts/deps --print-peers)/bin:$$(scripts/deps --print-versitygw)/bin:$$PATH" SKERRY_MOTO=$$(scripts/deps --print-moto) python3 tests/registry_s3_test.py
 spark-test: build  ## train on a real Spark cluster of two workers (installs Spark: 0.9 GB)
 	scripts/deps --spark
-	for test in spark livy spark_s3 hub_train; do \
+	for test in spark livy spark_s3 hub_train training_doc; do \
 	  SKERRY_WHOLE=1 SKERRY_SPARK=$$(scripts/deps --print-spark) SKERRY_SPARK_S3=$$(scripts/deps --print-spark-s3) SKERRY_MOTO=$$(scripts/deps --print-moto) python3 tests/$${test}_test.py || exit 1; done
 spark-scale: build  ## measure Spark: 10,000,000 made rows, and with SKERRY_TEST_DATA all of KDD'99 10 % (needs 10 GB)
 	scripts/deps --spark
@@ -28,7 +28,7 @@ spark-scale: build  ## measure Spark: 10,000,000 made rows, and with SKERRY_TEST
 	test -z "$$SKERRY_TEST_DATA" || SKERRY_SPARK=$$(scripts/deps --print-spark) bench/spark.py kdd99 "$$SKERRY_TEST_DATA/kdd99/kddcup.data_10_percent.gz"
 mlflow-test: build  ## tell trainings to a real MLflow server and pack models that MLflow saved (installs it: 0.4 GB)
 	scripts/deps --mlflow
-	for test in mlflow mlflow_model; do SKERRY_MLFLOW_PYTHON=$$(scripts/deps --print-mlflow)/bin/python python3 tests/$${test}_test.py || exit 1; done
+	for test in mlflow mlflow_model training_doc; do SKERRY_MLFLOW_PYTHON=$$(scripts/deps --print-mlflow)/bin/python python3 tests/$${test}_test.py || exit 1; done
 deb: build  ## make the Debian package, build/release/skerry_VERSION_amd64.deb
 	cd build/release && cpack -G DEB >/dev/null && ls -l skerry_*.deb
 installer: build  ## make the offline installer, build/release/skerry-VERSION-linux-amd64.tar.gz
