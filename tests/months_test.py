@@ -11,7 +11,7 @@ from plant import Plant, PlantCase, build_clock_shim, free_port
 from skerry_process import run_tests
 
 DAY = 24 * 3600
-SETTINGS = "hub: {interval: 1h}\noutbox: {segment_rows: 50, segment_age: 1h, sample: {quota_bytes: 60KiB}}\n"
+SETTINGS = "hub: {interval: 1h}\noutbox: {segment_rows: 50, segment_age: 1h, sample: {quota_bytes: 30KiB}}\n"
 # Days after the deployment on which so many rows are scored; on the others the site is started anew as well.
 SCORED = {0: 120, 30: 400, 100: 400, 200: 400, 300: 400, 366: 400, 400: 130}
 RESTARTS = (200, 366)

@@ -21,11 +21,11 @@ class BatchRowsTest : public testing::Test {
     batch.texts.resize(2);
     for (std::size_t row = 0; row < rows; ++row) {
       const auto n = static_cast<float>(next_n_++);
-      for (float column = 0; column < 3; ++column) batch.features.push_back(n + column / 8);
+      for (const float column : {0.0F, 0.1F, 0.2F}) batch.features.push_back(n + column);
       batch.windows.push_back(n + 0.5F);
-      for (float column = 0; column < 4; ++column) batch.inputs.push_back(n - column / 8);
+      for (const float column : {0.0F, 0.1F, 0.2F, 0.3F}) batch.inputs.push_back(n - column);
       batch.score.push_back(n / 1'000);
-      for (float c = 0; c < 2; ++c) batch.probabilities.push_back(n / 2'000 + c);
+      for (const float c : {0.0F, 1.0F}) batch.probabilities.push_back(n / 2'000 + c);
       batch.anomaly_score.push_back(-n);
       batch.prediction.push_back(static_cast<std::uint8_t>(next_n_ % 2));
       batch.out_of_range.emplace_back(next_n_ % 3, static_cast<std::uint16_t>(next_n_));
