@@ -23,7 +23,7 @@ constexpr std::uint8_t kDecimal = 2;  // a column of numbers with few digits
 // A double is correctly rounded m / 10^k for any integer m below 2^53 and these k.
 constexpr std::array kPowersOfTen = {1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
 constexpr double kLargestDecimal = 9e15;
-constexpr std::size_t kRepeatedBytes = std::size_t{256} << 20U;
+constexpr std::size_t kRepeatedBytes = std::size_t{256} << 20U;  // of texts, in one table
 constexpr std::size_t kVarintBytes = 10;
 
 bool UsesInts(ColumnType type) {

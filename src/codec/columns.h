@@ -76,7 +76,8 @@ std::string EncodeTable(const Table& table);
 
 // Reads what EncodeTable wrote. kDataLoss when a byte is damaged or missing; kUnimplemented for a
 // version that this program does not know; kTooLarge over a limit. Memory is bounded by a multiple
-// of the input's size and by limits::kEncodedTableCells.
+// of the input's size, by limits::kEncodedTableCells and by the 256 MiB that repeated texts may
+// take.
 Result<Table> DecodeTable(std::string_view bytes);
 
 // "'a', 'b' and 7 more" of columns' names; for errors.

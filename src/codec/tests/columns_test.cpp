@@ -122,8 +122,7 @@ TEST(EncodeTable, RepeatedTextsAndDecimalNumbersAreShort) {
 }
 
 TEST(DecodeTable, RepeatedTextsAreBounded) {
-  // Two texts of 1 MiB that are each the one before it 255 times: as much as may be repeated, and
-  // then some.
+  // A text of 1 MiB, 270 times: 256 may repeat the one before, the rest are written out.
   Column texts{.name = "t", .type = ColumnType::kText};
   for (int i = 0; i < 270; ++i) texts.AppendText(std::string(1U << 20U, 'x'));
   const Table table{{texts}};
